@@ -1,0 +1,171 @@
+"""The nouns: what flows down the line, in the order in which it is made.
+
+Data goes one way: `EventBatch` → learner → `Checkpoint` → `ModelUpdate` → replicas. The single back-arrow is
+resume: a `Checkpoint` sets the learner and the consumer's offsets at start. All values are frozen and keyword-only.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Array = npt.NDArray[np.generic]
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offsets:
+    """The next offset to read, per partition of the label topic. Never the last one read."""
+
+    next: Mapping[int, int] = field(default_factory=dict)
+
+    def __getitem__(self, partition: int) -> int:
+        return self.next.get(partition, 0)
+
+    def advanced_to(self, later: "Offsets") -> "Offsets":
+        """These offsets with every partition of `later` replaced by its value there."""
+        return Offsets(next={**self.next, **later.next})
+
+    def is_ahead_of(self, other: "Offsets") -> bool:
+        """True if nothing is behind `other` and something is further."""
+        partitions = set(self.next) | set(other.next)
+        return all(self[p] >= other[p] for p in partitions) and any(self[p] > other[p] for p in partitions)
+
+    def to_json(self) -> dict[str, int]:
+        return {str(partition): offset for partition, offset in sorted(self.next.items())}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, int]) -> "Offsets":
+        return cls(next={int(partition): offset for partition, offset in value.items()})
+
+
+ClosedBy = Literal["size", "age", "end"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventBatch:
+    """A closed micro-batch of valid events, columnar.
+
+    `events` has one column per feature (see `wire.columns`) and `label` string, `weight` float64, `partition` int32,
+    `offset` int64, `row` int32 (position within its message), `timestamp_ms` int64 (Kafka's). It may have no rows
+    when all its messages were invalid; `offsets` moves on all the same. `age_seconds` is how long it was open.
+    """
+
+    events: pa.RecordBatch
+    offsets: Offsets
+    closed_by: ClosedBy
+    age_seconds: float
+
+    def slices(self, max_events: int) -> Iterator[pa.RecordBatch]:
+        """The events in order, at most `max_events` at a time (one Arrow message may hold many more)."""
+        for start in range(0, self.events.num_rows, max_events):
+            yield self.events.slice(start, max_events)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What learning one micro-batch showed; scores are of predictions made before the rows were learnt."""
+
+    step: int
+    num_events: int
+    loss: float
+    prequential_accuracy: float
+    prequential_loss: float
+    events_by_class: Mapping[str, int]
+    num_classes: int
+    new_classes: tuple[str, ...]
+    reservoir_rows: int
+    trained_until_ms: int
+    step_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotChanges:
+    """Rows of the reservoir that changed since the previous capture.
+
+    `slots` int64 [k]; each array of `columns` has k rows, one per slot. With `full`, everything not listed is empty.
+    """
+
+    full: bool
+    slots: npt.NDArray[np.int64]
+    columns: Mapping[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A weights file: safetensors whose metadata holds the model card; `sha256` is of all its bytes."""
+
+    content: bytes = field(repr=False)
+    sha256: str
+    class_ledger_digest: str
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Everything that must survive the trainer, taken between two micro-batches.
+
+    `tensors` are host arrays by dotted name; `state` is JSON (class ledger, scores, generators, counts). `version` is
+    the version that the weights carry when they are announced.
+    """
+
+    model: str
+    schema_digest: str
+    epoch: int
+    version: int
+    step: int
+    events_learnt: int
+    offsets: Offsets
+    trained_until_ms: int
+    tensors: Mapping[str, Array] = field(repr=False)
+    state: Mapping[str, Json] = field(repr=False)
+    reservoir: SlotChanges = field(repr=False)
+    mlflow_run_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelUpdate:
+    """A model-updated event: key `<model>` on the update topic. Exactly one of `inline` and `uri` is set."""
+
+    model: str
+    version: int
+    epoch: int
+    sha256: str
+    size_bytes: int
+    class_ledger_digest: str
+    trained_until_ms: int
+    announced_at_ms: int
+    offsets: Offsets
+    metrics: Mapping[str, float]
+    mlflow_run_id: str | None = None
+    inline: bytes | None = field(default=None, repr=False)
+    uri: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.inline is None) == (self.uri is None):
+            raise ValueError("a model update carries its weights either inline or by URI")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """A tombstone under the model's key: the model is withdrawn; replicas keep serving and flag it."""
+
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A trainer's claim to be the one writer: key `<model>#claim`. A higher epoch wins."""
+
+    epoch: int
+    holder: str
+
+
+LogRecord = ModelUpdate | Withdrawal | Claim
+"""What the update topic holds, decoded."""

@@ -1,0 +1,92 @@
+"""What is learnt (`[model]`) and how (`[training]`)."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from penstock.errors import ConfigurationError
+from penstock.features import Feature, FeatureSchema
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """The `[model.backbone]` section: `mlp`, `text`, or `package.module:factory` of the operator's own."""
+
+    kind: str = "mlp"
+    hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers (`mlp`, and after the embedding bag of `text`)."""
+    embedding_buckets: int = 16_384
+    """Rows of the hashed embedding table (`text`)."""
+    embedding_width: int = 64
+    """Columns of the embedding table (`text`)."""
+    max_tokens: int = 128
+    """Tokens of a text that are read, the first ones (`text`)."""
+    options: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """Keyword arguments for a factory of the operator's own."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("mlp", "text") and not re.fullmatch(r"[\w.]+:\w+", self.kind):
+            raise ConfigurationError(
+                f"model.backbone.kind is {self.kind!r}; use 'mlp', 'text' or 'package.module:factory'."
+            )
+        for name in ("embedding_buckets", "embedding_width", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"model.backbone.{name} is {getattr(self, name)}; it must be at least 1.")
+        if any(width < 1 for width in self.hidden):
+            raise ConfigurationError(f"model.backbone.hidden is {list(self.hidden)}; every width must be at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The `[model]` section."""
+
+    name: str
+    """Names the topics, the MLflow model and the served model."""
+    features: tuple[Feature, ...]
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", self.name):
+            raise ConfigurationError(
+                f"model.name is {self.name!r}; use 1 to 200 letters, digits, '.', '_' or '-' (it names Kafka topics)."
+            )
+        if self.backbone.kind == "text" and not any(feature.kind == "text" for feature in self.features):
+            raise ConfigurationError("model.backbone.kind is 'text' but no feature has kind 'text'.")
+        _ = self.schema
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features as one value."""
+        return FeatureSchema(features=self.features)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The `[training]` section."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes CUDA where it is found."""
+    learning_rate: float = 0.001
+    """Adam's step size."""
+    inner_steps: int = 3
+    """Gradient steps on each micro-batch, each with rows of its own drawn from the reservoir."""
+    seed: int = 0
+    """Of initial weights and of replay draws."""
+    num_threads: int = 1
+    """CPU threads of torch; more than one may change results in the last bits."""
+    prequential_fading: float = 0.999
+    """Factor by which past prequential scores fade with each event."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < float("inf"):
+            raise ConfigurationError(f"training.learning_rate is {self.learning_rate}; it must be above 0.")
+        if self.inner_steps < 1:
+            raise ConfigurationError(f"training.inner_steps is {self.inner_steps}; it must be at least 1.")
+        if self.num_threads < 1:
+            raise ConfigurationError(f"training.num_threads is {self.num_threads}; it must be at least 1.")
+        if not 0 < self.prequential_fading <= 1:
+            raise ConfigurationError(
+                f"training.prequential_fading is {self.prequential_fading}; it must be above 0 and at most 1."
+            )
+        if not 0 <= self.seed < 2**63:
+            raise ConfigurationError(f"training.seed is {self.seed}; it must be from 0 to 2^63 - 1.")

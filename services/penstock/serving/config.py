@@ -1,0 +1,37 @@
+"""How a replica listens, batches and bounds its work."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from penstock.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingConfig:
+    """The `[serving]` section."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 takes a free port and logs it."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    num_threads: int = 1
+    """CPU threads of torch for one forward pass."""
+    max_queued_requests: int = 1024
+    """Requests waiting for inference; one more is answered 503 with `Retry-After`."""
+    max_batch_rows: int = 1024
+    """Rows of one forward pass; waiting requests are joined up to this."""
+    max_body_bytes: int = 16_777_216
+    """A larger request body is answered 413."""
+    allowed_weights_prefixes: tuple[str, ...] = ()
+    """URIs of weights outside these prefixes are refused; empty: only the configured MLflow artifact store."""
+    grace_seconds: float = 10.0
+    """How long requests in flight may take after SIGTERM."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ConfigurationError(f"serving.port is {self.port}; it must be from 0 to 65535.")
+        for name in ("num_threads", "max_queued_requests", "max_batch_rows", "max_body_bytes"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.grace_seconds < 0:
+            raise ConfigurationError(f"serving.grace_seconds is {self.grace_seconds}; it must be 0 or more.")

@@ -1,0 +1,41 @@
+"""What a replica needs from the outside."""
+
+from typing import Protocol
+
+from penstock.flow import LogRecord, ModelUpdate
+
+
+class UpdateFeed(Protocol):
+    """The update topic, as a replica reads it. Not thread-safe: the updater's thread owns it."""
+
+    def newest(self) -> list[LogRecord]:
+        """Read from the end marker back to the newest update and the newest claim; never wait for a next record.
+
+        Returns the decoded records found, in log order; empty if the topic has neither. A record that does not decode is
+        logged and skipped. Afterwards `poll` continues right behind.
+
+        Raises:
+            UnavailableError: the broker does not answer; try again.
+        """
+        ...
+
+    def poll(self, timeout_seconds: float) -> list[LogRecord]:
+        """Records appended since, in log order; empty at the timeout, also while the broker is away."""
+        ...
+
+    def close(self) -> None:
+        """Leave the broker."""
+        ...
+
+
+class WeightsFetcher(Protocol):
+    """Reads weights that an update names by URI."""
+
+    def fetch(self, update: ModelUpdate) -> bytes:
+        """All bytes behind `update.uri`, at most `update.size_bytes`.
+
+        Raises:
+            RefusedUpdateError: the URI is outside the allow-list, or holds more bytes than announced.
+            UnavailableError: the store does not answer.
+        """
+        ...

@@ -1,0 +1,158 @@
+"""The only reader of the configuration file and of the environment.
+
+One TOML file; every key can be overridden by `PENSTOCK_SECTION__KEY` (nested sections: `PENSTOCK_MODEL__BACKBONE__KIND`;
+Kafka keys with `_` for `.`), and its value read from a file by the same name with `__FILE` at the end.
+"""
+
+import difflib
+import os
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+
+import msgspec
+
+from penstock.adapters.kafka.config import KafkaValue, checked
+from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.errors import ConfigurationError
+from penstock.intake.config import IntakeConfig
+from penstock.learning.config import ModelConfig, TrainingConfig
+from penstock.replay.config import ReplayConfig
+from penstock.serving.config import ServingConfig
+from penstock.trainer.config import PublishConfig, StateConfig, TelemetryConfig
+
+PREFIX = "PENSTOCK_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The whole configuration, checked."""
+
+    model: ModelConfig
+    kafka: dict[str, KafkaValue] = field(repr=False)
+    intake: IntakeConfig = field(default_factory=IntakeConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+    mlflow: MlflowConfig = field(default_factory=MlflowConfig, repr=False)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    state: StateConfig = field(default_factory=StateConfig)
+
+    def __post_init__(self) -> None:
+        checked(self.kafka)
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check the configuration.
+
+    Raises:
+        ConfigurationError: names the key, its value and what is allowed.
+    """
+    tree = _read_toml(path)
+    if isinstance(tree.get("kafka"), dict):
+        tree["kafka"] = _flattened(tree["kafka"])
+    for name, value in sorted(environ.items()):
+        if name.startswith(PREFIX) and "__" in name:
+            _override(tree, name, value)
+    _refuse_unknown_keys(tree, Settings, "")
+    try:
+        return msgspec.convert(tree, Settings, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(_sentence(str(error), tree)) from None
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise ValueError(f"expected a path, got {value!r}")
+
+
+def _read_toml(path: Path) -> dict[str, typing.Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"There is no configuration file {path}; name one with --config FILE.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The configuration file {path} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"The configuration file {path} is not TOML: {error}.") from None
+
+
+def _flattened(section: Mapping[str, typing.Any], prefix: str = "") -> dict[str, typing.Any]:
+    """`bootstrap.servers = …` without quotes is a nested table in TOML; librdkafka means one dotted key."""
+    flat: dict[str, typing.Any] = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            flat |= _flattened(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _override(tree: dict[str, typing.Any], name: str, value: str) -> None:
+    path = name.removeprefix(PREFIX).lower().split("__")
+    if path[-1] == "file" and len(path) > 2:
+        path.pop()
+        value = _read_secret(name, value)
+    if path[0] == "kafka":
+        tree.setdefault("kafka", {})[path[1].replace("_", ".")] = value
+        return
+    expected: typing.Any = Settings
+    for key in path:
+        expected = typing.get_type_hints(expected).get(key) if is_dataclass(expected) else None
+    if expected is None:
+        raise ConfigurationError(f"The environment variable {name} names no configuration key.")
+    section = tree
+    for key in path[:-1]:
+        section = section.setdefault(key, {})
+    section[path[-1]] = (
+        value if expected in (str, Path) or typing.get_origin(expected) is typing.Literal else _toml_value(value)
+    )
+
+
+def _read_secret(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"The file named by {name} cannot be read: {error.strerror}.") from None
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _refuse_unknown_keys(section: Mapping[str, typing.Any], owner: type, where: str) -> None:
+    hints = typing.get_type_hints(owner)
+    known = [entry.name for entry in fields(owner)]
+    for key, value in section.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}."
+            raise ConfigurationError(f"{where}{key} is no configuration key; {hint}")
+        for inner in (hints[key], *typing.get_args(hints[key])):
+            if is_dataclass(inner):
+                for entry in value if isinstance(value, list) else [value]:
+                    if isinstance(entry, Mapping):
+                        _refuse_unknown_keys(entry, typing.cast(type, inner), f"{where}{key}.")
+
+
+def _sentence(problem: str, tree: Mapping[str, typing.Any]) -> str:
+    """`Expected `int`, got `str` - at `$.intake.max_events`` as a sentence naming the key and its value."""
+    what, _, where = problem.partition(" - at `$.")
+    path = where.rstrip("`")
+    if not path:
+        return f"The configuration is incomplete: {problem[0].lower()}{problem[1:]}."
+    value: typing.Any = tree
+    for key in path.replace("[", ".").replace("]", "").split("."):
+        try:
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return f"{path}: {what[0].lower()}{what[1:]}."
+    shown = "***" if path.startswith("kafka") else repr(value)
+    return f"{path} is {shown}: {what[0].lower()}{what[1:]}."

@@ -1,0 +1,235 @@
+"""Every metric Penstock exposes: its name, kind, unit, labels and help, in this one place.
+
+Code reports through the `Telemetry` protocol; the names are a `Literal`, so a misspelt one does not type-check.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+MetricName = Literal[
+    "penstock_events_learnt_total",
+    "penstock_events_invalid_total",
+    "penstock_class_events_total",
+    "penstock_classes",
+    "penstock_consumer_lag_events",
+    "penstock_batch_events",
+    "penstock_batch_age_seconds",
+    "penstock_step_seconds",
+    "penstock_checkpoint_seconds",
+    "penstock_publish_seconds",
+    "penstock_publish_failures_total",
+    "penstock_updates_published_total",
+    "penstock_prequential_accuracy_ratio",
+    "penstock_prequential_loss",
+    "penstock_reservoir_rows",
+    "penstock_reservoir_capacity_rows",
+    "penstock_model_version",
+    "penstock_model_trained_until_timestamp_seconds",
+    "penstock_model_info",
+    "penstock_mlflow_records_total",
+    "penstock_mlflow_failures_total",
+    "penstock_swaps_total",
+    "penstock_swap_seconds",
+    "penstock_freshness_seconds",
+    "penstock_model_withdrawn",
+    "penstock_requests_total",
+    "penstock_request_seconds",
+    "penstock_inference_rows",
+    "penstock_queue_depth_requests",
+]
+
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+FRESHNESS_SECONDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 5.0, 30.0, 300.0)
+COUNTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """How one metric is declared; `side` says which process exposes it."""
+
+    name: MetricName
+    kind: Literal["counter", "gauge", "histogram"]
+    side: Literal["trainer", "replica", "both"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(name="penstock_events_learnt_total", kind="counter", side="trainer", help="Labelled events learnt."),
+    Metric(
+        name="penstock_events_invalid_total",
+        kind="counter",
+        side="trainer",
+        help="Events sent to the dead-letter topic, by reason.",
+        labels=("reason",),
+    ),
+    Metric(
+        name="penstock_class_events_total",
+        kind="counter",
+        side="trainer",
+        help="Events learnt by class; classes past the first 100 share the label value 'other'.",
+        labels=("class",),
+    ),
+    Metric(name="penstock_classes", kind="gauge", side="both", help="Classes the model knows."),
+    Metric(
+        name="penstock_consumer_lag_events",
+        kind="gauge",
+        side="trainer",
+        help="Kafka messages of a partition of the label topic not yet learnt.",
+        labels=("partition",),
+    ),
+    Metric(
+        name="penstock_batch_events",
+        kind="histogram",
+        side="trainer",
+        help="Valid events in a micro-batch.",
+        buckets=COUNTS,
+    ),
+    Metric(
+        name="penstock_batch_age_seconds",
+        kind="histogram",
+        side="trainer",
+        help="Seconds a micro-batch was open before it closed.",
+        buckets=SECONDS,
+    ),
+    Metric(
+        name="penstock_step_seconds",
+        kind="histogram",
+        side="trainer",
+        help="Seconds to predict, learn and remember one micro-batch.",
+        buckets=SECONDS,
+    ),
+    Metric(
+        name="penstock_checkpoint_seconds",
+        kind="histogram",
+        side="trainer",
+        help="Seconds to write one checkpoint to disk, fsync included.",
+        buckets=SECONDS,
+    ),
+    Metric(
+        name="penstock_publish_seconds",
+        kind="histogram",
+        side="trainer",
+        help="Seconds from capture of a candidate to the acknowledgement of its model-updated event.",
+        buckets=SECONDS,
+    ),
+    Metric(
+        name="penstock_publish_failures_total",
+        kind="counter",
+        side="trainer",
+        help="Attempts to announce an update that failed and are tried again.",
+    ),
+    Metric(name="penstock_updates_published_total", kind="counter", side="trainer", help="Model updates announced."),
+    Metric(
+        name="penstock_prequential_accuracy_ratio",
+        kind="gauge",
+        side="trainer",
+        help="Fading share of events whose class was predicted right before they were learnt.",
+    ),
+    Metric(
+        name="penstock_prequential_loss",
+        kind="gauge",
+        side="trainer",
+        help="Fading mean log-loss (nats) of events before they were learnt.",
+    ),
+    Metric(name="penstock_reservoir_rows", kind="gauge", side="trainer", help="Rows held for replay."),
+    Metric(name="penstock_reservoir_capacity_rows", kind="gauge", side="trainer", help="Rows the reservoir may hold."),
+    Metric(
+        name="penstock_model_version",
+        kind="gauge",
+        side="both",
+        help="Version last announced (trainer) or served (replica).",
+    ),
+    Metric(
+        name="penstock_model_trained_until_timestamp_seconds",
+        kind="gauge",
+        side="both",
+        help="Kafka timestamp of the newest event that the announced or served weights have learnt.",
+    ),
+    Metric(
+        name="penstock_model_info",
+        kind="gauge",
+        side="both",
+        help="1; labels identify the announced or served weights.",
+        labels=("model", "version", "sha256"),
+    ),
+    Metric(
+        name="penstock_mlflow_records_total", kind="counter", side="trainer", help="Model versions recorded in MLflow."
+    ),
+    Metric(
+        name="penstock_mlflow_failures_total",
+        kind="counter",
+        side="trainer",
+        help="Attempts to record in MLflow that failed; training goes on.",
+    ),
+    Metric(
+        name="penstock_swaps_total",
+        kind="counter",
+        side="replica",
+        help="Model updates by result: swapped, or the reason why it was dropped or refused.",
+        labels=("result",),
+    ),
+    Metric(
+        name="penstock_swap_seconds",
+        kind="histogram",
+        side="replica",
+        help="Seconds from an update's arrival to the swap: verify, build, warm.",
+        buckets=SECONDS,
+    ),
+    Metric(
+        name="penstock_freshness_seconds",
+        kind="histogram",
+        side="replica",
+        help="Seconds from the Kafka timestamp of the newest event learnt to the swap that serves it.",
+        buckets=FRESHNESS_SECONDS,
+    ),
+    Metric(
+        name="penstock_model_withdrawn",
+        kind="gauge",
+        side="replica",
+        help="1 while the served model has been withdrawn by a tombstone.",
+    ),
+    Metric(
+        name="penstock_requests_total",
+        kind="counter",
+        side="replica",
+        help="Inference requests by HTTP status code.",
+        labels=("code",),
+    ),
+    Metric(
+        name="penstock_request_seconds",
+        kind="histogram",
+        side="replica",
+        help="Seconds from a parsed inference request to its answer.",
+        buckets=SECONDS,
+    ),
+    Metric(
+        name="penstock_inference_rows",
+        kind="histogram",
+        side="replica",
+        help="Rows answered in one forward pass.",
+        buckets=COUNTS,
+    ),
+    Metric(name="penstock_queue_depth_requests", kind="gauge", side="replica", help="Requests waiting for inference."),
+)
+
+
+class Telemetry(Protocol):
+    """Where the code reports; an unknown label set is a programming error and raises."""
+
+    def count(self, name: MetricName, amount: float = 1, /, **labels: str) -> None:
+        """Add to a counter."""
+        ...
+
+    def gauge(self, name: MetricName, value: float, /, **labels: str) -> None:
+        """Set a gauge."""
+        ...
+
+    def observe(self, name: MetricName, value: float, /, **labels: str) -> None:
+        """Add one observation to a histogram."""
+        ...
+
+    def identify(self, *, model: str, version: int, sha256: str) -> None:
+        """Make `penstock_model_info` show just these weights."""
+        ...

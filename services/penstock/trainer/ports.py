@@ -1,0 +1,145 @@
+"""What the trainer needs from the outside, as the smallest protocols that work; adapters implement them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from penstock.flow import Checkpoint, Claim, ModelUpdate, Offsets, Weights
+
+
+class OffsetLog(Protocol):
+    """What is known of the label topic besides its messages."""
+
+    def commit(self, offsets: Offsets) -> None:
+        """Commit group offsets, for lag tools only; failures are logged, never raised."""
+        ...
+
+    def end_offsets(self) -> Offsets:
+        """The offset after the last message of every partition, as last heard; never blocks."""
+        ...
+
+
+class DeadLetterOutbox(Protocol):
+    """Dead letters on their way to the broker."""
+
+    def wait_acknowledged(self, timeout_seconds: float) -> bool:
+        """True once every dead letter sent before this call is acknowledged; False at the timeout."""
+        ...
+
+
+class UpdateLog(Protocol):
+    """The compacted, single-partition update topic, as its one writer sees it."""
+
+    def claim(self, holder: str) -> "Claimed":
+        """Append a claim with the next epoch, read back to it, and return once it is the highest in the log.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+            StopError: the topic is missing, has more than one partition, or is not compacted.
+        """
+        ...
+
+    def append(self, update: ModelUpdate) -> None:
+        """Append one update; returns only when the broker has acknowledged it.
+
+        Looks for a higher claim first.
+
+        Raises:
+            FencedError: another trainer has claimed since.
+            UnavailableError: not acknowledged in time; the caller may try again with the same update.
+        """
+        ...
+
+
+class Claimed(Protocol):
+    """The outcome of a claim: read-only attributes."""
+
+    @property
+    def claim(self) -> Claim:
+        """Ours."""
+        ...
+
+    @property
+    def highest_version(self) -> int:
+        """Of all updates in the log; 0 if there is none."""
+        ...
+
+    @property
+    def newest_update(self) -> ModelUpdate | None:
+        """The newest update of the highest epoch, if there is one."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    """Checkpoints on local disk: each one atomic, the last few kept."""
+
+    def wants_full_reservoir(self) -> bool:
+        """True if the next checkpoint must list every row rather than the changed slots only."""
+        ...
+
+    def save(self, checkpoint: Checkpoint, weights: Weights) -> Path:
+        """Write all of it, fsync, rename, fsync the folder; then prune. Returns the checkpoint's folder.
+
+        Raises:
+            OSError: the disk; nothing of the checkpoint is then visible, and `wants_full_reservoir` turns true.
+        """
+        ...
+
+    def load_newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint, its reservoir complete (`full`); torn or corrupt ones are skipped with a warning.
+
+        Raises:
+            StateError: the folder is of another model or feature schema.
+        """
+        ...
+
+
+class WeightsStore(Protocol):
+    """Where replicas can read weights that are too large to travel inline."""
+
+    def put(self, weights: Weights) -> str:
+        """Upload, and return the URI. Raises `UnavailableError`."""
+        ...
+
+
+class ModelRecord(Protocol):
+    """The registry for people: MLflow."""
+
+    def record(self, announced: "Announced", metrics: Mapping[str, float]) -> str | None:
+        """Upload weights, model card and checkpoint, register and tag a model version, move the alias `live`.
+
+        Returns the run id. Raises `UnavailableError`.
+        """
+        ...
+
+    def newest_checkpoint(self, into: Path) -> bool:
+        """Fetch the newest recorded checkpoint as a folder the `CheckpointStore` can load. False if there is none.
+
+        Raises:
+            UnavailableError: the registry does not answer.
+        """
+        ...
+
+
+class Announced(Protocol):
+    """What was announced, for the record: read-only attributes."""
+
+    @property
+    def update(self) -> ModelUpdate:
+        """As it stands on the update topic."""
+        ...
+
+    @property
+    def weights(self) -> Weights:
+        """The very bytes replicas serve."""
+        ...
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """A checkpoint folder that holds the same offsets; stays until recorded."""
+        ...
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """By index."""
+        ...
