@@ -1,7 +1,7 @@
 """The only reader of the configuration file and of the environment.
 
-One TOML file; every key can be overridden by `PENSTOCK_SECTION__KEY` (nested sections: `PENSTOCK_MODEL__BACKBONE__KIND`;
-Kafka keys with `_` for `.`), and its value read from a file by the same name with `__FILE` at the end.
+One TOML file; every key can be overridden by `PENSTOCK_SECTION__KEY` (nested: `PENSTOCK_MODEL__BACKBONE__KIND`; Kafka
+keys with `_` for `.`), and its value read from a file by the same name with `__FILE` at the end.
 """
 
 import difflib

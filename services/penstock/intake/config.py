@@ -14,7 +14,7 @@ class IntakeConfig:
     max_age_seconds: float = 0.02
     """A micro-batch closes this long after its first event; 0: by count alone, in a fixed rotation of partitions."""
     idle_seconds: float = 1.0
-    """With `max_age_seconds = 0`: the unfilled last batch closes once the whole log has stood still this long; 0: never."""
+    """With `max_age_seconds = 0`: the unfilled last batch closes once the log stood still this long; 0: never."""
     invalid_window: int = 1000
     """Number of newest events over which the share of invalid ones is measured."""
     max_invalid_ratio: float = 0.5

@@ -11,7 +11,7 @@ class UpdateFeed(Protocol):
     def newest(self) -> list[LogRecord]:
         """Read from the end marker back to the newest update and the newest claim; never wait for a next record.
 
-        Returns the decoded records found, in log order; empty if the topic has neither. A record that does not decode is
+        Returns the decoded records found, in log order; empty if the topic has neither. One that does not decode is
         logged and skipped. Afterwards `poll` continues right behind.
 
         Raises:

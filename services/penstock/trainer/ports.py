@@ -86,7 +86,7 @@ class CheckpointStore(Protocol):
         ...
 
     def load_newest(self) -> Checkpoint | None:
-        """The newest whole checkpoint, its reservoir complete (`full`); torn or corrupt ones are skipped with a warning.
+        """The newest whole checkpoint, its reservoir complete (`full`); torn ones are skipped with a warning.
 
         Raises:
             StateError: the folder is of another model or feature schema.
