@@ -1,0 +1,52 @@
+# The two commands of this repository are `make demo` and `make test`; both set everything up by themselves.
+
+PYTHON ?= python3
+BROKER ?= embedded
+VENV := .venv
+BIN := $(VENV)/bin
+KAFKA := .cache/kafka/libs
+
+.PHONY: help setup demo test lint bench requirements clean
+
+help:
+	@echo "make demo    see the main job on embedded defaults (BROKER=kafka: on a real Apache Kafka; KEEP=1: stay up)"
+	@echo "make test    every test, a real Kafka, a real MLflow server and Helm included"
+	@echo "make lint    ruff, mypy strict and the import layers"
+	@echo "make bench   the figures of the README, side by side, into bench/"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.12."; exit 1; }
+	@echo "Installing Penstock and what it needs into $(VENV) (a few minutes the first time) …"
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv does not work here; on Debian: apt-get install python3-venv."; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+demo: setup
+	@exec $(BIN)/penstock demo --broker $(BROKER) $(if $(KEEP),--keep)
+
+test: setup $(KAFKA) .cache/bin/helm
+	@$(BIN)/pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: setup $(KAFKA)
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+$(KAFKA): services/penstock/adapters/kafka/pom.xml | setup
+	@$(BIN)/python -m penstock.adapters.kafka.local_kafka
+
+.cache/bin/helm: | setup
+	@$(BIN)/python tests/helm_binary.py
+
+# The pins carry no index lines, so they are the same wherever they are installed from.
+requirements:
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--extra demo --extra dev pyproject.toml -o requirements.txt
+
+clean:
+	@rm -rf $(VENV) .cache build bench demo

@@ -1,0 +1,69 @@
+"""Sends labelled events and keeps count of what the broker has acknowledged."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Producer
+
+from penstock.adapters.kafka.config import KafkaValue
+from penstock.adapters.kafka.connection import producer_config
+
+DELIVERY_SECONDS = 30
+"""A message not acknowledged by then has failed; the caller is told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """One message on its way to the label topic, holding `num_events` events."""
+
+    value: bytes = field(repr=False)
+    content_type: str
+    num_events: int
+    key: bytes | None = None
+
+
+class LabelProducer:
+    """Not thread-safe; `events_delivered` and `first_failure` move in `send` and `flush`."""
+
+    def __init__(self, options: Mapping[str, KafkaValue], topic: str) -> None:
+        self._producer = Producer(
+            producer_config(options) | {"linger.ms": 5, "message.timeout.ms": DELIVERY_SECONDS * 1000}
+        )
+        self._topic = topic
+        self.events_delivered = 0
+        self.first_failure: str | None = None
+
+    def send(self, message: Outgoing, on_acknowledged: Callable[[int, int], None] | None = None) -> None:
+        """Queue one message; waits while the local queue is full.
+
+        `on_acknowledged(partition, offset)` is called from a later `send` or `flush`.
+        """
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic,
+                    value=message.value,
+                    key=message.key,
+                    headers=[("content-type", message.content_type.encode())],
+                    on_delivery=lambda error, report: self._delivered(error, report, message, on_acknowledged),
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                self._producer.poll(0)
+                return
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """True once everything sent has been acknowledged or has failed for good."""
+        return int(self._producer.flush(timeout_seconds)) == 0
+
+    def _delivered(
+        self, error: Any, report: Any, message: Outgoing, on_acknowledged: Callable[[int, int], None] | None
+    ) -> None:
+        if error is None:
+            self.events_delivered += message.num_events
+            if on_acknowledged is not None:
+                on_acknowledged(report.partition(), report.offset())
+        elif self.first_failure is None:
+            self.first_failure = str(error.str())

@@ -1,0 +1,164 @@
+"""The command line: what each command takes. Everything heavy is imported when its command runs.
+
+`penstock --help` must not pay for torch or MLflow.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from penstock import __version__
+from penstock.errors import PenstockError
+
+if TYPE_CHECKING:
+    from penstock.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def main() -> None:
+    """Run the command line; an error that is not a defect ends it with one sentence and exit code 1."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except PenstockError as error:
+        click.echo(f"penstock: {error}", err=True)
+        code = 1
+    sys.exit(code)
+
+
+def _config_option(command: Command) -> Command:
+    option = click.option(
+        "--config",
+        "config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("penstock.toml"),
+        show_default=True,
+        help="The configuration file (TOML).",
+    )
+    return option(command)
+
+
+def _load(config: Path) -> "Settings":
+    from penstock.settings import load
+
+    return load(config)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="penstock")
+def commands() -> None:
+    """Keep a PyTorch model learning from a Kafka topic, and every replica on the newest good weights."""
+
+
+@commands.command()
+@click.option("--broker", type=click.Choice(["embedded", "kafka"]), default="embedded", show_default=True)
+@click.option("--keep", is_flag=True, help="Leave everything serving until Ctrl-C.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Where configuration, state, logs and the picture go; made anew.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of images and of the weights.")
+def demo(broker: str, keep: bool, directory: Path, seed: int) -> int:
+    """See the main job: digits stream in two at a time, replicas answer, nothing is forgotten."""
+    from penstock.processes.demo.run import run
+
+    return run(directory=directory, broker=broker, keep=keep, seed=seed)
+
+
+@commands.command()
+@_config_option
+def train(config: Path) -> int:
+    """Learn from the label topic and announce new weights, until SIGTERM or Ctrl-C."""
+    from penstock.processes import logs, trainer
+    from penstock.processes.signals import stop_on_signals
+
+    settings = _load(config)
+    logs.configure()
+    return trainer.run(settings, stop_on_signals())
+
+
+@commands.command()
+@_config_option
+@click.option("--host", help="Instead of serving.host.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Instead of serving.port; 0 takes a free one.")
+def serve(config: Path, host: str | None, port: int | None) -> int:
+    """Answer inference requests with the newest weights, until SIGTERM or Ctrl-C."""
+    from dataclasses import replace
+
+    settings = _load(config)
+    serving = replace(
+        settings.serving,
+        host=settings.serving.host if host is None else host,
+        port=settings.serving.port if port is None else port,
+    )
+    from penstock.processes import logs, replica
+
+    logs.configure()
+    return replica.run(replace(settings, serving=serving))
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@_config_option
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), help="Events a second; as fast as possible unless set."
+)
+@click.option(
+    "--rows-per-message", type=click.IntRange(1, 100_000), default=256, show_default=True, help="For Parquet."
+)
+def produce(file: Path, config: Path, rate: float | None, rows_per_message: int) -> int:
+    """Send labelled events from FILE (.jsonl, .parquet, or - for JSON lines on standard input)."""
+    from penstock.processes import produce as command
+
+    return command.run(_load(config), file, rate=rate, rows_per_message=rows_per_message)
+
+
+@commands.group()
+def topics() -> None:
+    """The model's topics."""
+
+
+@topics.command("create")
+@_config_option
+@click.option("--partitions", type=click.IntRange(1), default=3, show_default=True, help="Of the label topic.")
+@click.option("--replication-factor", type=click.IntRange(1), default=1, show_default=True)
+def create_topics(config: Path, partitions: int, replication_factor: int) -> int:
+    """Create the label, update and dead-letter topics; those that exist are checked and left as they are."""
+    from penstock.processes import topics as command
+
+    return command.create(_load(config), partitions=partitions, replication_factor=replication_factor)
+
+
+@commands.command()
+@_config_option
+@click.option("--replica", "replicas", multiple=True, metavar="URL", help="A replica's address; repeat for more.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
+def status(config: Path, replicas: tuple[str, ...], as_json: bool) -> int:
+    """Say whether the thing is learning: lag, speed, accuracy, last version and its age, versions on replicas."""
+    from penstock.processes import status as command
+
+    return command.run(_load(config), replicas=replicas, as_json=as_json)
+
+
+@commands.command()
+@_config_option
+def doctor(config: Path) -> int:
+    """Check configuration, broker, topics, MLflow, state folder and device; say what is wrong with each."""
+    from penstock.processes import doctor as command
+
+    return command.run(config)
+
+
+if __name__ == "__main__":
+    main()

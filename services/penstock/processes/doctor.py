@@ -1,0 +1,82 @@
+"""`penstock doctor`: one line for everything the trainer and the replicas depend on, and what is wrong with it."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from penstock.errors import PenstockError
+from penstock.settings import Settings, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One check's outcome."""
+
+    name: str
+    ok: bool
+    sentence: str
+
+
+def run(config: Path) -> int:
+    """Print every check as it ends; 0 if all is well, 1 otherwise."""
+    all_well = True
+    for line in _check_all(config):
+        mark = click.style("ok  ", fg="green") if line.ok else click.style("FAIL", fg="red", bold=True)
+        click.echo(f"{mark}  {line.name:<14} {line.sentence}")
+        all_well = all_well and line.ok
+    return 0 if all_well else 1
+
+
+def _check_all(config: Path) -> Iterator[Line]:
+    try:
+        settings = load(config)
+    except PenstockError as error:
+        yield Line(name="configuration", ok=False, sentence=str(error))
+        return
+    yield Line(name="configuration", ok=True, sentence=f"{config} is complete; the model is {settings.model.name!r}.")
+    checks: list[Callable[[Settings], Iterator[Line]]] = [_check_kafka, _check_mlflow, _check_state, _check_device]
+    for check in checks:
+        yield from check(settings)
+
+
+def _check_kafka(settings: Settings) -> Iterator[Line]:
+    from penstock.adapters.kafka.topics import describe
+
+    for finding in describe(settings.kafka, settings.model.name):
+        yield Line(name=finding.name, ok=finding.ok, sentence=finding.sentence)
+
+
+def _check_mlflow(settings: Settings) -> Iterator[Line]:
+    from penstock.adapters.mlflow.check import check
+
+    if not settings.mlflow.enabled:
+        yield Line(name="mlflow", ok=True, sentence="Switched off: nothing is recorded.")
+        return
+    ok, sentence = check(settings.mlflow)
+    yield Line(name="mlflow", ok=ok, sentence=sentence)
+
+
+def _check_state(settings: Settings) -> Iterator[Line]:
+    folder = settings.state.directory.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        yield Line(name="state folder", ok=False, sentence=f"{existing} is in the way: it is a file, not a folder.")
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        yield Line(name="state folder", ok=False, sentence=f"{existing} cannot be written by this user.")
+    else:
+        free = os.statvfs(existing).f_bavail * os.statvfs(existing).f_frsize
+        yield Line(name="state folder", ok=True, sentence=f"{folder} can be written; {free / 1e9:.1f} GB are free.")
+
+
+def _check_device(settings: Settings) -> Iterator[Line]:
+    from penstock.learning.device import choose_device
+
+    try:
+        device = choose_device(settings.training.device)
+    except PenstockError as error:
+        yield Line(name="device", ok=False, sentence=str(error))
+    else:
+        yield Line(name="device", ok=True, sentence=f"training.device {settings.training.device!r} runs on {device}.")

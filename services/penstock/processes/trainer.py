@@ -1,0 +1,205 @@
+"""The trainer process: wiring only. On start: claim, load the newest checkpoint, seek to its offsets, learn on."""
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from threading import Event
+from typing import TypeVar
+
+import structlog
+import torch
+
+from penstock.adapters.disk.checkpoints import DiskCheckpoints
+from penstock.adapters.disk.pinning import pin
+from penstock.adapters.kafka.config import redacted
+from penstock.adapters.kafka.dead_letters import DeadLetters
+from penstock.adapters.kafka.label_source import LabelSource
+from penstock.adapters.kafka.topic_names import TopicNames
+from penstock.adapters.kafka.update_log import KafkaUpdateLog
+from penstock.adapters.mlflow.artifacts import ArtifactStore
+from penstock.adapters.mlflow.record import MlflowRecord
+from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
+from penstock.clock import SystemClock
+from penstock.errors import UnavailableError
+from penstock.flow import Checkpoint, Offsets
+from penstock.intake.intake import Intake
+from penstock.learning.learner import Learner
+from penstock.settings import Settings
+from penstock.trainer.announcer import Announcer
+from penstock.trainer.cadence import Cadence
+from penstock.trainer.loop import Trainer
+from penstock.trainer.ports import Claimed
+from penstock.trainer.prefetch import Prefetcher
+from penstock.trainer.publisher import Publisher
+from penstock.trainer.recorder import Recorder
+from penstock.wire.decoder import EventDecoder
+
+RETRY_SECONDS = 1.0
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, stop: Event) -> int:
+    """Train until `stop` is set; returns the exit code.
+
+    Raises:
+        StopError: the reason why this trainer must not go on.
+    """
+    torch.set_num_threads(settings.training.num_threads)
+    log.info("trainer starting", model=settings.model.name, kafka=redacted(settings.kafka), pid=os.getpid())
+    with ExitStack() as resources:
+        trainer = _assemble(settings, resources, stop)
+        if trainer is not None:
+            trainer.run(stop)
+    log.info("trainer stopped")
+    return 0
+
+
+def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer | None:
+    """Everything connected and started; None if `stop` was set while waiting for the broker."""
+    clock, topics = SystemClock(), TopicNames(settings.model.name)
+    telemetry = PrometheusTelemetry(side="trainer")
+    telemetry.gauge("penstock_reservoir_capacity_rows", settings.replay.capacity)
+    server = telemetry.serve(settings.telemetry.host, settings.telemetry.port)
+    resources.callback(server.close)
+    log.info("metrics", url=f"http://{settings.telemetry.host}:{server.port}/metrics")
+
+    checkpoints = DiskCheckpoints(
+        settings.state.directory,
+        model=settings.model.name,
+        schema_digest=settings.model.schema.digest,
+        kept=settings.state.checkpoints_kept,
+    )
+    resources.callback(checkpoints.close)
+    update_log = KafkaUpdateLog(settings.kafka, settings.model.name)
+    resources.callback(update_log.close)
+    claimed = _patiently(lambda: update_log.claim(_holder()), stop)
+    if claimed is None:
+        return None
+    log.info("claimed", epoch=claimed.claim.epoch, last_version=claimed.highest_version)
+
+    record = MlflowRecord(settings.mlflow, settings.model.name) if settings.mlflow.enabled else None
+    checkpoint = _newest_checkpoint(checkpoints, record, claimed)
+    learner = _learner(settings, checkpoint)
+    if record is not None:
+        record.run_id = checkpoint.mlflow_run_id if checkpoint else None
+        resources.callback(record.close)
+
+    source = LabelSource(settings.kafka, topics.labels, group_id=f"penstock.{settings.model.name}")
+    resources.callback(source.close)
+    if not _started(source, learner.offsets, stop):
+        return None
+    dead_letters = DeadLetters(settings.kafka, topics.dead_letters)
+    resources.callback(dead_letters.close)
+    prefetcher = Prefetcher(
+        Intake(
+            source,
+            dead_letters,
+            EventDecoder(settings.model.schema),
+            settings.intake,
+            clock,
+            telemetry,
+            step=learner.step,
+        )
+    )
+    recorder = Recorder(
+        record,
+        pin=pin,
+        pinned_into=settings.state.directory / settings.model.name / "recording",
+        interval_seconds=settings.mlflow.record_interval_seconds,
+        telemetry=telemetry,
+        clock=clock,
+        run_id=checkpoint.mlflow_run_id if checkpoint else None,
+    )
+    announcer = Announcer(
+        update_log=update_log,
+        weights_store=ArtifactStore(settings.mlflow, settings.model.name),
+        offset_log=source,
+        recorder=recorder,
+        telemetry=telemetry,
+        clock=clock,
+        inline_max_bytes=settings.publish.inline_max_bytes,
+        announced=claimed.newest_update.offsets if claimed.newest_update else Offsets(),
+    )
+    publisher = Publisher(
+        checkpoints=checkpoints,
+        dead_letters=dead_letters,
+        announcer=announcer,
+        recorder=recorder,
+        cadence=Cadence(settings.publish, clock),
+        telemetry=telemetry,
+        clock=clock,
+        epoch=claimed.claim.epoch,
+        last_version=max(claimed.highest_version, checkpoint.version if checkpoint else 0),
+    )
+    publisher.start(learner.offsets)
+    prefetcher.start()
+    resources.callback(prefetcher.close)
+    return Trainer(
+        batches=prefetcher,
+        learner=learner,
+        publisher=publisher,
+        offset_log=source,
+        telemetry=telemetry,
+        clock=clock,
+    )
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _learner(settings: Settings, checkpoint: Checkpoint | None) -> Learner:
+    learner = Learner(
+        settings.model,
+        settings.training,
+        settings.replay,
+        topic=TopicNames(settings.model.name).labels,
+        max_events=settings.intake.max_events,
+    )
+    if checkpoint is not None:
+        learner.restore(checkpoint)
+        log.info(
+            "restored",
+            step=checkpoint.step,
+            version=checkpoint.version,
+            events_learnt=checkpoint.events_learnt,
+            offsets=checkpoint.offsets.to_json(),
+        )
+    log.info("learning on", device=str(learner.device))
+    return learner
+
+
+def _newest_checkpoint(
+    checkpoints: DiskCheckpoints, record: MlflowRecord | None, claimed: Claimed
+) -> Checkpoint | None:
+    """From the disk; if it has none although updates were announced, from MLflow's newest record."""
+    checkpoint = checkpoints.load_newest()
+    if checkpoint is not None or record is None or claimed.newest_update is None:
+        return checkpoint
+    log.warning("no checkpoint on disk but updates on the topic; asking MLflow for the newest record")
+    if record.newest_checkpoint(checkpoints.incoming_folder):
+        return checkpoints.load_newest()
+    log.warning("MLflow has no checkpoint either; learning from the start of the topic")
+    return None
+
+
+def _started(source: LabelSource, offsets: Offsets, stop: Event) -> bool:
+    def start() -> bool:
+        source.start(offsets)
+        return True
+
+    return _patiently(start, stop) or False
+
+
+def _patiently(attempt: Callable[[], T], stop: Event) -> T | None:
+    """Try until the outside answers or `stop` is set; says so while it waits."""
+    while not stop.is_set():
+        try:
+            return attempt()
+        except UnavailableError as error:
+            log.warning("waiting", reason=str(error))
+            stop.wait(RETRY_SECONDS)
+    return None

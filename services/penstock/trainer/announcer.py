@@ -1,0 +1,140 @@
+"""Tells the replicas: weights out of line if need be, then the model-updated event, then the group offsets."""
+
+from threading import Event, Thread
+
+import structlog
+
+from penstock.clock import Clock
+from penstock.errors import UnavailableError
+from penstock.flow import ModelUpdate, Offsets
+from penstock.telemetry import Telemetry
+from penstock.trainer.candidate import AnnouncedCandidate, Candidate, SavedCandidate
+from penstock.trainer.mailbox import Mailbox
+from penstock.trainer.ports import OffsetLog, UpdateLog, WeightsStore
+from penstock.trainer.recorder import Recorder
+
+RETRY_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class Announcer:
+    """A thread that announces the newest saved candidate, as soon as the outside lets it.
+
+    It stays silent until a candidate is ahead of `announced`, the offsets of the last update on the topic, so that
+    what replicas have learnt never goes back.
+    """
+
+    def __init__(
+        self,
+        *,
+        update_log: UpdateLog,
+        weights_store: WeightsStore,
+        offset_log: OffsetLog,
+        recorder: Recorder,
+        telemetry: Telemetry,
+        clock: Clock,
+        inline_max_bytes: int,
+        announced: Offsets,
+    ) -> None:
+        self._update_log = update_log
+        self._weights_store = weights_store
+        self._offset_log = offset_log
+        self._recorder = recorder
+        self._telemetry = telemetry
+        self._clock = clock
+        self._inline_max_bytes = inline_max_bytes
+        self._announced = announced
+        self._waiting: Mailbox[SavedCandidate] = Mailbox()
+        self._closing = Event()
+        self._thread = Thread(target=self._run, name="announcer", daemon=True)
+        self.failure: BaseException | None = None
+
+    def is_behind(self, offsets: Offsets) -> bool:
+        """True if these offsets are ahead of what replicas have been told."""
+        return offsets.is_ahead_of(self._announced)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def offer(self, saved: SavedCandidate) -> None:
+        """Announce this one next, in place of one that still waits."""
+        self._waiting.put(saved)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Announce what waits, if that succeeds in time, and stop."""
+        self._waiting.close()
+        self._thread.join(timeout_seconds / 2)
+        self._closing.set()
+        self._thread.join(timeout_seconds / 2)
+
+    def _run(self) -> None:
+        try:
+            while (saved := self._waiting.take()) is not None:
+                if self.is_behind(saved.candidate.offsets):
+                    self._announce_or_retry(saved)
+        except BaseException as error:  # a fence or a defect: the learner's thread raises it
+            self.failure = error
+
+    def _announce_or_retry(self, saved: SavedCandidate) -> None:
+        while not self._closing.is_set():
+            try:
+                self._announce(saved)
+            except UnavailableError as error:
+                self._telemetry.count("penstock_publish_failures_total")
+                log.warning("update not announced, trying again", reason=str(error))
+                self._closing.wait(RETRY_SECONDS)
+                if not self._waiting.is_empty:
+                    return
+            else:
+                return
+
+    def _announce(self, saved: SavedCandidate) -> None:
+        candidate = saved.candidate
+        update = self._update_of(candidate)
+        self._update_log.append(update)
+        self._announced = update.offsets
+        self._offset_log.commit(update.offsets)
+        self._report(candidate, update)
+        self._recorder.offer(
+            AnnouncedCandidate(
+                update=update,
+                weights=candidate.weights,
+                checkpoint_folder=saved.checkpoint_folder,
+                class_names=candidate.class_names,
+                metrics={**update.metrics, **{f"recall/{name}": value for name, value in candidate.recalls.items()}},
+            )
+        )
+
+    def _update_of(self, candidate: Candidate) -> ModelUpdate:
+        checkpoint, weights = candidate.checkpoint, candidate.weights
+        inline = weights.size_bytes <= self._inline_max_bytes
+        return ModelUpdate(
+            model=checkpoint.model,
+            version=checkpoint.version,
+            epoch=checkpoint.epoch,
+            sha256=weights.sha256,
+            size_bytes=weights.size_bytes,
+            class_ledger_digest=weights.class_ledger_digest,
+            trained_until_ms=checkpoint.trained_until_ms,
+            announced_at_ms=self._clock.now_ms(),
+            offsets=checkpoint.offsets,
+            metrics={**candidate.metrics, "lag_events": self._lag_events(checkpoint.offsets)},
+            mlflow_run_id=checkpoint.mlflow_run_id,
+            inline=weights.content if inline else None,
+            uri=None if inline else self._weights_store.put(weights),
+        )
+
+    def _lag_events(self, offsets: Offsets) -> float:
+        ends = self._offset_log.end_offsets().next
+        return float(sum(max(end - offsets[partition], 0) for partition, end in ends.items()))
+
+    def _report(self, candidate: Candidate, update: ModelUpdate) -> None:
+        seconds = self._clock.monotonic_seconds() - candidate.captured_at_seconds
+        self._telemetry.observe("penstock_publish_seconds", seconds)
+        self._telemetry.count("penstock_updates_published_total")
+        self._telemetry.gauge("penstock_model_version", update.version)
+        self._telemetry.gauge("penstock_model_trained_until_timestamp_seconds", update.trained_until_ms / 1000)
+        self._telemetry.identify(model=update.model, version=update.version, sha256=update.sha256)
+        log.debug("update announced", version=update.version, epoch=update.epoch, seconds=round(seconds, 4))

@@ -1,0 +1,43 @@
+"""A candidate: what the trainer captured between two micro-batches, on its way to the replicas."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penstock.flow import Checkpoint, ModelUpdate, Offsets, Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Checkpoint and weights of one moment, with the metrics of that moment."""
+
+    checkpoint: Checkpoint
+    weights: Weights
+    class_names: tuple[str, ...]
+    metrics: Mapping[str, float]
+    recalls: Mapping[str, float]
+    captured_at_seconds: float
+
+    @property
+    def offsets(self) -> Offsets:
+        """The next offsets after what these weights have learnt."""
+        return self.checkpoint.offsets
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedCandidate:
+    """A candidate whose checkpoint is on disk."""
+
+    candidate: Candidate
+    checkpoint_folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnouncedCandidate:
+    """A candidate that is on the update topic: implements `ports.Announced`. `metrics` include recall by class."""
+
+    update: ModelUpdate
+    weights: Weights = field(repr=False)
+    checkpoint_folder: Path
+    class_names: tuple[str, ...]
+    metrics: Mapping[str, float]

@@ -1,0 +1,63 @@
+"""START HERE: the trainer's loop. Take a micro-batch, learn it, report, and publish when it is time.
+
+Everything slow happens elsewhere: polling and decoding on the intake's thread, disk and update topic on the
+publisher's, MLflow on the recorder's. This thread only learns, and takes a candidate between two micro-batches.
+"""
+
+from collections.abc import Iterator
+from threading import Event
+
+from penstock.clock import Clock
+from penstock.flow import EventBatch, StepReport
+from penstock.learning.learner import Learner
+from penstock.telemetry import Telemetry
+from penstock.trainer.ports import OffsetLog
+from penstock.trainer.prefetch import BatchSource
+from penstock.trainer.publisher import Publisher
+from penstock.trainer.reporting import Reporter
+
+IDLE_SECONDS = 0.25
+"""How long the loop waits for a micro-batch before it looks at the stop flag again."""
+
+
+class Trainer:
+    """Learns micro-batches until it is told to stop."""
+
+    def __init__(
+        self,
+        *,
+        batches: BatchSource,
+        learner: Learner,
+        publisher: Publisher,
+        offset_log: OffsetLog,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        self._batches = batches
+        self._learner = learner
+        self._publisher = publisher
+        self._reporter = Reporter(telemetry, offset_log, learner, clock)
+
+    def run(self, stop: Event) -> None:
+        """Learn until `stop` is set, then publish what is not yet published.
+
+        Raises:
+            StopError: the reason why this trainer must not go on.
+        """
+        for batch in self._micro_batches(stop):
+            report = self._learn(batch)
+            self._publisher.publish_when_due(self._learner, report)
+        self._publisher.publish_last(self._learner)
+
+    def _learn(self, batch: EventBatch | None) -> StepReport | None:
+        if batch is None:
+            self._reporter.idle()
+            return None
+        report = self._learner.learn(batch)
+        self._reporter.learnt(batch, report)
+        return report
+
+    def _micro_batches(self, stop: Event) -> Iterator[EventBatch | None]:
+        """Micro-batches as they close, and None whenever the publisher may have something due."""
+        while not stop.is_set():
+            yield self._batches.next_batch(min(IDLE_SECONDS, self._publisher.seconds_until_due(self._learner)))

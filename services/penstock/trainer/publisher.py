@@ -1,0 +1,162 @@
+"""From weights in training to weights on replicas, in an order that must not change.
+
+1. capture model, optimizer, reservoir, generators and offsets together      (learner's thread)
+2. write the checkpoint to disk, once its dead letters are acknowledged      (writer thread)
+3. gate: weights that are not finite pass neither to disk nor on             (writer thread)
+4. put the weights where replicas can read them, if they do not go inline    (announcer thread)
+5. append the model-updated event and wait for its acknowledgement           (announcer thread)
+6. commit the group offsets, for lag tools only                              (announcer thread)
+7. prune old checkpoints and uploads                                         (by their stores, as new ones come)
+
+A crash between two steps repeats work and never skips an event. Training waits for none of it: while the writer is
+busy no candidate is taken, and while the announcer is busy a newer candidate replaces the one that waits.
+"""
+
+from threading import Event, Thread
+
+import structlog
+
+from penstock.clock import Clock
+from penstock.errors import StopError, UnavailableError
+from penstock.flow import Offsets, StepReport
+from penstock.learning.learner import Learner
+from penstock.telemetry import Telemetry
+from penstock.trainer.announcer import Announcer
+from penstock.trainer.cadence import Cadence
+from penstock.trainer.candidate import Candidate, SavedCandidate
+from penstock.trainer.gate import refuse_non_finite
+from penstock.trainer.mailbox import Mailbox
+from penstock.trainer.ports import CheckpointStore, DeadLetterOutbox
+from penstock.trainer.recorder import Recorder
+from penstock.trainer.scores import recalls, scores
+
+ACKNOWLEDGEMENT_SECONDS = 1.0
+WRITER_POLL_SECONDS = 0.005
+LAST_SECONDS = 2.0
+"""How long a stopping trainer waits for its last candidate to be saved and announced."""
+
+log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    """Takes candidates when they are due and sees them through the steps above."""
+
+    def __init__(
+        self,
+        *,
+        checkpoints: CheckpointStore,
+        dead_letters: DeadLetterOutbox,
+        announcer: Announcer,
+        recorder: Recorder,
+        cadence: Cadence,
+        telemetry: Telemetry,
+        clock: Clock,
+        epoch: int,
+        last_version: int,
+    ) -> None:
+        self._checkpoints = checkpoints
+        self._dead_letters = dead_letters
+        self._announcer = announcer
+        self._recorder = recorder
+        self._cadence = cadence
+        self._telemetry = telemetry
+        self._clock = clock
+        self._epoch = epoch
+        self._version = last_version
+        self._saved_offsets: Offsets | None = None
+        self._last_report: StepReport | None = None
+        self._waiting: Mailbox[Candidate] = Mailbox()
+        self._writer_idle = Event()
+        self._writer_idle.set()
+        self._failure: BaseException | None = None
+        self._writer = Thread(target=self._write_checkpoints, name="checkpoint-writer", daemon=True)
+
+    def start(self, restored: Offsets) -> None:
+        """Begin; `restored` are the offsets of the checkpoint that the learner was restored from."""
+        self._saved_offsets = None if self._announcer.is_behind(restored) else restored
+        self._writer.start()
+        self._announcer.start()
+        self._recorder.start()
+
+    def seconds_until_due(self, learner: Learner) -> float:
+        """How long until `publish_when_due` may have something to do; infinite while nothing is new."""
+        if not self._has_news(learner):
+            return float("inf")
+        return max(self._cadence.seconds_until_due(), WRITER_POLL_SECONDS)
+
+    def publish_when_due(self, learner: Learner, report: StepReport | None) -> None:
+        """Between two micro-batches: take a candidate if something is new, it is due, and the writer is free.
+
+        Raises:
+            StopError: publishing failed for good (fenced, state folder unusable).
+        """
+        self._last_report = report or self._last_report
+        self._raise_failure()
+        if self._cadence.is_due and self._writer_idle.is_set() and self._has_news(learner):
+            self._capture(learner)
+
+    def publish_last(self, learner: Learner) -> None:
+        """When stopping: see the newest state onto disk and, if the broker answers in time, to the replicas."""
+        if self._writer_idle.wait(LAST_SECONDS) and self._has_news(learner):
+            self._capture(learner)
+        self._waiting.close()
+        self._writer.join(LAST_SECONDS)
+        self._announcer.close(LAST_SECONDS)
+        self._recorder.close(LAST_SECONDS)
+        self._raise_failure()
+
+    def _has_news(self, learner: Learner) -> bool:
+        return self._saved_offsets is None or learner.offsets.is_ahead_of(self._saved_offsets)
+
+    def _raise_failure(self) -> None:
+        failure = self._failure or self._announcer.failure
+        if failure is not None:
+            raise failure
+
+    def _capture(self, learner: Learner) -> None:
+        began = self._clock.monotonic_seconds()
+        self._version += 1
+        checkpoint, weights = learner.capture(
+            epoch=self._epoch,
+            version=self._version,
+            mlflow_run_id=self._recorder.run_id,
+            full_reservoir=self._checkpoints.wants_full_reservoir(),
+        )
+        self._cadence.captured(began_at_seconds=began)
+        self._saved_offsets = checkpoint.offsets
+        self._writer_idle.clear()
+        self._waiting.put(
+            Candidate(
+                checkpoint=checkpoint,
+                weights=weights,
+                class_names=tuple(learner.class_names),
+                metrics=scores(learner, self._last_report),
+                recalls=recalls(learner),
+                captured_at_seconds=began,
+            )
+        )
+
+    def _write_checkpoints(self) -> None:
+        while (candidate := self._waiting.take()) is not None:
+            try:
+                self._save_and_pass_on(candidate)
+            except StopError as error:
+                self._failure = error
+            except (OSError, UnavailableError) as error:
+                log.error("checkpoint not written, the next one will be tried", reason=str(error))
+                self._saved_offsets = None
+            except BaseException as error:  # a defect must end the process, not just this thread
+                self._failure = error
+            finally:
+                self._writer_idle.set()
+
+    def _save_and_pass_on(self, candidate: Candidate) -> None:
+        refuse_non_finite(candidate.weights)
+        while not self._dead_letters.wait_acknowledged(ACKNOWLEDGEMENT_SECONDS):
+            log.warning("the dead-letter topic has not acknowledged yet; the checkpoint waits")
+            if self._waiting.is_closed:
+                raise UnavailableError("the dead-letter topic has not acknowledged before the trainer stopped")
+        began = self._clock.monotonic_seconds()
+        folder = self._checkpoints.save(candidate.checkpoint, candidate.weights)
+        self._telemetry.observe("penstock_checkpoint_seconds", self._clock.monotonic_seconds() - began)
+        self._announcer.offer(SavedCandidate(candidate=candidate, checkpoint_folder=folder))

@@ -1,0 +1,95 @@
+"""Keeps the record for people (MLflow), on its own slower cadence; nothing waits for it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import structlog
+
+from penstock.clock import Clock
+from penstock.errors import UnavailableError
+from penstock.telemetry import Telemetry
+from penstock.trainer.candidate import AnnouncedCandidate
+from penstock.trainer.mailbox import Mailbox
+from penstock.trainer.ports import ModelRecord
+
+Pin = Callable[[Path, Path], Path]
+"""Keep a checkpoint folder: `pin(folder, into)` returns a copy (of links) that pruning leaves alone."""
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """A thread that records the newest announced candidate every `interval_seconds`, and the last one at the end.
+
+    With `record` None it records nothing.
+    """
+
+    def __init__(
+        self,
+        record: ModelRecord | None,
+        *,
+        pin: Pin,
+        pinned_into: Path,
+        interval_seconds: float,
+        telemetry: Telemetry,
+        clock: Clock,
+        run_id: str | None,
+    ) -> None:
+        self._record = record
+        self._pin = pin
+        self._pinned_into = pinned_into
+        self._interval_seconds = interval_seconds
+        self._telemetry = telemetry
+        self._clock = clock
+        self.run_id = run_id
+        self._due_at = clock.monotonic_seconds()
+        self._newest: AnnouncedCandidate | None = None
+        self._waiting: Mailbox[AnnouncedCandidate] = Mailbox()
+        self._thread = Thread(target=self._run, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        if self._record is not None:
+            self._thread.start()
+
+    def offer(self, announced: AnnouncedCandidate) -> None:
+        """Record this one if it is time (announcer's thread)."""
+        self._newest = announced
+        if self._record is not None and self._clock.monotonic_seconds() >= self._due_at and self._waiting.is_empty:
+            self._due_at = self._clock.monotonic_seconds() + self._interval_seconds
+            self._hand_over(announced)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Record the newest announced, if it is not yet recorded and that succeeds in time, and stop."""
+        if self._record is None:
+            return
+        if self._newest is not None and self._waiting.is_empty:
+            self._hand_over(self._newest)
+        self._waiting.close()
+        self._thread.join(timeout_seconds)
+
+    def _hand_over(self, announced: AnnouncedCandidate) -> None:
+        try:
+            folder = self._pin(announced.checkpoint_folder, self._pinned_into)
+        except FileNotFoundError:
+            self._due_at = 0.0  # pruned before it could be kept: the next one will do
+            return
+        self._newest = None
+        self._waiting.put(replace(announced, checkpoint_folder=folder))
+
+    def _run(self) -> None:
+        assert self._record is not None  # start() sees to it
+        while (announced := self._waiting.take()) is not None:
+            try:
+                self.run_id = self._record.record(announced, announced.metrics)
+            except UnavailableError as error:
+                self._telemetry.count("penstock_mlflow_failures_total")
+                log.warning("not recorded in MLflow, training goes on", reason=str(error))
+            except Exception:
+                self._telemetry.count("penstock_mlflow_failures_total")
+                log.exception("not recorded in MLflow, training goes on")
+            else:
+                self._telemetry.count("penstock_mlflow_records_total")
+                log.info("recorded in MLflow", version=announced.update.version, run_id=self.run_id)

@@ -1,0 +1,83 @@
+"""What the trainer says about itself: metrics after each step, a log line where state changes."""
+
+import structlog
+
+from penstock.clock import Clock
+from penstock.flow import EventBatch, StepReport
+from penstock.learning.learner import Learner
+from penstock.telemetry import Telemetry
+from penstock.trainer.ports import OffsetLog
+
+LAG_INTERVAL_SECONDS = 0.5
+PROGRESS_INTERVAL_SECONDS = 10.0
+NAMED_CLASSES = 100
+"""Classes with a metric series of their own; the rest share one, so that labels stay bounded."""
+
+log = structlog.get_logger(__name__)
+
+
+class Reporter:
+    """Turns steps into metrics and log lines; owned by the learner's thread."""
+
+    def __init__(self, telemetry: Telemetry, offset_log: OffsetLog, learner: Learner, clock: Clock) -> None:
+        self._telemetry = telemetry
+        self._offset_log = offset_log
+        self._learner = learner
+        self._clock = clock
+        self._named: set[str] = set()
+        self._lag_due = 0.0
+        self._progress_due = clock.monotonic_seconds() + PROGRESS_INTERVAL_SECONDS
+        self._progress_events = learner.events_learnt
+
+    def learnt(self, batch: EventBatch, report: StepReport) -> None:
+        """After every micro-batch."""
+        metrics = self._telemetry
+        metrics.observe("penstock_batch_events", report.num_events)
+        metrics.observe("penstock_batch_age_seconds", batch.age_seconds)
+        metrics.observe("penstock_step_seconds", report.step_seconds)
+        if report.num_events:
+            metrics.count("penstock_events_learnt_total", report.num_events)
+            metrics.gauge("penstock_prequential_accuracy_ratio", report.prequential_accuracy)
+            metrics.gauge("penstock_prequential_loss", report.prequential_loss)
+            metrics.gauge("penstock_reservoir_rows", report.reservoir_rows)
+            self._count_classes(report)
+        if report.new_classes:
+            shown = ", ".join(report.new_classes[:10]) + (", …" if len(report.new_classes) > 10 else "")
+            log.info("new classes", classes=shown, known=report.num_classes, step=report.step)
+        self._periodically()
+
+    def idle(self) -> None:
+        """When no micro-batch came."""
+        self._periodically()
+
+    def _count_classes(self, report: StepReport) -> None:
+        self._telemetry.gauge("penstock_classes", report.num_classes)
+        for name, count in report.events_by_class.items():
+            if name not in self._named and len(self._named) < NAMED_CLASSES:
+                self._named.add(name)
+            label = name if name in self._named else "other"
+            self._telemetry.count("penstock_class_events_total", count, **{"class": label})
+
+    def _periodically(self) -> None:
+        now = self._clock.monotonic_seconds()
+        if now >= self._lag_due:
+            self._lag_due = now + LAG_INTERVAL_SECONDS
+            for partition, end in self._offset_log.end_offsets().next.items():
+                lag = max(end - self._learner.offsets[partition], 0)
+                self._telemetry.gauge("penstock_consumer_lag_events", lag, partition=str(partition))
+        if now >= self._progress_due:
+            self._log_progress(now)
+
+    def _log_progress(self, now: float) -> None:
+        seconds = now - self._progress_due + PROGRESS_INTERVAL_SECONDS
+        events = self._learner.events_learnt - self._progress_events
+        self._progress_due = now + PROGRESS_INTERVAL_SECONDS
+        self._progress_events = self._learner.events_learnt
+        if events:
+            log.info(
+                "learning",
+                events=self._learner.events_learnt,
+                events_per_second=round(events / seconds, 1),
+                classes=len(self._learner.class_names),
+                step=self._learner.step,
+            )
