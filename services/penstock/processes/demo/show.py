@@ -78,12 +78,11 @@ class Show:
         yield
 
     def _produce(self, images: Images) -> Iterator[None]:
-        began, sent = time.monotonic(), 0
-        for value in images.events(f"pair-{self._digits[-1]}"):
+        began = time.monotonic()
+        for sent, value in enumerate(images.events(f"pair-{self._digits[-1]}")):
             while sent / EVENTS_PER_SECOND > time.monotonic() - began:
                 yield from self._tick()
             self._send(value)
-            sent += 1
 
     def _send(self, value: bytes) -> None:
         message = Outgoing(value=value, content_type="application/json", num_events=1)
