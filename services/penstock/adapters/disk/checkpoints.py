@@ -1,0 +1,192 @@
+"""Checkpoints on local disk: `<directory>/<model>/checkpoints/<step>-<epoch>-<sequence>/`, one folder each.
+
+A folder is whole in itself: `checkpoint.json`, `state.safetensors`, `weights.safetensors`, `model.json` and the
+reservoir's segments. A checkpoint writes one segment, with the slots changed since the one before, and links the
+earlier ones; so pruning is removing folders. The highest sequence number is the newest, whatever its step: after a
+torn checkpoint steps are learnt again.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from penstock.adapters.disk.files import FileDigest, link_or_copy, sync_folder, write_file
+from penstock.adapters.disk.folder import load_folder
+from penstock.adapters.disk.lock import FolderLock
+from penstock.adapters.disk.manifest import MANIFEST, MODEL_CARD, STATE, WEIGHTS, Manifest, TornCheckpointError
+from penstock.adapters.disk.segments import SegmentChain, to_arrays
+from penstock.adapters.disk.tensor_file import write_tensors
+from penstock.errors import StateError
+from penstock.flow import Checkpoint, SlotChanges, Weights
+from penstock.learning.weights import model_json
+
+UNFINISHED = "."
+"""Begins the name of a folder that is being written or removed."""
+
+log = structlog.get_logger(__name__)
+
+
+class DiskCheckpoints:
+    """Implements `trainer.ports.CheckpointStore`. Not thread-safe: one thread at a time.
+
+    The folder is created, locked and cleared of what a killed trainer left behind with the first call that needs it.
+    """
+
+    def __init__(self, directory: Path, *, model: str, schema_digest: str, kept: int) -> None:
+        self._home = directory.absolute() / model
+        self._folder = self._home / "checkpoints"
+        self._model = model
+        self._schema_digest = schema_digest
+        self._kept = kept
+        self._lock = FolderLock(self._home / "lock")
+        self._is_open = False
+        self._torn: set[Path] = set()
+        self._sequence = 0
+        self._newest: Path | None = None
+        self._chain: SegmentChain | None = None
+
+    @property
+    def incoming_folder(self) -> Path:
+        """Where a checkpoint from elsewhere is put as a folder; `load_newest` takes it in."""
+        return self._home / "incoming"
+
+    @property
+    def recording_folder(self) -> Path:
+        """Where checkpoints are pinned while they are recorded; emptied at start."""
+        return self._home / "recording"
+
+    def wants_full_reservoir(self) -> bool:
+        """At first, after a load, after a failure, and when the segments have grown long."""
+        return self._chain is None or self._chain.is_long
+
+    def save(self, checkpoint: Checkpoint, weights: Weights) -> Path:
+        """See `CheckpointStore.save`; also raises `StateError` if the folder cannot be used at all."""
+        self._open()
+        chain, self._chain = self._chain, None
+        self._sequence += 1
+        name = f"{checkpoint.step:012d}-{checkpoint.epoch:06d}-{self._sequence:08d}"
+        folder, unfinished = self._folder / name, self._folder / f"{UNFINISHED}{name}"
+        try:
+            unfinished.mkdir()
+            chain = self._write(unfinished, checkpoint, weights, chain)
+            unfinished.rename(folder)
+            sync_folder(self._folder)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._chain, self._newest = chain, folder
+        self._prune()
+        return folder
+
+    def load_newest(self) -> Checkpoint | None:
+        """See `CheckpointStore.load_newest`."""
+        self._open()
+        self._chain = None
+        self._take_in()
+        for folder in reversed(self._folders()):
+            try:
+                checkpoint = load_folder(folder)
+            except (TornCheckpointError, OSError) as error:
+                log.warning("checkpoint is not whole, trying the one before", folder=str(folder), wrong=str(error))
+                self._torn.add(folder)
+            else:
+                self._refuse_another(checkpoint, folder)
+                return checkpoint
+        return None
+
+    def close(self) -> None:
+        """Let another trainer use the folder."""
+        self._lock.release()
+        self._is_open, self._chain = False, None
+
+    def _open(self) -> None:
+        if self._is_open:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            for leftover in (*self._folder.glob(f"{UNFINISHED}*"), self.incoming_folder, self.recording_folder):
+                if leftover.exists():
+                    shutil.rmtree(leftover)
+        except (FileExistsError, NotADirectoryError):
+            raise StateError(
+                f"state.directory: {_file_in_the_way(self._folder)} is a file; checkpoints need a folder there."
+            ) from None
+        except OSError as error:
+            raise StateError(
+                f"state.directory: the folder {self._home} cannot be used to keep checkpoints: {error.strerror}."
+            ) from None
+        self._sequence = max((_sequence(folder) for folder in self._folders()), default=0)
+        self._is_open = True
+
+    def _write(
+        self, folder: Path, checkpoint: Checkpoint, weights: Weights, chain: SegmentChain | None
+    ) -> SegmentChain:
+        chain = self._extended(folder, checkpoint.reservoir, chain)
+        files: dict[str, FileDigest] = {
+            STATE: write_tensors(folder / STATE, checkpoint.tensors),
+            WEIGHTS: write_file(folder / WEIGHTS, [weights.content]),
+            MODEL_CARD: write_file(folder / MODEL_CARD, [model_json(weights)]),
+            **chain.files,
+        }
+        manifest = Manifest.of(checkpoint, files, tuple(chain.files))
+        write_file(folder / MANIFEST, [manifest.to_bytes()])
+        sync_folder(folder)
+        return chain
+
+    def _extended(self, folder: Path, changes: SlotChanges, chain: SegmentChain | None) -> SegmentChain:
+        """Put the reservoir's segments into the folder: links to the earlier ones, and a new one with the changes."""
+        name, rows = f"reservoir-{self._sequence:08d}.safetensors", len(changes.slots)
+        if changes.full:
+            digest = write_tensors(folder / name, to_arrays(changes))
+            return SegmentChain(files={name: digest}, full_rows=rows, rows=rows)
+        if chain is None or self._newest is None:
+            raise OSError("the checkpoint before was not saved, so this one needs the full reservoir")
+        for earlier in chain.files:
+            link_or_copy(self._newest / earlier, folder / earlier)
+        return chain.with_segment(name, write_tensors(folder / name, to_arrays(changes)), rows) if rows else chain
+
+    def _take_in(self) -> None:
+        if (self.incoming_folder / MANIFEST).exists():
+            self._sequence += 1
+            self.incoming_folder.rename(self._folder / f"{0:012d}-{0:06d}-{self._sequence:08d}")
+
+    def _folders(self) -> list[Path]:
+        """Oldest first."""
+        folders: Iterator[Path] = (path for path in self._folder.iterdir() if not path.name.startswith(UNFINISHED))
+        return sorted((path for path in folders if path.is_dir() and _sequence(path)), key=_sequence)
+
+    def _prune(self) -> None:
+        try:
+            whole = [folder for folder in self._folders() if folder not in self._torn]
+            for folder in (*whole[: -self._kept], *self._torn):
+                shutil.rmtree(folder.rename(self._folder / f"{UNFINISHED}{folder.name}"))
+                self._torn.discard(folder)
+        except OSError as error:
+            log.warning("old checkpoints cannot be removed", folder=str(self._folder), reason=str(error))
+
+    def _refuse_another(self, checkpoint: Checkpoint, folder: Path) -> None:
+        if checkpoint.model != self._model:
+            raise StateError(
+                f"state.directory: the checkpoint {folder} is of the model {checkpoint.model!r}, but model.name is "
+                f"{self._model!r}; use another folder, or that name."
+            )
+        if checkpoint.schema_digest != self._schema_digest:
+            raise StateError(
+                f"state.directory: the checkpoint {folder} was made with the feature schema "
+                f"{checkpoint.schema_digest}, but model.features gives {self._schema_digest}; restore those features, "
+                "or start a model of another name."
+            )
+
+
+def _file_in_the_way(folder: Path) -> Path:
+    return next((path for path in (*reversed(folder.parents), folder) if path.exists() and not path.is_dir()), folder)
+
+
+def _sequence(folder: Path) -> int:
+    """The last part of a checkpoint folder's name; 0 for any other name."""
+    parts = folder.name.split("-")
+    return int(parts[-1]) if len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts) else 0

@@ -1,0 +1,72 @@
+"""Files that are on the disk when the call returns, with the digest of what was written."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDigest:
+    """What a file must hold: its size and the sha256 of all its bytes, in hex."""
+
+    sha256: str
+    size_bytes: int
+
+
+def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> FileDigest:
+    """Write a new file of these parts, one after the other, and fsync it. Raises `OSError`."""
+    digest, size_bytes = hashlib.sha256(), 0
+    with path.open("xb") as file:
+        for part in parts:
+            digest.update(part)
+            size_bytes += file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+    return FileDigest(sha256=digest.hexdigest(), size_bytes=size_bytes)
+
+
+def read_file(path: Path) -> tuple[bytearray, FileDigest]:
+    """All bytes of a file (mutable, so that arrays over them are writable) and their digest. Raises `OSError`."""
+    content = bytearray(path.stat().st_size)
+    with path.open("rb", buffering=0) as file:
+        filled, view = 0, memoryview(content)
+        while filled < len(content) and (count := file.readinto(view[filled:])):
+            filled += count
+    read = memoryview(content)[:filled]
+    return content, FileDigest(sha256=hashlib.sha256(read).hexdigest(), size_bytes=filled)
+
+
+def digest_of(path: Path) -> FileDigest:
+    """The digest of a file, read in pieces. Raises `OSError`."""
+    digest, size_bytes = hashlib.sha256(), 0
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+            size_bytes += len(piece)
+    return FileDigest(sha256=digest.hexdigest(), size_bytes=size_bytes)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same file under another name; a copy, fsynced, where the file system has no hard links. Raises `OSError`."""
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names created, renamed or removed in this folder last. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
