@@ -1,0 +1,122 @@
+"""Value sets for the chart: from nothing at all to everything that can be set."""
+
+from typing import Any
+
+Values = dict[str, Any]
+
+EVERY_KEY: Values = {
+    "model": {
+        "name": "spam.v2",
+        "features": [
+            {"name": "amount", "kind": "number"},
+            {"name": 'body "quoted" \\ <b> é', "kind": "text", "buckets": 4096},
+            {"name": "country", "kind": "category"},
+            {"name": "pixels", "kind": "vector", "width": 64},
+        ],
+        "backbone": {
+            "kind": "shop.models:factory",
+            "hidden": [256, 128],
+            "embedding_buckets": 1000,
+            "embedding_width": 32,
+            "max_tokens": 64,
+            "options": {"depth": 3, "rate": 0.5, "wide": True, "name": "x"},
+        },
+    },
+    "kafka": {
+        "bootstrap.servers": "a:9092,b:9092",
+        "security.protocol": "sasl_ssl",
+        "session.timeout.ms": 45000,
+        "sasl.oauthbearer.token.endpoint.url": "https://tokens.example",
+    },
+    "intake": {
+        "max_events": 512,
+        "max_age_seconds": 0,
+        "idle_seconds": 2.5,
+        "invalid_window": 50,
+        "max_invalid_ratio": 0.25,
+        "max_invalid_run": 9,
+    },
+    "replay": {"capacity": 20_000_000, "rows_per_step": 128},
+    "training": {
+        "device": "cuda",
+        "learning_rate": 0.00001,
+        "inner_steps": 2,
+        "seed": 4_000_000_000,
+        "num_threads": 2,
+        "prequential_fading": 1,
+    },
+    "publish": {"min_interval_seconds": 0.25, "max_interval_seconds": 60, "inline_max_bytes": 1_000_000},
+    "mlflow": {
+        "tracking_uri": "http://mlflow:5000",
+        "experiment": "spam",
+        "record_interval_seconds": 30,
+        "timeout_seconds": 5,
+        "enabled": True,
+    },
+    "serving": {
+        "device": "auto",
+        "num_threads": 3,
+        "max_queued_requests": 64,
+        "max_batch_rows": 32,
+        "max_body_bytes": 1048576,
+        "allowed_weights_prefixes": ["s3://models/"],
+        "grace_seconds": 22.5,
+    },
+    "state": {"checkpoints_kept": 5},
+}
+OWNED_BY_CHART = {"serving": {"host", "port"}, "telemetry": {"host", "port"}, "state": {"directory"}}
+SECRETS: list[Values] = [
+    {"env": "PENSTOCK_KAFKA__SASL_USERNAME", "secretName": "kafka", "secretKey": "user"},
+    {"env": "PENSTOCK_KAFKA__SASL_PASSWORD", "secretName": "kafka", "secretKey": "password", "asFile": True},
+    {"env": "PENSTOCK_MLFLOW__TRACKING_URI", "secretName": "mlflow", "secretKey": "uri", "asFile": True},
+    {"env": "AWS_SECRET_ACCESS_KEY", "secretName": "store", "secretKey": "key"},
+]
+SECRET_CONTENTS = {"kafka/user": "u", "kafka/password": "p\n", "mlflow/uri": "https://me:you@mlflow", "store/key": "k"}
+EVERYTHING: Values = {
+    "image": {"repository": "images.example/penstock", "digest": "sha256:" + "0" * 64},
+    "imagePullSecrets": [{"name": "pull"}],
+    "config": EVERY_KEY,
+    "secrets": SECRETS,
+    "extraEnv": [{"name": "REQUESTS_CA_BUNDLE", "value": "/ca/bundle.pem"}],
+    "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+    "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+    "serviceAccount": {"annotations": {"role": "reader"}},
+    "trainer": {
+        "gpu": {"count": 1},
+        "persistence": {"storageClassName": "fast"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "podAnnotations": {"note": "trainer"},
+    },
+    "replica": {
+        "autoscaling": {"enabled": True, "minReplicas": 3},
+        "topologySpread": "DoNotSchedule",
+        "service": {"type": "LoadBalancer", "port": 80, "annotations": {"internal": "true"}},
+        "podAnnotations": {"note": "replica"},
+        "affinity": {"nodeAffinity": {}},
+    },
+    "topics": {"create": True, "extraArgs": ["--partitions=12"]},
+    "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+}
+RAW_TOML = """
+[model]
+name = "raw"
+[[model.features]]
+name = "amount"
+kind = "number"
+[kafka]
+bootstrap.servers = "broker:9092"
+[serving]
+host = "127.0.0.1"
+port = 9999
+grace_seconds = 30
+"""
+VALUE_SETS: dict[str, Values] = {
+    "defaults": {},
+    "everything": EVERYTHING,
+    "raw text": {"configToml": RAW_TOML},
+    "trainer only": {"replica": {"enabled": False}},
+    "replicas only": {"trainer": {"enabled": False}},
+    "no account of its own": {"serviceAccount": {"create": False}},
+    "ids left to the platform": {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}},
+}
