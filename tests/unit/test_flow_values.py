@@ -42,8 +42,8 @@ def test_an_instant_is_utc_with_milliseconds() -> None:
         from_rfc3339("2026-01-01T00:00:00")
 
 
-@pytest.mark.parametrize("where", [{}, {"inline": b"w", "uri": "file:///w"}])
-def test_an_update_carries_weights_in_exactly_one_way(where: dict[str, object]) -> None:
+@pytest.mark.parametrize(("inline", "uri"), [(None, None), (b"w", "file:///w")])
+def test_an_update_carries_weights_in_exactly_one_way(inline: bytes | None, uri: str | None) -> None:
     with pytest.raises(ValueError, match="either inline or by URI"):
         ModelUpdate(
             model="m",
@@ -56,5 +56,6 @@ def test_an_update_carries_weights_in_exactly_one_way(where: dict[str, object]) 
             announced_at_ms=0,
             offsets=Offsets(),
             metrics={},
-            **where,  # type: ignore[arg-type] - the two keys under test
+            inline=inline,
+            uri=uri,
         )

@@ -1,0 +1,106 @@
+"""What is away delays only what needs it: replicas serve on without Kafka, a lost disk comes back from MLflow."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow_servers import mlflow_server
+
+from configurations import configuration, events, new_model, question
+from line import Line, ask, line, served_version
+from penstock.adapters.kafka.local_kafka import LocalKafka
+from waiting import wait_for
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def tracking_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """MLflow in a database of our own, and behind a real server."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'mlflow.db'}"
+        return
+    with mlflow_server(tmp_path / "mlflow") as server:
+        yield server.tracking_uri
+
+
+def recorded(running: Line, tracking_uri: str) -> int:
+    """The newest version that the alias `live` names, 0 if none."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        live = MlflowClient(tracking_uri).get_model_version_by_alias(running.model, "live")
+    except MlflowException:
+        return 0
+    assert live.tags["penstock.sha256"]
+    assert live.tags["penstock.offsets"]
+    return int(live.tags["penstock.version"])
+
+
+def test_a_lost_disk_is_restored_from_mlflow_and_the_topic(
+    kafka: LocalKafka, tmp_path: Path, tracking_uri: str
+) -> None:
+    model = new_model()
+    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", tracking_uri=tracking_uri)
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        assert running.run("topics", "create").returncode == 0
+        trainer = running.start_trainer()
+        produced = running.produce(events(400))
+        first = running.wait_until_announced(produced)
+        assert trainer.stop(15) == 0
+        wait_for(lambda: recorded(running, tracking_uri) == first.version, "the last version is recorded")
+        shutil.rmtree(tmp_path / "state" / model)
+
+        again = running.start_trainer()
+        restored = wait_for(lambda: again.says("restored"), "the trainer restores from MLflow")
+        assert restored["events_learnt"] == 400
+        produced += running.produce(events(200, seed=1, start=400))
+        second = running.wait_until_announced(produced)
+        assert second.metrics["events_learnt"] == 600
+        assert second.version > first.version
+        assert second.mlflow_run_id == first.mlflow_run_id or first.mlflow_run_id is None
+
+
+def test_weights_too_large_to_travel_inline_reach_the_replica_by_uri(
+    kafka: LocalKafka, tmp_path: Path, tracking_uri: str
+) -> None:
+    model = new_model()
+    text = configuration(
+        model,
+        kafka.bootstrap_servers,
+        tmp_path / "state",
+        tracking_uri=tracking_uri,
+        more="[publish]\ninline_max_bytes = 100",
+    )
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        assert running.run("topics", "create").returncode == 0
+        running.start_trainer()
+        _, url = running.start_replica()
+        update = running.wait_until_announced(running.produce(events(300)))
+        assert update.uri is not None
+        wait_for(lambda: served_version(url, model) == update.version, "the replica fetched the weights")
+        status, answer = ask(f"{url}/v2/models/{model}/infer", question(1, label=1))
+        assert status == 200
+        assert answer["parameters"]["sha256"] == update.sha256
+
+
+def test_replicas_serve_on_while_kafka_is_away_and_the_line_recovers(kafka_libs: Path, tmp_path: Path) -> None:
+    model = new_model()
+    with LocalKafka(tmp_path / "kafka", libs=kafka_libs) as broker:
+        text = configuration(model, broker.bootstrap_servers, tmp_path / "state")
+        with line(tmp_path, broker.bootstrap_servers, model, text) as running:
+            assert running.run("topics", "create").returncode == 0
+            trainer = running.start_trainer()
+            _, url = running.start_replica()
+            first = running.wait_until_announced(running.produce(events(200)))
+            wait_for(lambda: served_version(url, model) == first.version, "the replica serves the newest")
+            broker.kill()
+            for _ in range(20):
+                status, answer = ask(f"{url}/v2/models/{model}/infer", question(1, label=2))
+                assert (status, answer["model_version"]) == (200, str(first.version))
+            assert ask(f"{url}/v2/health/ready")[0] == 200
+            broker.restart()
+            running.produce(events(200, seed=1))
+            second = running.wait_until_announced(400)
+            wait_for(lambda: served_version(url, model) == second.version, "the replica follows again")
+            assert trainer.is_running

@@ -1,0 +1,121 @@
+"""What an operator did wrong ends the trainer with one sentence; what is away is waited for."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from configurations import configuration, events, new_model
+from line import Line, line
+from penstock.adapters.kafka.local_kafka import LocalKafka
+from waiting import wait_for
+
+
+def ending(running: Line) -> str:
+    """The last words of a trainer that stops by itself with exit code 1."""
+    trainer = running.start_trainer()
+    assert trainer.wait(60) == 1, trainer.text()
+    assert "Traceback" not in trainer.text()
+    return trainer.text().splitlines()[-1]
+
+
+def make_topic(bootstrap_servers: str, name: str, partitions: int, **config: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    for future in admin.create_topics([NewTopic(name, partitions, 1, config=config)]).values():
+        future.result(10)
+
+
+def test_missing_topics_are_named_with_the_command_that_makes_them(kafka: LocalKafka, tmp_path: Path) -> None:
+    model = new_model()
+    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        last_words = ending(running)
+        assert f"{model}." in last_words
+        assert "penstock topics create" in last_words
+        doctor = running.run("doctor")
+        assert doctor.returncode == 1
+        assert f"{model}.labels".encode() in doctor.stdout
+
+
+@pytest.mark.parametrize(("partitions", "policy", "word"), [(3, "compact", "partition"), (1, "delete", "compact")])
+def test_an_update_topic_of_the_wrong_shape_is_refused(
+    kafka: LocalKafka, tmp_path: Path, partitions: int, policy: str, word: str
+) -> None:
+    model = new_model()
+    make_topic(kafka.bootstrap_servers, f"{model}.labels", 1)
+    make_topic(kafka.bootstrap_servers, f"{model}.dead-letters", 1)
+    make_topic(kafka.bootstrap_servers, f"{model}.updates", partitions, **{"cleanup.policy": policy})
+    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        last_words = ending(running)
+        assert f"{model}.updates" in last_words
+        assert word in last_words
+        doctor = running.run("doctor")
+        assert doctor.returncode == 1
+        assert word.encode() in doctor.stdout
+
+
+def test_a_broker_that_is_away_is_waited_for_and_doctor_says_so_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    model = new_model()
+    text = configuration(model, f"127.0.0.1:{port}", tmp_path / "state")
+    with line(tmp_path, f"127.0.0.1:{port}", model, text) as running:
+        trainer = running.start_trainer()
+        waiting = wait_for(lambda: trainer.says("waiting"), "the trainer says that it waits", 40)
+        assert f"127.0.0.1:{port}" in str(waiting["reason"])
+        assert trainer.is_running
+        doctor = running.run("doctor", timeout_seconds=30)
+        assert doctor.returncode == 1
+        assert f"127.0.0.1:{port}".encode() in doctor.stdout
+        assert trainer.stop(15) == 0
+
+
+def test_a_state_folder_of_another_schema_or_in_use_is_refused(kafka: LocalKafka, tmp_path: Path) -> None:
+    model = new_model()
+    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        assert running.run("topics", "create").returncode == 0
+        trainer = running.start_trainer()
+        running.wait_until_announced(running.produce(events(100)))
+        assert str(trainer.pid) in ending(running)
+        assert trainer.stop() == 0
+        running.config.write_text(configuration(model, kafka.bootstrap_servers, tmp_path / "state", width=9))
+        assert "schema" in ending(running)
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(kafka: LocalKafka, tmp_path: Path) -> None:
+    model = new_model()
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("a file")
+    text = configuration(model, kafka.bootstrap_servers, in_the_way)
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        assert running.run("topics", "create").returncode == 0
+        assert str(in_the_way) in ending(running)
+        assert b"FAIL" in running.run("doctor").stdout
+
+
+def test_a_poisoned_stream_stops_the_trainer_before_it_drains(kafka: LocalKafka, tmp_path: Path) -> None:
+    model = new_model()
+    intake = "max_events = 32\ninvalid_window = 200\nmax_invalid_run = 100"
+    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", intake=intake)
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        assert running.run("topics", "create").returncode == 0
+        running.produce([*events(50), *[b"not json"] * 500])
+        last_words = ending(running)
+        assert "invalid" in last_words
+        assert "100" in last_words
+
+
+def test_a_thousand_new_classes_in_one_batch_are_learnt_and_published(kafka: LocalKafka, tmp_path: Path) -> None:
+    model = new_model()
+    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", intake="max_events = 1000")
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        assert running.run("topics", "create", "--partitions", "1").returncode == 0
+        running.produce(
+            value.replace(b'"class-0"', f'"name-{index}"'.encode())
+            for index, value in enumerate(events(1000, classes=1))
+        )
+        running.start_trainer()
+        assert running.wait_until_announced(1000).metrics["classes"] == 1000
