@@ -1,7 +1,8 @@
 """Where models are recorded for people."""
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from penstock.errors import ConfigurationError
 
@@ -35,5 +36,4 @@ class MlflowConfig:
     @property
     def shown_uri(self) -> str:
         """The tracking URI without user and password, for logs."""
-        parts = urlsplit(self.tracking_uri)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return re.sub(r"//[^/]*@", "//", self.tracking_uri, count=1)

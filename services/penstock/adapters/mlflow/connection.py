@@ -1,0 +1,168 @@
+"""The one way to MLflow: a client made at its first use, with failures as `UnavailableError`.
+
+Importing MLflow takes seconds and a replica rarely needs it, so it is imported inside functions.
+"""
+
+import logging
+import os
+import re
+import sqlite3
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, cast
+
+from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.mlflow.locations import artifact_folder, database_file
+from penstock.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, FileInfo
+
+HTTP_RETRIES = 1
+REASON_LENGTH = 240
+
+_environment_lock = threading.Lock()
+
+
+class Artifacts(Protocol):
+    """What we use of MLflow's `ArtifactRepository`, which declares no types. Paths are relative to its root."""
+
+    def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
+        """Upload a file into the folder `artifact_path`."""
+        ...
+
+    def list_artifacts(self, path: str | None = None) -> "list[FileInfo]":
+        """What lies in a folder; nothing if there is no such folder."""
+        ...
+
+    def download_artifacts(self, artifact_path: str, dst_path: str) -> str:
+        """Download into a local folder; returns the local path."""
+        ...
+
+    def delete_artifacts(self, artifact_path: str) -> None:
+        """Remove a file. Raises `NotImplementedError` where the store cannot."""
+        ...
+
+
+class Connection:
+    """What the configuration names, reached when it is first needed. Safe to use from several threads."""
+
+    def __init__(self, config: MlflowConfig) -> None:
+        self.config = config
+        self._lock = threading.RLock()
+        self._client: MlflowClient | None = None
+        self._experiment: Experiment | None = None
+        self._repositories: dict[str, Artifacts] = {}
+
+    @contextmanager
+    def failures_as_unavailable(self) -> Iterator[None]:
+        """Turn whatever MLflow, its database or the network raises inside into one `UnavailableError`."""
+        try:
+            yield
+        except Exception as error:
+            if not _is_of_the_outside(error):
+                raise
+            raise UnavailableError(f"MLflow at {self.config.shown_uri} failed: {_reason(error)}") from None
+
+    def client(self) -> "MlflowClient":
+        """MLflow's client, with the embedded default's database created."""
+        with self._lock:
+            if self._client is None:
+                _set_environment(self.config)
+                from mlflow import MlflowClient
+
+                _silence()
+                _prepare_database(self.config)
+                self._client = MlflowClient(
+                    tracking_uri=self.config.tracking_uri, registry_uri=self.config.tracking_uri
+                )
+            return self._client
+
+    def experiment(self) -> "Experiment":
+        """The configured experiment, created if it is missing."""
+        with self._lock:
+            if self._experiment is None:
+                self._experiment = self._find_experiment() or self._create_experiment()
+            return self._experiment
+
+    def repository(self, uri: str) -> Artifacts:
+        """Read and write access to the artifacts under a URI."""
+        with self._lock:
+            self.client()
+            if uri not in self._repositories:
+                from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+                repository = get_artifact_repository(uri, tracking_uri=self.config.tracking_uri)
+                self._repositories[uri] = cast(Artifacts, repository)
+            return self._repositories[uri]
+
+    def _find_experiment(self) -> "Experiment | None":
+        return self.client().get_experiment_by_name(self.config.experiment)
+
+    def _create_experiment(self) -> "Experiment":
+        from mlflow.exceptions import MlflowException
+
+        folder = artifact_folder(self.config)
+        try:
+            experiment_id = self.client().create_experiment(
+                self.config.experiment, artifact_location=None if folder is None else folder.as_uri()
+            )
+        except MlflowException:
+            if (experiment := self._find_experiment()) is not None:
+                return experiment  # another process was faster
+            raise
+        return self.client().get_experiment(experiment_id)
+
+
+def is_missing(error: Exception) -> bool:
+    """True if MLflow answered that there is no such run, model or alias (an alias: `INVALID_PARAMETER_VALUE`)."""
+    return getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def _set_environment(config: MlflowConfig) -> None:
+    """MLflow takes these from the environment of its own process and from nowhere else."""
+    with _environment_lock:
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(config.timeout_seconds)
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(HTTP_RETRIES)
+        os.environ["MLFLOW_HTTP_REQUEST_BACKOFF_JITTER"] = "0"
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+        os.environ["GIT_PYTHON_REFRESH"] = "quiet"
+
+
+def _silence() -> None:
+    """What matters is raised; the rest would stand between the lines of our own log."""
+    for name in ("mlflow", "alembic", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"mlflow\.|google\.|pydantic\.")
+
+
+def _prepare_database(config: MlflowConfig) -> None:
+    """Create the database in WAL mode, so that the MLflow UI reads while we write; the mode stays with the file."""
+    database = database_file(config)
+    if database is None:
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(database, timeout=config.timeout_seconds)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def _is_of_the_outside(error: Exception) -> bool:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return isinstance(error, MlflowException | SQLAlchemyError | sqlite3.Error | OSError)
+
+
+def _reason(error: Exception) -> str:
+    """The gist in one line, without user names and passwords of addresses."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    line = re.sub(r"//[^/@\s]+@", "//", line)
+    return line if len(line) <= REASON_LENGTH else line[:REASON_LENGTH] + "…"

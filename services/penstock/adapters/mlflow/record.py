@@ -1,0 +1,207 @@
+"""Announced models in MLflow, for people: artifacts, metrics over time, a registered version, the alias `live`.
+
+Nothing in the line waits for it. It uses the client alone: no global run, no `log_model`.
+"""
+
+import json
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from penstock.adapters.mlflow.archive import pack, unpack
+from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.mlflow.connection import Connection, is_missing
+from penstock.adapters.mlflow.metrics import loggable
+from penstock.adapters.mlflow.run import LIVE, ModelRun, RunStatus
+from penstock.clock import to_rfc3339
+from penstock.errors import UnavailableError
+from penstock.flow import ModelUpdate
+from penstock.learning.weights import model_json
+from penstock.trainer.ports import Announced
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+CHECKPOINTS = "checkpoints"
+CHECKPOINTS_KEPT = 3
+VERSION_TAG, CHECKPOINT_TAG = "penstock.version", "penstock.checkpoint"
+
+log = structlog.get_logger(__name__)
+
+
+class MlflowRecord:
+    """Implements `trainer.ports.ModelRecord`; one run for the life of a model.
+
+    Args:
+        params: the configuration as it is shown with the run, by dotted name; without secrets.
+    """
+
+    def __init__(self, config: MlflowConfig, model: str, params: Mapping[str, str] | None = None) -> None:
+        self._connection = Connection(config)
+        self._model = model
+        self._run = ModelRun(self._connection, model, params or {})
+        self._registered: tuple[int, str] | None = None
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that is recorded to; None until the first record of a new model."""
+        return self._run.run_id
+
+    @run_id.setter
+    def run_id(self, run_id: str | None) -> None:
+        """Go on with this run, the one that the restored checkpoint names."""
+        self._run.run_id = run_id
+
+    def record(self, announced: Announced, metrics: Mapping[str, float]) -> str:
+        """See `ModelRecord.record`. What the registry names is uploaded first, so it is always whole."""
+        with self._connection.failures_as_unavailable():
+            run = self._run.open()
+            self._upload(run, announced)
+            self._log_metrics(run, announced.update, metrics)
+            self._register(run, announced.update)
+            self._prune_checkpoints(run)
+        return str(run.info.run_id)
+
+    def newest_checkpoint(self, into: Path) -> bool:
+        """See `ModelRecord.newest_checkpoint`: the version that is live, else the highest that can be read."""
+        with self._connection.failures_as_unavailable():
+            candidates = self._recorded_checkpoints()
+        failure: UnavailableError | None = None
+        for version in candidates:
+            try:
+                with self._connection.failures_as_unavailable():
+                    self._download(version, into)
+            except UnavailableError as error:
+                log.warning("recorded checkpoint cannot be read", version=_number(version), reason=str(error))
+                failure = failure or error
+            else:
+                log.info("checkpoint fetched from MLflow", version=_number(version), run_id=version.run_id)
+                return True
+        if failure is not None:
+            raise failure
+        return False
+
+    def close(self, status: RunStatus = "FINISHED") -> None:
+        """End the run, if anything was recorded; the next trainer opens it again."""
+        self._run.close(status)
+
+    def _upload(self, run: "Run", announced: Announced) -> None:
+        repository = self._connection.repository(_artifact_root(run))
+        with tempfile.TemporaryDirectory(prefix="penstock-record-") as scratch:
+            weights, card = Path(scratch, "weights.safetensors"), Path(scratch, "model.json")
+            weights.write_bytes(announced.weights.content)
+            card.write_bytes(model_json(announced.weights))
+            for file in (weights, card):
+                repository.log_artifact(str(file), _model_path(announced.update))
+            archive = Path(scratch, Path(_checkpoint_path(announced.update)).name)
+            pack(announced.checkpoint_folder, archive)
+            repository.log_artifact(str(archive), CHECKPOINTS)
+
+    def _log_metrics(self, run: "Run", update: ModelUpdate, metrics: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric
+
+        batch = [
+            Metric(name, float(value), update.announced_at_ms, update.version)
+            for name, value in loggable(metrics).items()
+        ]
+        if batch:
+            self._connection.client().log_batch(run.info.run_id, metrics=batch)
+
+    def _register(self, run: "Run", update: ModelUpdate) -> None:
+        client = self._connection.client()
+        if self._registered is None:
+            self._ensure_registered_model()
+        if self._registered is None or self._registered[0] != update.version:
+            version = client.create_model_version(
+                self._model,
+                source=f"runs:/{run.info.run_id}/{_model_path(update)}",
+                run_id=run.info.run_id,
+                tags=_tags(update),
+                await_creation_for=0,
+            )
+            self._registered = (update.version, version.version)
+        client.set_registered_model_alias(self._model, LIVE, self._registered[1])
+
+    def _ensure_registered_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._connection.client().create_registered_model(self._model)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _prune_checkpoints(self, run: "Run") -> None:
+        """Recovery needs the newest checkpoints only; a store that cannot delete keeps them all."""
+        repository = self._connection.repository(_artifact_root(run))
+        archives = sorted(file.path for file in repository.list_artifacts(CHECKPOINTS))
+        for path in archives[:-CHECKPOINTS_KEPT]:
+            try:
+                repository.delete_artifacts(path)
+            except NotImplementedError:
+                return
+
+    def _recorded_checkpoints(self) -> list["ModelVersion"]:
+        """Registered versions with a checkpoint: the live one first, then from the highest down."""
+        found = self._connection.client().search_model_versions(
+            f"name='{self._model}'", max_results=CHECKPOINTS_KEPT, order_by=["version_number DESC"]
+        )
+        live = self._live()
+        versions = {version.version: version for version in (*found, *live)}
+        first = [version.version for version in live]
+        ordered = sorted(versions.values(), key=lambda each: (each.version in first, _number(each)), reverse=True)
+        return [version for version in ordered if CHECKPOINT_TAG in version.tags]
+
+    def _live(self) -> list["ModelVersion"]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return [self._connection.client().get_model_version_by_alias(self._model, LIVE)]
+        except MlflowException as error:
+            if is_missing(error):
+                return []
+            raise
+
+    def _download(self, version: "ModelVersion", into: Path) -> None:
+        run = self._connection.client().get_run(str(version.run_id))
+        repository = self._connection.repository(_artifact_root(run))
+        with tempfile.TemporaryDirectory(prefix="penstock-recovery-") as scratch:
+            archive = repository.download_artifacts(version.tags[CHECKPOINT_TAG], scratch)
+            try:
+                unpack(Path(archive), into)
+            except (ValueError, tarfile.TarError) as error:
+                raise UnavailableError(f"The checkpoint of version {_number(version)} is not whole: {error}") from None
+
+
+def _artifact_root(run: "Run") -> str:
+    return str(run.info.artifact_uri)
+
+
+def _model_path(update: ModelUpdate) -> str:
+    return f"versions/{update.version}/model"
+
+
+def _checkpoint_path(update: ModelUpdate) -> str:
+    return f"{CHECKPOINTS}/{update.version:012d}.tar"
+
+
+def _tags(update: ModelUpdate) -> dict[str, str]:
+    return {
+        VERSION_TAG: str(update.version),
+        "penstock.epoch": str(update.epoch),
+        "penstock.sha256": update.sha256,
+        "penstock.offsets": json.dumps(update.offsets.to_json()),
+        "penstock.trained_until": to_rfc3339(update.trained_until_ms),
+        CHECKPOINT_TAG: _checkpoint_path(update),
+    }
+
+
+def _number(version: "ModelVersion") -> int:
+    """Penstock's version, from the tag; a registered version of someone else's counts as the oldest."""
+    tag = version.tags.get(VERSION_TAG, "")
+    return int(tag) if tag.isdecimal() else 0
