@@ -13,21 +13,22 @@ ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ARG PIP_EXTRA_INDEX_URL
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    python -m venv /opt/penstock && pip install --no-cache-dir hatchling==1.28.0
+    python3 -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir hatchling==1.28.0
 
 # What the package depends on, at the pinned versions; the pins of test tools constrain nothing that is installed.
 COPY pyproject.toml requirements.txt ./
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+    python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
         > dependencies.txt \
+    && python3 -m venv /opt/penstock \
     && /opt/penstock/bin/pip install --no-cache-dir --requirement dependencies.txt --constraint requirements.txt
 
 COPY README.md ./
 COPY services services
-RUN hatchling build --target wheel --directory dist \
+RUN /opt/build/bin/hatchling build --target wheel --directory dist \
     && /opt/penstock/bin/pip install --no-cache-dir --no-deps --no-index dist/*.whl \
     && /opt/penstock/bin/pip check \
     && /opt/penstock/bin/pip uninstall --yes pip
