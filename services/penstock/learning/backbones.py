@@ -1,0 +1,154 @@
+"""The part between the encoded row and the head: what turns [n, D] into features [n, H]."""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor, nn
+
+from penstock.errors import ConfigurationError
+from penstock.flow import Json
+from penstock.learning.config import BackboneConfig
+
+
+class Backbone(nn.Module):
+    """A torch module `(dense [n, D], tokens [n, T]) → [n, width]`.
+
+    `mode_matters` says that it may behave otherwise in training (dropout, batch statistics) or draw random numbers.
+    """
+
+    width: int
+    mode_matters: bool = False
+
+    def row_sparse_parameters(self) -> Iterator[nn.Parameter]:
+        """Tables of which a step touches few rows; their gradients are sparse, the others' dense."""
+        return iter(())
+
+    def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class MlpBackbone(Backbone):
+    """Linear and ReLU for each hidden width; without any, the row itself."""
+
+    def __init__(self, input_width: int, hidden: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layers = _layers(input_width, hidden)
+        self.width = hidden[-1] if hidden else input_width
+
+    def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        return cast(Tensor, self.layers(dense))
+
+
+class TextBackbone(Backbone):
+    """The mean of the words' embeddings beside the other columns, then hidden layers. Row 0 of the table is padding."""
+
+    def __init__(self, input_width: int, config: BackboneConfig) -> None:
+        super().__init__()
+        self.table = nn.EmbeddingBag(
+            config.embedding_buckets + 1, config.embedding_width, mode="mean", sparse=True, padding_idx=0
+        )
+        self.layers = _layers(input_width + config.embedding_width, config.hidden)
+        self.width = config.hidden[-1] if config.hidden else input_width + config.embedding_width
+
+    def row_sparse_parameters(self) -> Iterator[nn.Parameter]:
+        yield cast(nn.Parameter, self.table.weight)
+
+    def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        words = self.table(tokens)
+        return cast(Tensor, self.layers(torch.cat((words, dense), dim=1)))
+
+
+class OperatorBackbone(Backbone):
+    """A module that the operator's own factory made."""
+
+    mode_matters = True
+
+    def __init__(self, module: nn.Module, width: int) -> None:
+        super().__init__()
+        self.module = module
+        self.width = width
+
+    def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        return cast(Tensor, self.module(dense))
+
+
+def build_backbone(config: BackboneConfig, input_width: int, *, seed: int, device: torch.device) -> Backbone:
+    """Seeded: the same arguments give the same weights; torch's global generator is left as it was.
+
+    Raises:
+        ConfigurationError: the operator's factory cannot be loaded, fails, or makes something that does not fit.
+    """
+    generator = torch.default_generator
+    before = generator.get_state()
+    generator.manual_seed(seed)
+    try:
+        return _build(config, input_width).to(device).eval()
+    finally:
+        generator.set_state(before)
+
+
+def backbone_json(config: BackboneConfig) -> dict[str, Json]:
+    """The keys that decide what this kind of backbone computes: two are the same if these are."""
+    if config.kind not in ("mlp", "text"):
+        return {"kind": config.kind, "options": dict(config.options)}
+    used: dict[str, Json] = {"kind": config.kind, "hidden": list(config.hidden)}
+    if config.kind == "text":
+        used |= {name: getattr(config, name) for name in ("embedding_buckets", "embedding_width", "max_tokens")}
+    return used
+
+
+def _build(config: BackboneConfig, input_width: int) -> Backbone:
+    if config.kind == "mlp":
+        return MlpBackbone(input_width, config.hidden)
+    if config.kind == "text":
+        return TextBackbone(input_width, config)
+    return _from_factory(config, input_width)
+
+
+def _layers(input_width: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(input_width, width), nn.ReLU()]
+        input_width = width
+    return nn.Sequential(*layers)
+
+
+_TRIAL_ROWS: Final = 2
+
+
+def _from_factory(config: BackboneConfig, input_width: int) -> OperatorBackbone:
+    where = f"model.backbone.kind is {config.kind!r}"
+    module_name, _, factory_name = config.kind.partition(":")
+    try:
+        factory: Any = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{where}, which cannot be loaded: {error}.") from error
+    try:
+        module = factory(input_width, **config.options)
+    except Exception as error:  # the operator's code may raise anything
+        raise ConfigurationError(f"{where}; factory({input_width}, **options) failed: {error!r}.") from error
+    if not isinstance(module, nn.Module):
+        raise ConfigurationError(f"{where}; it returned {type(module).__name__}, where a torch.nn.Module is needed.")
+    for name, parameter in module.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise ConfigurationError(f"{where}; its parameter {name!r} is {parameter.dtype}; float32 is needed.")
+    return OperatorBackbone(module, _trial_width(module, input_width, where))
+
+
+def _trial_width(module: nn.Module, input_width: int, where: str) -> int:
+    """H, found by running two rows of zeros through."""
+    try:
+        with torch.no_grad():  # not inference mode: a lazy module makes its parameters here
+            output = module.eval()(torch.zeros(_TRIAL_ROWS, input_width))
+    except Exception as error:  # the operator's code may raise anything
+        raise ConfigurationError(f"{where}; it failed on an input [2, {input_width}]: {error!r}.") from error
+    if not isinstance(output, Tensor):
+        raise ConfigurationError(f"{where}; it returns {type(output).__name__}, where a float32 tensor is needed.")
+    if output.dim() != 2 or len(output) != _TRIAL_ROWS or output.shape[1] < 1 or output.dtype != torch.float32:
+        raise ConfigurationError(
+            f"{where}; for an input [2, {input_width}] it returns {output.dtype} {list(output.shape)};"
+            " float32 [2, H] is needed."
+        )
+    return int(output.shape[1])

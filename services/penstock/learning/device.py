@@ -1,0 +1,26 @@
+"""Where tensors live and how many threads work on them."""
+
+from typing import Literal
+
+import torch
+
+from penstock.errors import ConfigurationError
+
+
+def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """`auto` takes CUDA where it is found.
+
+    Raises:
+        ConfigurationError: CUDA is asked for and there is none.
+    """
+    found = wanted != "cpu" and torch.cuda.is_available()
+    if wanted == "cuda" and not found:
+        raise ConfigurationError(
+            "training.device is 'cuda' but torch finds no CUDA device; set 'auto' or 'cpu', or make a GPU visible."
+        )
+    return torch.device("cuda") if found else torch.device("cpu")
+
+
+def use_threads(num_threads: int) -> None:
+    """Set the number of CPU threads of torch in this process; composition roots call it once, at start."""
+    torch.set_num_threads(num_threads)

@@ -1,0 +1,156 @@
+"""Named columns to fixed-width rows. What a new word or category can never change is a shape.
+
+Rows are stored raw: numbers are standardised only where the network uses them (`standardiser`), so that rows kept for
+replay follow the moments as they move.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.features import Feature, FeatureKind, FeatureSchema
+from penstock.flow import Json
+from penstock.learning.config import BackboneConfig
+from penstock.learning.hashing import TokenHasher, buckets_and_signs, with_bigrams, words_of
+from penstock.learning.rows import Columns, EncodedRows
+
+Floats = npt.NDArray[np.float32]
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConstants:
+    """What the first rows fix for good.
+
+    `origins`: per number column a value of the first batch that is subtracted in float64, so that seconds since 1970
+    keep their fractions in float32. `scales`: per vector column 1/RMS of the first batch that is not all zeros; one
+    scalar, since per-element scaling on a stream ordered by class explodes elements that were constant at first.
+    """
+
+    origins: Mapping[str, float] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Json]:
+        return {"origins": dict(self.origins), "scales": dict(self.scales)}
+
+    @classmethod
+    def from_json(cls, value: Json) -> "EncoderConstants":
+        """The inverse of `to_json`; raises `ValueError` where it is not such a value."""
+        if not isinstance(value, dict) or set(value) != {"origins", "scales"}:
+            raise ValueError(f"encoder constants are origins and scales, not {value!r}")
+        return cls(origins=_floats(value["origins"]), scales=_floats(value["scales"]))
+
+
+class Encoder:
+    """Immutable, safe to share between threads. Dense columns: numbers, then vectors, then hashed ones."""
+
+    def __init__(
+        self, schema: FeatureSchema, backbone: BackboneConfig, constants: EncoderConstants | None = None
+    ) -> None:
+        self.constants = constants or EncoderConstants()
+        self._schema = schema
+        self._backbone = backbone
+        self._numbers = _of_kind(schema, "number")
+        self._vectors = _of_kind(schema, "vector")
+        self._categories = _of_kind(schema, "category")
+        texts = _of_kind(schema, "text")
+        reads_tokens = backbone.kind == "text"
+        self._sequences = texts if reads_tokens else ()
+        self._bags = () if reads_tokens else texts
+        self._hashers = {feature.name: TokenHasher(feature.name) for feature in self._categories + texts}
+        self._origins = np.array([[self.constants.origins.get(feature.name, 0.0)] for feature in self._numbers])
+        self.num_numbers = len(self._numbers)
+        self.dense_width = sum(
+            feature.dense_width for feature in self._numbers + self._vectors + self._categories + self._bags
+        )
+        self.tokens_width = backbone.max_tokens * len(self._sequences)
+
+    @property
+    def is_fitted(self) -> bool:
+        """True once every origin and scale is fixed."""
+        return len(self.constants.origins) == len(self._numbers) and len(self.constants.scales) == len(self._vectors)
+
+    def fitted_to(self, columns: Columns) -> "Encoder":
+        """An encoder in which these columns (at least one row) fix what is not fixed yet."""
+        origins = {feature.name: _lower_median(columns[feature.name]) for feature in self._numbers}
+        scales = {
+            feature.name: 1 / rms
+            for feature in self._vectors
+            if (rms := float(np.sqrt(np.mean(np.square(columns[feature.name], dtype=np.float64))))) > 0
+        }
+        constants = EncoderConstants(
+            origins=origins | dict(self.constants.origins), scales=scales | dict(self.constants.scales)
+        )
+        return Encoder(self._schema, self._backbone, constants)
+
+    def encode(self, columns: Columns) -> EncodedRows:
+        """The rows of `columns`, in order."""
+        num_rows = len(columns[next(iter(self._schema)).name])
+        dense: Floats = np.empty((num_rows, self.dense_width), dtype=np.float32)
+        self._encode_numbers(columns, dense[:, : self.num_numbers])
+        start = self.num_numbers
+        for feature in self._vectors:
+            block = dense[:, start : (start := start + feature.dense_width)]
+            scale = np.float32(self.constants.scales.get(feature.name, 1.0))
+            np.clip(np.multiply(columns[feature.name], scale, out=block), -_FLOAT32_MAX, _FLOAT32_MAX, out=block)
+        for feature in self._categories:
+            self._encode_category(feature, columns, dense[:, start : (start := start + feature.dense_width)])
+        for feature in self._bags:
+            self._encode_bag(feature, columns, dense[:, start : (start := start + feature.dense_width)])
+        return EncodedRows(dense=dense, tokens=self._token_ids(columns, num_rows))
+
+    def _encode_numbers(self, columns: Columns, block: Floats) -> None:
+        if self._numbers:
+            values = np.array([columns[feature.name] for feature in self._numbers]) - self._origins
+            np.clip(values, -_FLOAT32_MAX, _FLOAT32_MAX, out=values)
+            block[:] = values.T
+
+    def _encode_category(self, feature: Feature, columns: Columns, block: Floats) -> None:
+        """One signed entry per row."""
+        places, hashes = self._hashers[feature.name].hash_distinct(columns[feature.name])
+        buckets, signs = buckets_and_signs(hashes, feature.dense_width)
+        block[:] = 0
+        block[np.arange(len(block)), buckets[places]] = signs[places]
+
+    def _encode_bag(self, feature: Feature, columns: Columns, block: Floats) -> None:
+        """Signed counts of words and neighbouring pairs, each row of length 1 (or all zeros without words)."""
+        words, rows = with_bigrams(*words_of(columns[feature.name]))
+        places, hashes = self._hashers[feature.name].hash_distinct(words)
+        buckets, signs = buckets_and_signs(hashes, feature.dense_width)
+        cells = rows * feature.dense_width + buckets[places]
+        counts = np.bincount(cells, weights=signs[places], minlength=block.size).reshape(block.shape)
+        lengths = np.sqrt(np.einsum("nd,nd->n", counts, counts))
+        block[:] = counts / np.where(lengths > 0, lengths, 1.0)[:, None]
+
+    def _token_ids(self, columns: Columns, num_rows: int) -> npt.NDArray[np.int32]:
+        """Rows of the embedding table, 0 where the text has ended."""
+        ids: npt.NDArray[np.int32] = np.zeros((num_rows, self.tokens_width), dtype=np.int32)
+        width = self._backbone.max_tokens
+        for number, feature in enumerate(self._sequences):
+            words, rows = words_of(columns[feature.name])
+            places, hashes = self._hashers[feature.name].hash_distinct(words)
+            lengths = np.bincount(rows, minlength=num_rows)
+            positions = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            read = positions < width
+            buckets = 1 + (hashes % np.uint64(self._backbone.embedding_buckets)).astype(np.int32)
+            ids[rows[read], number * width + positions[read]] = buckets[places[read]]
+        return ids
+
+
+def _of_kind(schema: FeatureSchema, kind: FeatureKind) -> tuple[Feature, ...]:
+    return tuple(feature for feature in schema if feature.kind == kind)
+
+
+def _floats(value: Json) -> dict[str, float]:
+    if not isinstance(value, dict) or not all(isinstance(number, float) for number in value.values()):
+        raise ValueError(f"encoder constants are numbers by column, not {value!r}")
+    return cast(dict[str, float], value)
+
+
+def _lower_median(values: npt.NDArray[np.float64]) -> float:
+    middle = (len(values) - 1) // 2
+    return float(np.partition(values, middle)[middle])

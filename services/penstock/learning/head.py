@@ -1,0 +1,72 @@
+"""The output layer: one row of weights and bias per class, with room for more."""
+
+import torch
+from torch import Tensor
+
+MINIMUM_CAPACITY = 16
+
+
+def capacity_for(num_classes: int) -> int:
+    """The power of two that holds so many rows, at least `MINIMUM_CAPACITY`."""
+    return max(MINIMUM_CAPACITY, 1 << max(0, num_classes - 1).bit_length())
+
+
+class LinearHead:
+    """`rows` float32 [capacity, H + 1], the bias last; the first `num_live` rows are classes.
+
+    A row past them has weight 0 and bias −∞, so its logit is −∞, its probability 0 and its gradient exactly 0.
+    Capacities are powers of two of at least 16: matrix products then sum each column as before a growth, and the
+    logits of old classes stay the same to the bit.
+    """
+
+    def __init__(self, width: int, device: torch.device) -> None:
+        self.width = width
+        self.num_live = 0
+        self.rows = _dead_rows(MINIMUM_CAPACITY, width, device)
+
+    @property
+    def capacity(self) -> int:
+        return len(self.rows)
+
+    @property
+    def live_rows(self) -> Tensor:
+        """[num_live, H + 1], a view."""
+        return self.rows[: self.num_live]
+
+    def logits(self, features: Tensor) -> Tensor:
+        """[n, capacity] for `features` [n, H]; −∞ past the live classes."""
+        return torch.addmm(self.rows[:, self.width], features, self.rows[:, : self.width].t())
+
+    def gradients(self, features: Tensor, logit_gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the live rows [num_live, H + 1] and of `features` [n, H], given the loss's by logit [n, capacity]."""
+        rows = torch.empty_like(self.rows)
+        torch.mm(logit_gradients.t(), features, out=rows[:, : self.width])
+        torch.sum(logit_gradients, dim=0, out=rows[:, self.width])
+        return rows[: self.num_live], torch.mm(logit_gradients, self.rows[:, : self.width])
+
+    def imprint(self, means: Tensor) -> None:
+        """Add a row per class in `means` [k, H], its mean feature: s·φ̄/‖φ̄‖, s the mean norm of live rows.
+
+        Qi, Brown, Lowe, "Low-shot learning with imprinted weights" (CVPR 2018). Without live rows s is 1; the bias is
+        the mean of the live ones.
+        """
+        live = self.live_rows
+        norm = live[:, : self.width].norm(dim=1).mean() if self.num_live else torch.ones((), device=means.device)
+        bias = live[:, self.width].mean() if self.num_live else torch.zeros((), device=means.device)
+        self.extend(torch.cat((norm * torch.nn.functional.normalize(means, dim=1), bias.expand(len(means), 1)), dim=1))
+
+    def extend(self, new: Tensor) -> None:
+        """Add live rows [k, H + 1] as they are; where they do not fit, capacity doubles until they do."""
+        total = self.num_live + len(new)
+        if total > self.capacity:
+            grown = _dead_rows(capacity_for(total), self.width, self.rows.device)
+            grown[: self.num_live] = self.live_rows
+            self.rows = grown
+        self.rows[self.num_live : total] = new
+        self.num_live = total
+
+
+def _dead_rows(capacity: int, width: int, device: torch.device) -> Tensor:
+    rows = torch.zeros(capacity, width + 1, device=device)
+    rows[:, width] = -torch.inf
+    return rows

@@ -1,0 +1,264 @@
+"""The learner: micro-batches in, reports out, and on request everything that must survive."""
+
+import math
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from penstock.clock import Clock, SystemClock
+from penstock.errors import DivergedError
+from penstock.flow import Array, Checkpoint, EventBatch, Offsets, StepReport, Weights
+from penstock.learning.backbones import backbone_json
+from penstock.learning.config import ModelConfig, TrainingConfig
+from penstock.learning.descent import StepRows
+from penstock.learning.device import choose_device
+from penstock.learning.parts import captured_state, captured_tensors, host_copies, new_parts, restored_parts
+from penstock.learning.reservoir import TrainRows
+from penstock.learning.rows import EncodedRows, columns_of
+from penstock.learning.weights import card_of, encode_weights
+from penstock.replay.config import ReplayConfig
+from penstock.replay.priority import event_priorities, topic_seed
+from penstock.wire import columns as column
+
+Int64s = npt.NDArray[np.int64]
+
+
+class Learner:
+    """Learns each micro-batch as it comes: predict, make room for new classes, step, remember.
+
+    A pure function of its configuration, of the events and of how they are cut into batches: on one device and one
+    thread the same calls give the same weights to the bit. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        training: TrainingConfig,
+        replay: ReplayConfig,
+        *,
+        topic: str,
+        max_events: int,
+        clock: Clock | None = None,
+    ) -> None:
+        """`topic` is where the events come from: part of their priority. `max_events` bounds what is learnt at once.
+
+        Raises:
+            ConfigurationError: there is no such device, or the backbone's factory does not work.
+        """
+        self.device = choose_device(training.device)
+        self.offsets = Offsets()
+        self.step = 0
+        self.events_learnt = 0
+        self.trained_until_ms = 0
+        self._model, self._training, self._replay = model, training, replay
+        self._schema = model.schema
+        self._topic_seed = topic_seed(topic)
+        self._max_events = max_events
+        self._clock = clock or SystemClock()
+        self._last_loss = 0.0
+        self._parts = new_parts(model, training, replay, self.device)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By index."""
+        return self._parts.ledger.names
+
+    def recall_by_class(self) -> dict[str, float]:
+        """Faded share of each class's rows that were predicted right before they were learnt."""
+        return dict(zip(self.class_names, self._parts.score.recall.tolist(), strict=True))
+
+    def learn(self, batch: EventBatch) -> StepReport:
+        """Learn every event of the batch; without events only offsets and step move on.
+
+        Raises:
+            DivergedError: the loss is no longer finite; the learner must not be used any more.
+        """
+        started = self._clock.monotonic_seconds()
+        known = len(self._parts.ledger)
+        counts = np.zeros(known, dtype=np.int64)
+        with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
+            for events in batch.slices(self._max_events):
+                counts = _summed(counts, np.bincount(self._learn_events(events)))
+        self.step += 1
+        self.offsets = self.offsets.advanced_to(batch.offsets)
+        self.events_learnt += batch.events.num_rows
+        return self._report(batch.events.num_rows, counts, known, self._clock.monotonic_seconds() - started)
+
+    def capture(
+        self, *, epoch: int, version: int, mlflow_run_id: str | None, full_reservoir: bool
+    ) -> tuple[Checkpoint, Weights]:
+        """All of it as host copies, and the weights file; the same state gives the same bytes of weights.
+
+        Raises:
+            DivergedError: a weight is no longer finite.
+        """
+        parts = self._parts
+        network = host_copies(parts.network.tensors())
+        self._check_finite(network)
+        card = card_of(
+            self._model.name,
+            self._schema,
+            parts.encoder.constants,
+            backbone_json(self._model.backbone),
+            parts.ledger,
+        )
+        checkpoint = Checkpoint(
+            model=self._model.name,
+            schema_digest=self._schema.digest,
+            epoch=epoch,
+            version=version,
+            step=self.step,
+            events_learnt=self.events_learnt,
+            offsets=self.offsets,
+            trained_until_ms=self.trained_until_ms,
+            tensors=captured_tensors(parts, network),
+            state=captured_state(parts, self._model) | {"last_loss": self._last_loss},
+            reservoir=parts.reservoir.capture(full=full_reservoir),
+            mlflow_run_id=mlflow_run_id,
+        )
+        return checkpoint, encode_weights(card, network)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Become the learner that was captured: what it learns from here on is what that one would have learnt.
+
+        Raises:
+            StateError: the checkpoint is of another model, schema or backbone; this learner is then unchanged.
+        """
+        self._parts = restored_parts(checkpoint, self._model, self._training, self._replay, self.device)
+        self.offsets = checkpoint.offsets
+        self.step = checkpoint.step
+        self.events_learnt = checkpoint.events_learnt
+        self.trained_until_ms = checkpoint.trained_until_ms
+        self._last_loss = float(checkpoint.state["last_loss"])  # type: ignore[arg-type]  # written by capture
+
+    def _learn_events(self, events: Any) -> Int64s:
+        """One slice, at least one row. Returns class indices int64 [n]."""
+        parts = self._parts
+        rows = self._encode(events)
+        dense, tokens = parts.network.to_tensors(rows)
+        logits = parts.network.logits(dense, tokens)
+        known = len(parts.ledger)
+        partitions, offsets = _numpy(events, column.PARTITION), _numpy(events, column.OFFSET)
+        classes, new = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets)
+        self._score(logits, classes, known)
+        if parts.moments.width:
+            parts.moments.merge(rows.dense[:, : parts.moments.width])
+            parts.network.standardiser.follow(parts.moments)
+        fresh = TrainRows(
+            dense=dense,
+            tokens=tokens,
+            classes=torch.from_numpy(classes).to(self.device),
+            weights=torch.from_numpy(_numpy(events, column.WEIGHT).astype(np.float32)).to(self.device),
+        )
+        if new:
+            self._imprint(fresh, classes, known, len(new))
+        self._descend(fresh)
+        priorities = event_priorities(self._topic_seed, partitions, offsets, _numpy(events, column.ROW))
+        parts.reservoir.add(fresh, classes, priorities)
+        self.trained_until_ms = max(self.trained_until_ms, int(_numpy(events, column.TIMESTAMP_MS).max()))
+        return classes
+
+    def _encode(self, events: Any) -> EncodedRows:
+        columns = columns_of(events, self._schema)
+        if not self._parts.encoder.is_fitted:
+            self._parts.encoder = self._parts.encoder.fitted_to(columns)
+        return self._parts.encoder.encode(columns)
+
+    def _score(self, logits: Tensor, classes: Int64s, known: int) -> None:
+        """Score what was predicted before learning. A class not known yet is missed, at an even guess's loss, ln(C + 1)."""
+        seen = classes < known
+        log_probabilities = torch.log_softmax(logits, dim=1).cpu().numpy()
+        hits = (log_probabilities.argmax(axis=1) == classes) & seen
+        losses = np.full(len(classes), math.log(known + 1))
+        losses[seen] = -log_probabilities[seen, classes[seen]]
+        self._parts.score.update(classes, hits, losses)
+
+    def _imprint(self, fresh: TrainRows, classes: Int64s, known: int, num_new: int) -> None:
+        """Rows of the head for new classes, from the mean feature of each."""
+        is_new = np.flatnonzero(classes >= known)
+        places = torch.from_numpy(is_new).to(self.device)
+        network = self._parts.network
+        with torch.no_grad():
+            rows = fresh.at(places)
+            features = network.features(network.standardiser(rows.dense), rows.tokens)
+            sums = features.new_zeros(num_new, features.shape[1]).index_add_(0, rows.classes - known, features)
+            counts = torch.from_numpy(np.bincount(classes[is_new] - known)).to(self.device)
+            network.head.imprint(sums / counts.unsqueeze(1))
+
+    def _descend(self, fresh: TrainRows) -> None:
+        """`inner_steps` steps on the fresh rows, each with other rows of the reservoir beside them."""
+        network = self._parts.network
+        step_rows = self._mixed(fresh)
+        if network.backbone.mode_matters:
+            network.backbone.train()
+            loss = self._parts.descent.run(step_rows)
+            network.backbone.eval()
+        else:
+            loss = self._parts.descent.run(step_rows)
+        self._last_loss = float(loss)
+        if not math.isfinite(self._last_loss):
+            raise DivergedError(
+                f"The loss is {self._last_loss} at step {self.step + 1}; training.learning_rate is"
+                f" {self._training.learning_rate}: lower it and start again from the last checkpoint."
+            )
+
+    def _mixed(self, fresh: TrainRows) -> StepRows:
+        num_steps, standardise = self._training.inner_steps, self._parts.network.standardiser
+        num_drawn = self._replay.rows_per_step if len(self._parts.reservoir) else 0
+        drawn = self._parts.reservoir.draw(num_steps * num_drawn, self._parts.draws) if num_drawn else None
+
+        def joined(of_fresh: Tensor, of_drawn: Tensor | None) -> Tensor:
+            """[steps, n, …]: the fresh rows in every step, the drawn ones dealt out."""
+            repeated = of_fresh.expand(num_steps, *of_fresh.shape)
+            if of_drawn is None:
+                return repeated
+            return torch.cat((repeated, of_drawn.view(num_steps, num_drawn, *of_drawn.shape[1:])), dim=1)
+
+        weights = joined(fresh.weights, drawn.weights if drawn else None)
+        return StepRows(
+            dense=joined(standardise(fresh.dense), standardise(drawn.dense) if drawn else None),
+            tokens=joined(fresh.tokens, drawn.tokens if drawn else None),
+            classes=joined(fresh.classes, drawn.classes if drawn else None),
+            shares=weights / weights.sum(dim=1, keepdim=True),
+        )
+
+    def _report(self, num_events: int, counts: Int64s, known: int, seconds: float) -> StepReport:
+        parts, names = self._parts, self.class_names
+        return StepReport(
+            step=self.step,
+            num_events=num_events,
+            loss=self._last_loss,
+            prequential_accuracy=parts.score.accuracy,
+            prequential_loss=parts.score.loss,
+            events_by_class={names[index]: int(counts[index]) for index in np.flatnonzero(counts)},
+            num_classes=len(names),
+            new_classes=names[known:],
+            reservoir_rows=len(parts.reservoir),
+            trained_until_ms=self.trained_until_ms,
+            step_seconds=seconds,
+        )
+
+    def _check_finite(self, tensors: dict[str, Array]) -> None:
+        for name, tensor in tensors.items():
+            if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+                raise DivergedError(
+                    f"The weights {name!r} are no longer finite at step {self.step}; training.learning_rate is"
+                    f" {self._training.learning_rate}: lower it and start again from the last checkpoint."
+                )
+
+
+def _numpy(events: Any, name: str) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any] = events.column(name).to_numpy()
+    return values
+
+
+def _summed(first: Int64s, second: Int64s) -> Int64s:
+    """Elementwise, the shorter one filled up with zeros."""
+    total = np.zeros(max(len(first), len(second)), dtype=np.int64)
+    total[: len(first)] += first
+    total[: len(second)] += second
+    return total

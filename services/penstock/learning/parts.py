@@ -1,0 +1,172 @@
+"""All that learning changes, and how it goes into a checkpoint and comes back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from penstock.errors import StateError
+from penstock.flow import Array, Checkpoint, Json
+from penstock.learning.backbones import backbone_json
+from penstock.learning.config import ModelConfig, TrainingConfig
+from penstock.learning.descent import Descent
+from penstock.learning.encoder import Encoder, EncoderConstants
+from penstock.learning.ledger import ClassLedger
+from penstock.learning.network import Network, build_network
+from penstock.learning.prequential import PrequentialScore
+from penstock.learning.randomness import OwnRandomness
+from penstock.learning.reservoir import Reservoir
+from penstock.learning.standardiser import Moments
+from penstock.replay.config import ReplayConfig
+
+FORMAT = 1
+
+_NETWORK, _ADAM, _GENERATORS = "network.", "adam.", "generators."
+
+
+@dataclass(kw_only=True)
+class LearnerParts:
+    """Whatever is not here or in the learner's own counts does not survive."""
+
+    ledger: ClassLedger
+    encoder: Encoder
+    network: Network
+    moments: Moments
+    descent: Descent
+    reservoir: Reservoir
+    draws: np.random.Generator
+    randomness: OwnRandomness
+    score: PrequentialScore
+
+
+def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig, device: torch.device) -> LearnerParts:
+    """Parts that have learnt nothing. Raises `ConfigurationError` where the backbone does not work."""
+    encoder = Encoder(model.schema, model.backbone)
+    network = build_network(encoder, model.backbone, seed=training.seed, device=device)
+    return LearnerParts(
+        ledger=ClassLedger(),
+        encoder=encoder,
+        network=network,
+        moments=Moments(encoder.num_numbers),
+        descent=Descent(network, training.learning_rate),
+        reservoir=Reservoir(replay.capacity, encoder.dense_width, encoder.tokens_width, device),
+        draws=np.random.Generator(np.random.PCG64(training.seed)),
+        randomness=OwnRandomness(training.seed, device),
+        score=PrequentialScore(training.prequential_fading),
+    )
+
+
+def host_copies(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    """The values as they are now, on the host, by the same names."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
+
+
+def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[str, Array]:
+    """Host copies by dotted name; `network` are those of `parts.network.tensors()`, made already."""
+    return {
+        **_prefixed(_NETWORK, network),
+        **_prefixed(_ADAM, host_copies(parts.descent.state())),
+        **_prefixed(_GENERATORS, host_copies(parts.randomness.state())),
+        "moments.mean": parts.moments.mean.copy(),
+        "moments.squares": parts.moments.squares.copy(),
+        "score.totals": parts.score.totals.copy(),
+        "score.class_hits": parts.score.class_hits.copy(),
+        "score.class_rows": parts.score.class_rows.copy(),
+    }
+
+
+def captured_state(parts: LearnerParts, model: ModelConfig) -> dict[str, Json]:
+    """What is not an array, as JSON."""
+    return {
+        "format": FORMAT,
+        "backbone": backbone_json(model.backbone),
+        "class_ledger": parts.ledger.to_json(),
+        "encoder": parts.encoder.constants.to_json(),
+        "moments_count": parts.moments.count,
+        "reservoir": {"capacity": parts.reservoir.capacity, "quota": parts.reservoir.quota},
+        "draws": _generator_json(parts.draws),
+    }
+
+
+def restored_parts(
+    checkpoint: Checkpoint, model: ModelConfig, training: TrainingConfig, replay: ReplayConfig, device: torch.device
+) -> LearnerParts:
+    """The parts as they were captured, under the configuration of now.
+
+    Raises:
+        StateError: the checkpoint is of another model, feature schema, backbone or format, or does not fit.
+        ConfigurationError: the backbone does not work.
+    """
+    _check_same_build(checkpoint, model)
+    parts = new_parts(model, training, replay, device)
+    try:
+        _restore(parts, checkpoint, model)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise StateError(f"The checkpoint of step {checkpoint.step} does not fit this model: {error}.") from error
+    return parts
+
+
+def _check_same_build(checkpoint: Checkpoint, model: ModelConfig) -> None:
+    where = f"The checkpoint of step {checkpoint.step}"
+    if checkpoint.model != model.name:
+        raise StateError(f"{where} is of model {checkpoint.model!r}; model.name is {model.name!r}.")
+    if checkpoint.schema_digest != model.schema.digest:
+        raise StateError(
+            f"{where} has learnt other features than model.features now lists; restore the features,"
+            " or set another state.directory or model.name to start anew."
+        )
+    if checkpoint.state.get("format") != FORMAT:
+        raise StateError(f"{where} has format {checkpoint.state.get('format')!r}; this release reads {FORMAT}.")
+    if checkpoint.state.get("backbone") != backbone_json(model.backbone):
+        raise StateError(
+            f"{where} has the backbone {checkpoint.state.get('backbone')}; model.backbone is now"
+            f" {backbone_json(model.backbone)}; restore it, or set another state.directory or model.name."
+        )
+
+
+def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) -> None:
+    tensors, state = checkpoint.tensors, cast(Mapping[str, Any], checkpoint.state)
+    parts.ledger = ClassLedger.from_json(state["class_ledger"])
+    parts.encoder = Encoder(model.schema, model.backbone, EncoderConstants.from_json(state["encoder"]))
+    parts.network.load(_under(_NETWORK, tensors), num_classes=len(parts.ledger))
+    parts.descent.load(_under(_ADAM, tensors))
+    parts.randomness.restore({name: torch.from_numpy(a.copy()) for name, a in _under(_GENERATORS, tensors).items()})
+    parts.moments.count = state["moments_count"]
+    parts.moments.mean = tensors["moments.mean"].astype(np.float64)
+    parts.moments.squares = tensors["moments.squares"].astype(np.float64)
+    parts.score.totals = tensors["score.totals"].astype(np.float64)
+    parts.score.class_hits = tensors["score.class_hits"].astype(np.float64)
+    parts.score.class_rows = tensors["score.class_rows"].astype(np.float64)
+    parts.reservoir.restore(checkpoint.reservoir, **state["reservoir"])
+    _restore_generator(parts.draws, state["draws"])
+
+
+def _generator_json(generator: np.random.Generator) -> dict[str, Json]:
+    """PCG64's state; its 128-bit numbers as text, which every JSON reader keeps whole."""
+    state = cast(Any, generator.bit_generator.state)
+    return {
+        "state": str(state["state"]["state"]),
+        "inc": str(state["state"]["inc"]),
+        "has_uint32": int(state["has_uint32"]),
+        "uinteger": int(state["uinteger"]),
+    }
+
+
+def _restore_generator(generator: np.random.Generator, stored: Mapping[str, Any]) -> None:
+    generator.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": int(stored["state"]), "inc": int(stored["inc"])},
+        "has_uint32": stored["has_uint32"],
+        "uinteger": stored["uinteger"],
+    }
+
+
+def _prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

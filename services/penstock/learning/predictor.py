@@ -1,0 +1,81 @@
+"""A verified model that only answers; what a replica serves."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from penstock.errors import RefusedUpdateError
+from penstock.flow import Array
+from penstock.learning.backbones import backbone_json
+from penstock.learning.config import ModelConfig
+from penstock.learning.encoder import Encoder
+from penstock.learning.network import Network, build_network
+from penstock.learning.rows import Columns, EncodedRows
+from penstock.learning.weights import ModelCard, read_card, read_tensors
+
+_ANY_SEED = 0  # every initial weight is replaced
+
+
+class Predictor:
+    """Immutable. `encode` may be called from any thread, `probabilities` from one at a time."""
+
+    def __init__(self, card: ModelCard, encoder: Encoder, network: Network) -> None:
+        self._encoder = encoder
+        self._network = network
+        self.class_names = card.ledger.names
+        self.class_ledger_digest = card.ledger.digest
+
+    @classmethod
+    def from_weights(cls, content: bytes, *, model: ModelConfig, device: torch.device) -> "Predictor":
+        """Build aside from the bytes of a weights file; code comes from the operator's own configuration only.
+
+        Raises:
+            RefusedUpdateError: `format`, `model`, `schema`, `backbone`, `ledger`, `shape` or `not_finite`.
+            ConfigurationError: the operator's own factory does not work here.
+        """
+        card = read_card(content)
+        _check_card(card, model)
+        tensors = read_tensors(content)
+        _check_finite(tensors)
+        encoder = Encoder(model.schema, model.backbone, card.encoder)
+        network = build_network(encoder, model.backbone, seed=_ANY_SEED, device=device)
+        try:
+            network.load(tensors, num_classes=len(card.ledger))
+        except ValueError as error:
+            raise RefusedUpdateError("shape", f"The weights do not fit the model: {error}.") from error
+        return cls(card, encoder, network)
+
+    def encode(self, columns: Columns) -> EncodedRows:
+        """Rows as the network reads them."""
+        return self._encoder.encode(columns)
+
+    def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
+        """[n, classes], each row summing to 1, for any n."""
+        with torch.inference_mode():
+            network = self._network
+            logits = network.logits(*network.to_tensors(rows))
+            probabilities = torch.softmax(logits, dim=1)[:, : len(self.class_names)]
+        array: npt.NDArray[np.float32] = probabilities.cpu().numpy()
+        return array
+
+
+def _check_card(card: ModelCard, model: ModelConfig) -> None:
+    if card.model != model.name:
+        raise RefusedUpdateError("model", f"The weights are of model {card.model!r}, not of {model.name!r}.")
+    if card.schema_digest != model.schema.digest:
+        raise RefusedUpdateError(
+            "schema", f"The weights read the features {card.features}, not those configured in model.features."
+        )
+    if card.backbone != backbone_json(model.backbone):
+        raise RefusedUpdateError(
+            "backbone",
+            f"The weights are of the backbone {card.backbone}, not of {backbone_json(model.backbone)}, as configured.",
+        )
+
+
+def _check_finite(tensors: Mapping[str, Array]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise RefusedUpdateError("not_finite", f"The weights hold a value in {name!r} that is not finite.")

@@ -1,0 +1,64 @@
+"""Running means and deviations of the number columns, applied where the network reads a row."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+CLIPPED_AT = 6.0
+
+Float64s = npt.NDArray[np.float64]
+
+
+class Moments:
+    """Count, mean and sum of squared deviations per column, float64, merged batch by batch.
+
+    Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances" (1979), eq. 2.1.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.count = 0
+        self.mean: Float64s = np.zeros(width)
+        self.squares: Float64s = np.zeros(width)
+
+    def merge(self, rows: npt.NDArray[np.float32]) -> None:
+        """Take in `rows` [n, width], n ≥ 1."""
+        values = rows.astype(np.float64)
+        mean = values.mean(axis=0)
+        squares = np.square(values - mean).sum(axis=0)
+        total = self.count + len(values)
+        delta = mean - self.mean
+        self.mean = self.mean + delta * (len(values) / total)
+        self.squares = self.squares + squares + np.square(delta) * (self.count * len(values) / total)
+        self.count = total
+
+    @property
+    def inverse_deviation(self) -> Float64s:
+        """1/σ (of the population), and 1 where a column has not varied."""
+        deviation = np.sqrt(self.squares / max(self.count, 1))
+        return 1 / np.where(deviation > 0, deviation, 1.0)
+
+
+class Standardiser:
+    """Float32 tensors of the moments: (x − mean)/σ, clipped to ±6, in the first `width` dense columns."""
+
+    def __init__(self, width: int, device: torch.device) -> None:
+        self.width = width
+        self.mean = torch.zeros(width, device=device)
+        self.inverse_deviation = torch.ones(width, device=device)
+
+    def follow(self, moments: Moments) -> None:
+        """Take over the moments as they stand."""
+        largest = np.finfo(np.float32).max
+        self.mean.copy_(torch.from_numpy(moments.mean.astype(np.float32)))
+        self.inverse_deviation.copy_(
+            torch.from_numpy(np.minimum(moments.inverse_deviation, largest).astype(np.float32))
+        )
+
+    def __call__(self, dense: Tensor) -> Tensor:
+        """`dense` [n, D] standardised; the same tensor where there is nothing to do."""
+        if self.width == 0:
+            return dense
+        numbers = (dense[:, : self.width] - self.mean).mul_(self.inverse_deviation).clamp_(-CLIPPED_AT, CLIPPED_AT)
+        return numbers if self.width == dense.shape[1] else torch.cat((numbers, dense[:, self.width :]), dim=1)

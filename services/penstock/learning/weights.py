@@ -1,0 +1,132 @@
+"""The weights file: safetensors, with the model card as its one piece of metadata.
+
+One key, since safetensors writes several in no fixed order; so the same model gives the same bytes and digest.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from penstock.errors import RefusedUpdateError
+from penstock.features import FeatureSchema
+from penstock.flow import Array, Json, Weights
+from penstock.learning.encoder import EncoderConstants
+from penstock.learning.ledger import ClassLedger
+
+FORMAT = 1
+
+_METADATA_KEY = "penstock"
+_HEADER_LENGTH_BYTES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a weights file says of itself. `features` and `backbone` are compared with the reader's own, never run."""
+
+    model: str
+    features: Json
+    schema_digest: str
+    encoder: EncoderConstants
+    backbone: Json
+    ledger: ClassLedger
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain values; `format` first."""
+        return {
+            "format": FORMAT,
+            "model": self.model,
+            "features": self.features,
+            "schema_digest": self.schema_digest,
+            "encoder": self.encoder.to_json(),
+            "backbone": self.backbone,
+            "class_ledger": self.ledger.to_json(),
+            "class_ledger_digest": self.ledger.digest,
+        }
+
+
+def card_of(
+    model: str, schema: FeatureSchema, constants: EncoderConstants, backbone: Json, ledger: ClassLedger
+) -> ModelCard:
+    """The card of a model as it stands."""
+    return ModelCard(
+        model=model,
+        features=cast(Json, schema.to_json()),
+        schema_digest=schema.digest,
+        encoder=constants,
+        backbone=backbone,
+        ledger=ledger,
+    )
+
+
+def encode_weights(card: ModelCard, tensors: Mapping[str, Array]) -> Weights:
+    """The file's bytes and their digest."""
+    content = safetensors.numpy.save(dict(tensors), metadata={_METADATA_KEY: _canonical(card.to_json())})
+    return Weights(
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        class_ledger_digest=card.ledger.digest,
+    )
+
+
+def read_card(content: bytes) -> ModelCard:
+    """The card of a weights file.
+
+    Raises:
+        RefusedUpdateError: `format` where it does not read as such a file, `ledger` where its ledger is not one.
+    """
+    card = _read_card_json(content)
+    if card.get("format") != FORMAT:
+        raise RefusedUpdateError("format", f"The weights file has format {card.get('format')!r}; {FORMAT} is known.")
+    try:
+        ledger = ClassLedger.from_json(card["class_ledger"])
+    except (KeyError, ValueError) as error:
+        raise RefusedUpdateError("ledger", f"The class ledger of the weights file does not read: {error}.") from error
+    if ledger.digest != card.get("class_ledger_digest"):
+        raise RefusedUpdateError("ledger", "The class ledger of the weights file does not match its digest.")
+    try:
+        return ModelCard(
+            model=card["model"],
+            features=card["features"],
+            schema_digest=card["schema_digest"],
+            encoder=EncoderConstants.from_json(card["encoder"]),
+            backbone=card["backbone"],
+            ledger=ledger,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RefusedUpdateError("format", f"The card of the weights file does not read: {error!r}.") from error
+
+
+def read_tensors(content: bytes) -> dict[str, Array]:
+    """All tensors of a weights file as host arrays. Raises `RefusedUpdateError` (`format`)."""
+    try:
+        return cast(dict[str, Array], safetensors.numpy.load(content))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise RefusedUpdateError("format", f"The weights file is not whole safetensors: {error}.") from error
+
+
+def model_json(weights: Weights) -> bytes:
+    """`model.json`, to lie beside the weights file for people and tools: the card, and the digest of both."""
+    card = _read_card_json(weights.content)
+    digests = {"weights": weights.sha256, "card": hashlib.sha256(_canonical(card).encode()).hexdigest()}
+    return (json.dumps(card | {"sha256": digests, "size_bytes": weights.size_bytes}, indent=2) + "\n").encode()
+
+
+def _read_card_json(content: bytes) -> dict[str, Any]:
+    length = int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
+    try:
+        header = json.loads(content[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length])
+        card = json.loads(header["__metadata__"][_METADATA_KEY])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RefusedUpdateError("format", "The bytes are not a weights file with a model card.") from error
+    if not isinstance(card, dict):
+        raise RefusedUpdateError("format", "The card of the weights file is not an object.")
+    return card
+
+
+def _canonical(value: Json | dict[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

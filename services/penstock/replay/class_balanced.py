@@ -1,0 +1,181 @@
+"""Which rows a class-balanced reservoir keeps: of each class those of lowest priority, as many of one as of another.
+
+With n_c distinct events seen of class c, the quota q is the largest integer with Σ_c min(n_c, q) ≤ capacity, and the q
+of lowest priority are kept of each class. So the kept rows are a function of the set of events alone (not of their
+order, nor of redelivery), two reservoirs merge by union and cut, within a class every event is kept with the same
+chance, full classes hold equally many, and a class that never exceeded the quota is stored whole. With more classes
+than slots, one row each is kept of the classes whose lowest priority is lowest.
+
+The quota only falls as events come, so a row once dropped is never wanted again, and kept rows plus quota are all the
+state there is.
+"""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+UInt64s = npt.NDArray[np.uint64]
+
+EMPTY_SLOT = -1
+_HIGHEST = np.uint64(2**64 - 1)
+_NOTHING: Int64s = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a container must do: put the batch's `rows` [k] into `slots` [k], and forget what is in `freed` [j]."""
+
+    rows: Int64s
+    slots: Int64s
+    freed: Int64s
+
+
+NO_CHANGE = Plan(rows=_NOTHING, slots=_NOTHING, freed=_NOTHING)
+
+
+def largest_quota(counts: Int64s, capacity: int, at_most: int) -> int:
+    """The largest q ≤ `at_most` with Σ min(counts, q) ≤ `capacity`; 0 with more classes than slots.
+
+    The sum is the least of `prefix_j + (C − j)·q` over the number j of smallest classes taken whole.
+    """
+    if int(np.minimum(counts, at_most).sum()) <= capacity:
+        return at_most
+    ascending = np.sort(counts[counts > 0])
+    taken_whole = np.concatenate(([0], np.cumsum(ascending[:-1])))
+    shares = (capacity - taken_whole) // np.arange(len(ascending), 0, -1)
+    return max(0, int(shares.max()))
+
+
+class ClassBalancedPolicy:
+    """Decides; holds priorities and classes by slot, and none of the rows."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.quota = capacity
+        self.slot_classes: Int64s = np.full(capacity, EMPTY_SLOT, dtype=np.int64)
+        self.slot_priorities: UInt64s = np.zeros(capacity, dtype=np.uint64)
+        self._slot_of: dict[int, int] = {}
+        self._worst_first: list[list[int]] = []  # per class a heap of its kept priorities, negated
+        self._ceilings: UInt64s = np.empty(0, dtype=np.uint64)  # per class, what a row must not exceed to enter
+        self._counts: Int64s = np.empty(0, dtype=np.int64)
+        self._holes: list[int] = []  # a heap of the empty slots below `_top`
+        self._top = 0
+
+    @property
+    def num_rows(self) -> int:
+        """Slots in use."""
+        return self._top - len(self._holes)
+
+    def slots_of(self, positions: Int64s) -> Int64s:
+        """The slots in use at `positions` (each below `num_rows`), counted in ascending order of slots."""
+        if not self._holes:
+            return positions
+        used: Int64s = np.flatnonzero(self.slot_classes[: self._top] != EMPTY_SLOT)
+        return used[positions]
+
+    def admit(self, classes: Int64s, priorities: UInt64s) -> Plan:
+        """Decide on a batch: `classes` and `priorities` are [n]. A row that is kept already is passed over."""
+        if self.capacity == 0 or len(classes) == 0:
+            return NO_CHANGE
+        self._know_classes(int(classes.max()) + 1)
+        candidates = np.flatnonzero(priorities <= self._ceilings[classes])
+        if len(candidates) == 0:
+            return NO_CHANGE
+        entering = self._push(candidates, classes, priorities)
+        if not entering:
+            return NO_CHANGE
+        emptied = self._cut(entering, classes[candidates])
+        return self._place(entering, emptied, classes)
+
+    @classmethod
+    def restored(
+        cls, capacity: int, slots: Int64s, classes: Int64s, priorities: UInt64s, quota: int
+    ) -> "ClassBalancedPolicy":
+        """The policy that holds rows of these `classes` and `priorities` in these `slots`, each [k]."""
+        policy = cls(capacity)
+        policy.quota = quota
+        policy.slot_classes[slots] = classes
+        policy.slot_priorities[slots] = priorities
+        policy._top = int(slots.max(initial=-1)) + 1
+        policy._holes = np.flatnonzero(policy.slot_classes[: policy._top] == EMPTY_SLOT).tolist()
+        policy._know_classes(int(classes.max(initial=-1)) + 1)
+        policy._slot_of = dict(zip(priorities.tolist(), slots.tolist(), strict=True))
+        for priority, label in zip(priorities.tolist(), classes.tolist(), strict=True):
+            policy._worst_first[label].append(-priority)
+        for label, heap in enumerate(policy._worst_first):
+            heapq.heapify(heap)
+            policy._counts[label] = len(heap)
+        policy._set_ceilings(range(len(policy._worst_first)))
+        return policy
+
+    def _know_classes(self, num_classes: int) -> None:
+        missing = num_classes - len(self._worst_first)
+        if missing > 0:
+            self._worst_first.extend([] for _ in range(missing))
+            self._counts = np.concatenate((self._counts, np.zeros(missing, dtype=np.int64)))
+            self._ceilings = np.concatenate((self._ceilings, np.full(missing, _HIGHEST)))
+
+    def _push(self, candidates: Int64s, classes: Int64s, priorities: UInt64s) -> dict[int, int]:
+        """Take candidates in, over quota if need be; returns batch row by priority, in the batch's order."""
+        entering: dict[int, int] = {}
+        rows = zip(candidates.tolist(), classes[candidates].tolist(), priorities[candidates].tolist(), strict=True)
+        for row, label, priority in rows:
+            if priority not in self._slot_of and priority not in entering:
+                entering[priority] = row
+                heapq.heappush(self._worst_first[label], -priority)
+                self._counts[label] += 1
+        return entering
+
+    def _cut(self, entering: dict[int, int], classes: Int64s) -> list[int]:
+        """Drop the worst of every class above the quota; returns the slots emptied, removes from `entering`."""
+        quota = largest_quota(self._counts, self.capacity, self.quota)
+        at_most = max(quota, 1)
+        dropped: list[int] = []
+        for label in np.flatnonzero(self._counts > at_most).tolist():
+            heap = self._worst_first[label]
+            dropped.extend(-heapq.heappop(heap) for _ in range(len(heap) - at_most))
+        np.minimum(self._counts, at_most, out=self._counts)
+        if quota == 0:
+            dropped.extend(self._drop_whole_classes())
+        changed = np.arange(len(self._counts)) if quota != self.quota else np.unique(classes)
+        self.quota = quota
+        self._set_ceilings(changed[self._counts[changed] >= at_most].tolist())
+        return [self._slot_of.pop(priority) for priority in dropped if entering.pop(priority, None) is None]
+
+    def _drop_whole_classes(self) -> list[int]:
+        """With more classes than slots and one row each left: the rows of highest priority, until the rest fit."""
+        heads = sorted((heap[0], label) for label, heap in enumerate(self._worst_first) if heap)
+        excess = heads[: max(0, len(heads) - self.capacity)]
+        for _, label in excess:
+            self._worst_first[label].clear()
+            self._counts[label] = 0
+            self._ceilings[label] = _HIGHEST
+        return [-negated for negated, _ in excess]
+
+    def _set_ceilings(self, labels: Iterable[int]) -> None:
+        for label in labels:
+            heap = self._worst_first[label]
+            full = len(heap) >= max(self.quota, 1)
+            self._ceilings[label] = -heap[0] if full else _HIGHEST
+
+    def _place(self, entering: dict[int, int], emptied: list[int], classes: Int64s) -> Plan:
+        """Give every entering row the lowest empty slot."""
+        for slot in emptied:
+            heapq.heappush(self._holes, slot)
+        chosen = [heapq.heappop(self._holes) if self._holes else self._next_unused() for _ in entering]
+        self._slot_of.update(zip(entering, chosen, strict=True))
+        rows = np.fromiter(entering.values(), dtype=np.int64, count=len(entering))
+        slots = np.array(chosen, dtype=np.int64)
+        freed = np.array(sorted(set(emptied).difference(chosen)), dtype=np.int64)
+        self.slot_classes[freed] = EMPTY_SLOT
+        self.slot_classes[slots] = classes[rows]
+        self.slot_priorities[slots] = np.fromiter(entering, dtype=np.uint64, count=len(entering))
+        return Plan(rows=rows, slots=slots, freed=freed)
+
+    def _next_unused(self) -> int:
+        self._top += 1
+        return self._top - 1
