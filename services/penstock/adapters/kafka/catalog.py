@@ -1,5 +1,6 @@
 """What the brokers say of a topic besides its messages: partitions, and where its log begins and ends."""
 
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -9,7 +10,6 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from penstock.adapters.kafka.config import KafkaValue
 from penstock.adapters.kafka.connection import (
     EMBEDDED_CLUSTER_PREFIX,
-    address,
     connect_consumer,
     consumer_config,
     unanswered,
@@ -18,6 +18,8 @@ from penstock.adapters.kafka.health import BrokerHealth
 from penstock.errors import ConfigurationError, UnavailableError
 
 MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+WAIT_SECONDS = 0.02
 
 
 class Catalog:
@@ -32,6 +34,7 @@ class Catalog:
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._health = health
+        self._is_embedded = False
         self._consumer = connect_consumer(consumer_config(options), health)
 
     def __enter__(self) -> Self:
@@ -42,9 +45,10 @@ class Catalog:
     ) -> None:
         self.close()
 
+    @property
     def is_embedded(self) -> bool:
-        """True if this is librdkafka's built-in cluster. Raises `UnavailableError`."""
-        return is_embedded(self._metadata(None))
+        """True if the last answer came from librdkafka's built-in cluster."""
+        return self._is_embedded
 
     def partitions(self, topic: str, *, timeout_seconds: float | None = None) -> tuple[int, ...]:
         """All partitions of a topic, ascending.
@@ -53,7 +57,7 @@ class Catalog:
             ConfigurationError: there is no such topic.
             UnavailableError: no broker answers, or none leads the topic yet.
         """
-        found = self._metadata(topic, timeout_seconds).topics[topic]
+        found = self._ask(topic, timeout_seconds).topics[topic]
         if found.error is not None:
             if found.error.code() in MISSING:
                 raise ConfigurationError(
@@ -62,6 +66,21 @@ class Catalog:
                 )
             raise UnavailableError(f"Kafka at {self._health.address} does not serve {topic!r}: {found.error.str()}.")
         return tuple(sorted(found.partitions))
+
+    def wait_for(self, topic: str, timeout_seconds: float) -> None:
+        """Return once the brokers serve a topic that was just created. Raises `UnavailableError`."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                self.partitions(topic)
+            except (ConfigurationError, UnavailableError):
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"Kafka at {self._health.address} created {topic!r} but does not serve it."
+                    ) from None
+                time.sleep(WAIT_SECONDS)
+            else:
+                return
 
     def watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         """The log's first offset, and the one after its last. Raises `UnavailableError`."""
@@ -79,15 +98,16 @@ class Catalog:
         """Leave the broker."""
         self._consumer.close()
 
-    def _metadata(self, topic: str | None, timeout_seconds: float | None = None) -> Any:
-        timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        names = () if topic is None else (topic,)
+    def _ask(self, topic: str, timeout_seconds: float | None) -> Any:
         self._serve_callbacks()
         try:
-            metadata = self._consumer.list_topics(*names, timeout=timeout)
+            metadata = self._consumer.list_topics(
+                topic, timeout=self._timeout_seconds if timeout_seconds is None else timeout_seconds
+            )
         except KafkaException as error:
             raise unanswered(error, self._health) from None
         self._health.answered()
+        self._is_embedded = is_embedded(metadata)
         return metadata
 
     def _serve_callbacks(self) -> None:
@@ -98,8 +118,3 @@ class Catalog:
 def is_embedded(metadata: Any) -> bool:
     """True if this cluster metadata is of librdkafka's built-in cluster."""
     return str(metadata.cluster_id).startswith(EMBEDDED_CLUSTER_PREFIX)
-
-
-def open_catalog(options: Mapping[str, KafkaValue]) -> Catalog:
-    """A catalog with a health of its own, for a short visit."""
-    return Catalog(options, BrokerHealth(address(options)))

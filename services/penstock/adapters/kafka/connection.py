@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from penstock.adapters.kafka.config import KafkaValue, redacted
@@ -64,6 +64,14 @@ def admin_config(options: Mapping[str, KafkaValue]) -> dict[str, KafkaValue]:
     return {**COMMON, **options}
 
 
+def fetch_wait_ms(*, is_embedded: bool) -> int:
+    """How long a broker may hold a fetch for which it has no data.
+
+    Kafka answers as soon as there is data. The embedded broker always waits it out, so for it the wait is the latency.
+    """
+    return 5 if is_embedded else 100
+
+
 def connect_consumer(config: Mapping[str, KafkaValue], health: BrokerHealth, **callbacks: Callable[..., None]) -> Any:
     """A consumer; it connects in the background. Raises `ConfigurationError`."""
     return _connected(Consumer, config, health, callbacks)
@@ -110,7 +118,7 @@ class LibrdkafkaLog:
 
 def _text(error: Exception) -> str:
     problem = error.args[0] if error.args else error
-    return str(problem.str()) if hasattr(problem, "code") else str(error)
+    return str(problem.str()) if isinstance(problem, KafkaError) else str(error)
 
 
 def _without_secrets(text: str, config: Mapping[str, KafkaValue]) -> str:

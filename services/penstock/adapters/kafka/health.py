@@ -25,12 +25,12 @@ class BrokerHealth:
         self._away_since: float | None = None
         self._said_at: dict[str, float] = {}
 
-    def failed(self, error: Any) -> None:
-        """A `KafkaError` was reported, by a callback or in place of a message."""
+    def failed(self, error: Any, doing: str = "") -> None:
+        """A `KafkaError` was reported, by a callback or in place of a message; `doing` says what did not succeed."""
         if error.code() in AWAY:
             self._away()
         else:
-            self._say(f"Kafka reports an error, trying again: {error.str()}", error=error.name())
+            self._say(f"Kafka reports an error{doing and ' '}{doing}, trying again: {error.str()}", error=error.name())
 
     def answered(self) -> None:
         """A broker sent something."""

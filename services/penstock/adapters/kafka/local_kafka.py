@@ -27,13 +27,11 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 JAVA_OPTIONS = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 DIE_WITH_PARENT = (
-    "import ctypes, os, sys;"
-    "getattr(ctypes.CDLL(None), 'prctl', lambda *_: 0)(1, 9);"
-    "os.execv(sys.argv[1], sys.argv[1:])"
+    "import ctypes, os, sys;getattr(ctypes.CDLL(None), 'prctl', lambda *_: 0)(1, 9);os.execv(sys.argv[1], sys.argv[1:])"
 )
 """Asks Linux to kill this process when its parent ends (PR_SET_PDEATHSIG, SIGKILL), then becomes the given program."""
 
-INTERNAL_TOPICS: Mapping[str, str | int] = {
+INTERNAL_TOPICS: dict[str, str | int] = {
     "offsets.topic.num.partitions": 1,
     "transaction.state.log.num.partitions": 1,
     "share.coordinator.state.topic.num.partitions": 1,

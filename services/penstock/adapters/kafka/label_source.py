@@ -1,0 +1,225 @@
+"""The label topic as the intake reads it: all partitions assigned, each from an explicit offset, nothing skipped."""
+
+import threading
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from penstock.adapters.kafka.catalog import Catalog
+from penstock.adapters.kafka.config import KafkaValue
+from penstock.adapters.kafka.connection import address, connect_consumer, consumer_config, fetch_wait_ms
+from penstock.adapters.kafka.health import BrokerHealth
+from penstock.clock import Clock, SystemClock
+from penstock.errors import ConfigurationError, RetentionError, UnavailableError
+from penstock.flow import Offsets
+
+REFRESH_SECONDS = 30.0
+"""How often new partitions are looked for."""
+REFRESH_TIMEOUT_SECONDS = 0.2
+ENDS_SECONDS = 0.1
+"""How often the ends that other threads ask for are renewed."""
+
+START_OVER = "To learn on from what is there, accepting the loss, move the state folder away."
+
+log = structlog.get_logger(__name__)
+
+
+class LabelSource:
+    """`intake.ports.MessageSource` for one thread; as `trainer.ports.OffsetLog` for any.
+
+    Messages are `confluent_kafka.Message` objects. A partition added while running joins `partitions`, from its start.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, KafkaValue],
+        topic: str,
+        group_id: str,
+        *,
+        timeout_seconds: float = 5.0,
+        refresh_seconds: float = REFRESH_SECONDS,
+        clock: Clock | None = None,
+    ) -> None:
+        self._options = {"group.id": group_id, **options}
+        self._topic = topic
+        self._refresh_seconds = refresh_seconds
+        self._clock = clock or SystemClock()
+        self._health = BrokerHealth(address(options))
+        self._catalog = Catalog(options, self._health, timeout_seconds=timeout_seconds)
+        self._consumer: Any = None
+        self._open = threading.Lock()
+        self._reached: dict[int, int] = {}  # all below it was returned, as known at the start or at an end since
+        self._ends_heard: dict[int, int] = {}
+        self._end_offsets = Offsets()  # replaced whole, for other threads
+        self._ends_due = self._refresh_due = 0.0
+
+    def start(self, offsets: Offsets) -> None:
+        """Assign every partition, from these next offsets; one that they lack from the start of its log.
+
+        Raises:
+            RetentionError: the log no longer holds, or does not yet hold, what follows an offset.
+            ConfigurationError: the topic is missing.
+            UnavailableError: the broker does not answer; try again.
+        """
+        partitions = self._catalog.partitions(self._topic)
+        self._refuse_missing(offsets, partitions)
+        for partition in partitions:
+            low, self._ends_heard[partition] = self._catalog.watermarks(self._topic, partition)
+            self._reached[partition] = offsets.next.get(partition, low)
+            self._refuse_hole(partition, low)
+        wait_ms = fetch_wait_ms(is_embedded=self._catalog.is_embedded)
+        config = consumer_config({"fetch.wait.max.ms": wait_ms, **self._options})
+        self._consumer = connect_consumer(config, self._health, on_commit=self._committed)
+        self._consumer.assign(self._at(self._reached))
+        self._refresh_due = self._clock.monotonic_seconds() + self._refresh_seconds
+        self._hear_ends()
+        log.info("reading labels", topic=self._topic, offsets=self._reached)
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Any]:
+        """As `intake.ports.MessageSource.poll`.
+
+        Raises:
+            RetentionError: the events at the position are gone.
+        """
+        first = self._consumer.poll(timeout_seconds)
+        found = [] if first is None else [first]
+        if found and max_messages > 1:
+            # It waits for all it is asked for, so it is not asked to wait.
+            found += self._consumer.consume(max_messages - 1, 0)
+        messages = [message for message in found if message.error() is None]
+        if messages:
+            self._health.answered()
+        if len(messages) < len(found):
+            for message in found:
+                if message.error() is not None:
+                    self._note(message)
+        self._keep_up()
+        return messages
+
+    def partitions(self) -> tuple[int, ...]:
+        """All partitions, ascending."""
+        return tuple(sorted(self._reached))
+
+    def partitions_at_end(self) -> frozenset[int]:
+        """As `intake.ports.MessageSource.partitions_at_end`."""
+        return frozenset(
+            position.partition
+            for position in self._consumer.position(self._of(self._reached))
+            if max(position.offset, self._reached[position.partition]) >= self._end_of(position.partition)
+        )
+
+    def pause(self, partitions: Collection[int]) -> None:
+        """As `intake.ports.MessageSource.pause`."""
+        self._consumer.pause(self._of(partitions))
+
+    def resume(self, partitions: Collection[int]) -> None:
+        """As `intake.ports.MessageSource.resume`."""
+        self._consumer.resume(self._of(partitions))
+
+    def commit(self, offsets: Offsets) -> None:
+        """As `trainer.ports.OffsetLog.commit`; returns at once."""
+        with self._open:
+            if self._consumer is None or not offsets.next:
+                return
+            try:
+                self._consumer.commit(offsets=self._at(offsets.next), asynchronous=True)
+            except KafkaException as error:
+                self._committed(error.args[0], [])
+
+    def end_offsets(self) -> Offsets:
+        """As `trainer.ports.OffsetLog.end_offsets`."""
+        return self._end_offsets
+
+    def close(self) -> None:
+        """Leave the broker."""
+        with self._open:
+            self._catalog.close()
+            if self._consumer is not None:
+                self._consumer.close()
+                self._consumer = None
+
+    def _refuse_missing(self, offsets: Offsets, partitions: Collection[int]) -> None:
+        for partition in sorted(set(offsets.next) - set(partitions)):
+            raise RetentionError(
+                f"The checkpoint continues {self._topic!r} partition {partition} at offset {offsets[partition]}, but "
+                f"the topic has only {len(partitions)} partitions: it was made anew. {START_OVER}"
+            )
+
+    def _refuse_hole(self, partition: int, low: int) -> None:
+        where, wanted, end = (
+            f"{self._topic!r} partition {partition}",
+            self._reached[partition],
+            self._ends_heard[partition],
+        )
+        if wanted < low:
+            raise RetentionError(
+                f"{low - wanted} events of {where} are gone: the checkpoint continues at offset {wanted}, but the log "
+                f"now begins at {low}. Raise the topic's retention; {START_OVER[0].lower()}{START_OVER[1:]}"
+            )
+        if wanted > end:
+            raise RetentionError(
+                f"The checkpoint continues {where} at offset {wanted}, but the log ends at {end}: the topic was made "
+                f"anew, or the broker lost {wanted - end} events. {START_OVER}"
+            )
+
+    def _note(self, message: Any) -> None:
+        """Something that came in place of a message."""
+        error = message.error()
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._reached[message.partition()] = message.offset()
+            self._health.answered()
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION):
+            self._raise_hole(message)
+        else:
+            self._health.failed(error)
+
+    def _raise_hole(self, message: Any) -> None:
+        partition = message.partition()
+        low, self._ends_heard[partition] = self._catalog.watermarks(self._topic, partition)
+        self._reached[partition] = message.offset()
+        self._refuse_hole(partition, low)
+        raise RetentionError(
+            f"{self._topic!r} partition {partition} cannot be read on from offset {message.offset()}: "
+            f"{message.error().str()}. {START_OVER}"
+        )
+
+    def _keep_up(self) -> None:
+        """What is renewed now and then, on the thread that polls."""
+        now = self._clock.monotonic_seconds()
+        if now >= self._ends_due:
+            self._ends_due = now + ENDS_SECONDS
+            self._hear_ends()
+        if now >= self._refresh_due:
+            self._refresh_due = now + self._refresh_seconds
+            self._look_for_new_partitions()
+
+    def _hear_ends(self) -> None:
+        self._end_offsets = Offsets(next={partition: self._end_of(partition) for partition in self._reached})
+
+    def _end_of(self, partition: int) -> int:
+        """The offset behind the last message, as last heard; no question is asked."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+        return max(int(high), self._ends_heard[partition])
+
+    def _look_for_new_partitions(self) -> None:
+        try:
+            partitions = self._catalog.partitions(self._topic, timeout_seconds=REFRESH_TIMEOUT_SECONDS)
+            for partition in sorted(set(partitions) - set(self._reached)):
+                low, end = self._catalog.watermarks(self._topic, partition)
+                self._ends_heard[partition], self._reached[partition] = end, low
+                self._consumer.incremental_assign(self._at({partition: low}))
+                log.info("a partition was added; reading it too", topic=self._topic, partition=partition, offset=low)
+        except (ConfigurationError, UnavailableError) as error:
+            log.debug("partitions not refreshed", reason=str(error))
+
+    def _committed(self, error: Any, _partitions: object) -> None:
+        if error is not None and error.code() != KafkaError._NO_OFFSET:
+            log.warning("group offsets not committed; only lag tools read them", reason=error.str())
+
+    def _at(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+
+    def _of(self, partitions: Collection[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in partitions]

@@ -1,0 +1,114 @@
+"""Reads stretches of the update topic, decoded; never waits for a record that is not there yet."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from penstock.adapters.kafka.catalog import Catalog
+from penstock.adapters.kafka.config import KafkaValue
+from penstock.adapters.kafka.connection import connect_consumer, consumer_config, unanswered
+from penstock.adapters.kafka.health import BrokerHealth
+from penstock.errors import InvalidEventError, UnavailableError
+from penstock.flow import LogRecord
+from penstock.wire.model_update import decode_record
+
+PARTITION = 0
+"""The only one."""
+FETCH_WAIT_MS = 10
+"""A stretch may end in offsets that hold no record; the broker then says so this much later."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A record and where it stands in the log."""
+
+    offset: int
+    record: LogRecord
+
+
+class LogReader:
+    """Not thread-safe."""
+
+    def __init__(
+        self, options: Mapping[str, KafkaValue], topic: str, health: BrokerHealth, *, timeout_seconds: float = 5.0
+    ) -> None:
+        self._topic = topic
+        self._health = health
+        self._timeout_seconds = timeout_seconds
+        self.catalog = Catalog(options, health, timeout_seconds=timeout_seconds)
+        self._consumer = connect_consumer(consumer_config({"fetch.wait.max.ms": FETCH_WAIT_MS, **options}), health)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ends(self) -> tuple[int, int]:
+        """The log's first offset, and the one after its last. Raises `UnavailableError`."""
+        self._consumer.poll(0)  # serves what has been reported since
+        return self.catalog.watermarks(self._topic, PARTITION)
+
+    def read(self, start: int, end: int) -> list[Entry]:
+        """The records from `start` up to, not including, `end`, which must not be beyond the log's end.
+
+        What does not decode is logged and left out.
+
+        Raises:
+            UnavailableError: the broker does not answer, or the log has been cut meanwhile; try again.
+        """
+        if start >= end:
+            return []
+        try:
+            self._consumer.assign([TopicPartition(self._topic, PARTITION, start)])
+            return [entry for message in self._messages(end) if (entry := decoded(message)) is not None]
+        except KafkaException as error:
+            raise unanswered(error, self._health) from None
+        finally:
+            self._consumer.unassign()
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+        self.catalog.close()
+
+    def _messages(self, end: int) -> Iterator[Any]:
+        while True:
+            message = self._consumer.poll(self._timeout_seconds)
+            if message is None:
+                raise UnavailableError(f"Kafka does not answer at {self._health.address}.")
+            error = message.error()
+            if error is None:
+                self._health.answered()
+                if message.offset() < end:
+                    yield message
+                if message.offset() >= end - 1:
+                    return
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                raise UnavailableError(f"The log of {self._topic!r} was cut while it was read: {error.str()}.")
+            else:
+                self._health.failed(error)
+
+
+def decoded(message: Any) -> Entry | None:
+    """The entry that a message holds, or None with a line in the log if it is no record of ours."""
+    try:
+        return Entry(offset=message.offset(), record=decode_record(message.key(), message.value()))
+    except InvalidEventError as error:
+        log.warning(
+            "a record of the update topic does not decode; it is skipped",
+            topic=message.topic(),
+            offset=message.offset(),
+            reason=str(error),
+        )
+        return None

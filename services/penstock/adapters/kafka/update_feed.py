@@ -1,0 +1,113 @@
+"""The update topic as a replica reads it."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, TopicPartition
+
+from penstock.adapters.kafka.catalog import MISSING
+from penstock.adapters.kafka.config import KafkaValue
+from penstock.adapters.kafka.connection import address, connect_consumer, consumer_config, fetch_wait_ms
+from penstock.adapters.kafka.health import BrokerHealth
+from penstock.adapters.kafka.log_reader import PARTITION, LogReader, decoded
+from penstock.adapters.kafka.tail import Tail, read_tail
+from penstock.adapters.kafka.topic_names import TopicNames
+from penstock.adapters.kafka.topics import update_topic_problem
+from penstock.errors import ConfigurationError, UnavailableError
+from penstock.flow import LogRecord
+
+MAX_RECORDS = 16
+"""Returned by one poll; they hold weights."""
+QUEUED_KILOBYTES = 16 * 1024
+"""What librdkafka may fetch ahead of a replica that is busy."""
+PATIENCE_SECONDS = 1.0
+"""For one attempt at finding the topic again."""
+RETRY_SECONDS = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+class KafkaUpdateFeed:
+    """`serving.ports.UpdateFeed`. Not thread-safe.
+
+    A topic that is cut or made anew, as after the loss of a broker's disk, is read again from its end.
+    """
+
+    def __init__(self, options: Mapping[str, KafkaValue], model: str, *, timeout_seconds: float = 5.0) -> None:
+        self._options = options
+        self._topic = TopicNames(model).updates
+        self._timeout_seconds = timeout_seconds
+        self._health = BrokerHealth(address(options))
+        self._consumer: Any = None
+
+    def newest(self) -> list[LogRecord]:
+        """As `serving.ports.UpdateFeed.newest`.
+
+        Raises:
+            UnavailableError: the broker does not answer, or has no such topic yet.
+            ConfigurationError: the topic has more than one partition.
+        """
+        return self._find(self._timeout_seconds)
+
+    def poll(self, timeout_seconds: float) -> list[LogRecord]:
+        """As `serving.ports.UpdateFeed.poll`; records from before may come again after the topic was cut."""
+        if self._consumer is None:
+            return self._find_again(timeout_seconds)
+        first = self._consumer.poll(timeout_seconds)
+        if first is None:
+            return []
+        records: list[LogRecord] = []
+        for message in (first, *self._consumer.consume(MAX_RECORDS - 1, 0)):
+            if message.error() is not None:
+                self._note(message.error())
+            elif (entry := decoded(message)) is not None:
+                self._health.answered()
+                records.append(entry.record)
+        return records
+
+    def close(self) -> None:
+        """Leave the broker."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _find(self, timeout_seconds: float) -> list[LogRecord]:
+        self.close()
+        with LogReader(self._options, self._topic, self._health, timeout_seconds=timeout_seconds) as reader:
+            self._check_topic(reader)
+            tail = read_tail(reader)
+            self._follow(tail, fetch_wait_ms(is_embedded=reader.catalog.is_embedded))
+        return [entry.record for entry in tail.entries]
+
+    def _check_topic(self, reader: LogReader) -> None:
+        try:
+            partitions = reader.catalog.partitions(self._topic)
+        except ConfigurationError as error:  # a replica may well start before the topics are created
+            raise UnavailableError(str(error)) from None
+        problem = update_topic_problem(len(partitions), None, self._topic)
+        if problem is not None:
+            raise ConfigurationError(problem)
+
+    def _follow(self, tail: Tail, wait_ms: int) -> None:
+        config = {"fetch.wait.max.ms": wait_ms, "queued.max.messages.kbytes": QUEUED_KILOBYTES, **self._options}
+        self._consumer = connect_consumer(consumer_config(config), self._health)
+        self._consumer.assign([TopicPartition(self._topic, PARTITION, tail.end)])
+
+    def _find_again(self, timeout_seconds: float) -> list[LogRecord]:
+        try:
+            return self._find(PATIENCE_SECONDS)
+        except (UnavailableError, ConfigurationError) as error:
+            log.debug("update topic not found yet", reason=str(error))
+            time.sleep(min(timeout_seconds, RETRY_SECONDS))
+            return []
+
+    def _note(self, error: Any) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._health.answered()
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, *MISSING):
+            log.warning("the update topic was cut or made anew; looking for its newest update", reason=error.str())
+            self.close()
+        else:
+            self._health.failed(error)
