@@ -107,7 +107,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     recorder = Recorder(
         record,
         pin=pin,
-        pinned_into=settings.state.directory / settings.model.name / "recording",
+        pinned_into=checkpoints.recording_folder,
         interval_seconds=settings.mlflow.record_interval_seconds,
         telemetry=telemetry,
         clock=clock,

@@ -1,8 +1,8 @@
 """From weights in training to weights on replicas, in an order that must not change.
 
 1. capture model, optimizer, reservoir, generators and offsets together      (learner's thread)
-2. write the checkpoint to disk, once its dead letters are acknowledged      (writer thread)
-3. gate: weights that are not finite pass neither to disk nor on             (writer thread)
+2. gate: weights that are not finite go nowhere; capture refuses them        (learner's thread)
+3. write the checkpoint to disk, once its dead letters are acknowledged      (writer thread)
 4. put the weights where replicas can read them, if they do not go inline    (announcer thread)
 5. append the model-updated event and wait for its acknowledgement           (announcer thread)
 6. commit the group offsets, for lag tools only                              (announcer thread)
@@ -24,7 +24,6 @@ from penstock.telemetry import Telemetry
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
 from penstock.trainer.candidate import Candidate, SavedCandidate
-from penstock.trainer.gate import refuse_non_finite
 from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import CheckpointStore, DeadLetterOutbox
 from penstock.trainer.recorder import Recorder
@@ -151,7 +150,6 @@ class Publisher:
                 self._writer_idle.set()
 
     def _save_and_pass_on(self, candidate: Candidate) -> None:
-        refuse_non_finite(candidate.weights)
         while not self._dead_letters.wait_acknowledged(ACKNOWLEDGEMENT_SECONDS):
             log.warning("the dead-letter topic has not acknowledged yet; the checkpoint waits")
             if self._waiting.is_closed:

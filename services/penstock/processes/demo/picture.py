@@ -33,7 +33,7 @@ def draw(
     plt.close(figure)
 
 
-def _accuracy(axes: plt.Axes, stream: DigitStream, with_replay: Sequence[Marks], without: Sequence[Marks]) -> None:
+def _accuracy(axes: Axes, stream: DigitStream, with_replay: Sequence[Marks], without: Sequence[Marks]) -> None:
     start = 0
     for index, (pair, images) in enumerate(zip(stream.pairs, stream.train, strict=True)):
         end = start + len(images.digits)
@@ -52,7 +52,7 @@ def _accuracy(axes: plt.Axes, stream: DigitStream, with_replay: Sequence[Marks],
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _freshness(axes: plt.Axes, milliseconds: npt.NDArray[np.float64]) -> None:
+def _freshness(axes: Axes, milliseconds: npt.NDArray[np.float64]) -> None:
     axes.set_title("Freshness", loc="left")
     axes.set(xlabel="label produced → first answer that has learnt it (ms)", ylabel="events")
     axes.spines[["top", "right"]].set_visible(False)

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from penstock.adapters.kafka.config import KafkaValue
 from penstock.adapters.kafka.label_producer import LabelProducer, Outgoing
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.errors import StopError
@@ -29,7 +30,7 @@ class Show:
     """Streams the digits and watches both lines; a context manager, for its threads."""
 
     def __init__(self, lines: tuple[Line, Line], bootstrap_servers: str, stream: DigitStream, view: View) -> None:
-        kafka = {"bootstrap.servers": bootstrap_servers}
+        kafka: dict[str, KafkaValue] = {"bootstrap.servers": bootstrap_servers}
         self._lines = lines
         self._view = view
         self.stream = stream
@@ -45,15 +46,19 @@ class Show:
         self._speed = _Speed()
 
     def __enter__(self) -> Self:
-        for thread in (*self._watches, *self._probes):
-            thread.start()
+        for watch in self._watches:
+            watch.start()
+        for probe in self._probes:
+            probe.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for thread in (*self._watches, *self._probes):
-            thread.close()
+        for probe in self._probes:
+            probe.close()
+        for watch in self._watches:
+            watch.close()
 
     @property
     def num_versions(self) -> int:
