@@ -36,8 +36,9 @@ def _version(connection: Connection) -> str:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    credentials = get_default_host_creds(connection.config.tracking_uri)
-    response = http_request(credentials, "/version", "GET")  # type: ignore[no-untyped-call]  # MLflow's own has no types
+    # MLflow declares no types for these two.
+    credentials = get_default_host_creds(connection.config.tracking_uri)  # type: ignore[no-untyped-call]
+    response = http_request(credentials, "/version", "GET")  # type: ignore[no-untyped-call]
     response.raise_for_status()
     return f"MLflow server {response.text.strip()}"
 

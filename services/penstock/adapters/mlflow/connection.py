@@ -8,7 +8,6 @@ import os
 import re
 import sqlite3
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
@@ -65,7 +64,9 @@ class Connection:
         except Exception as error:
             if not _is_of_the_outside(error):
                 raise
-            raise UnavailableError(f"MLflow at {self.config.shown_uri} failed: {_reason(error)}") from None
+            raise UnavailableError(
+                f"MLflow at {self.config.shown_uri} failed: {_reason(error, self.config.timeout_seconds)}"
+            ) from None
 
     def client(self) -> "MlflowClient":
         """MLflow's client, with the embedded default's database created."""
@@ -87,6 +88,11 @@ class Connection:
             if self._experiment is None:
                 self._experiment = self._find_experiment() or self._create_experiment()
             return self._experiment
+
+    def forget(self) -> None:
+        """After a failure: ask for the experiment again, as the server may have been set up anew."""
+        with self._lock:
+            self._experiment = None
 
     def repository(self, uri: str) -> Artifacts:
         """Read and write access to the artifacts under a URI."""
@@ -138,7 +144,6 @@ def _silence() -> None:
     """What matters is raised; the rest would stand between the lines of our own log."""
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"mlflow\.|google\.|pydantic\.")
 
 
 def _prepare_database(config: MlflowConfig) -> None:
@@ -161,8 +166,12 @@ def _is_of_the_outside(error: Exception) -> bool:
     return isinstance(error, MlflowException | SQLAlchemyError | sqlite3.Error | OSError)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, timeout_seconds: int) -> str:
     """The gist in one line, without user names and passwords of addresses."""
     line = " ".join(str(error).split()) or type(error).__name__
+    if "timed out" in line.lower():
+        return f"no answer within {timeout_seconds} s."
+    if unreached := re.search(r"\[Errno -?\d+\] ([\w \-]+)", line):
+        return f"it cannot be reached: {unreached.group(1).lower()}."
     line = re.sub(r"//[^/@\s]+@", "//", line)
     return line if len(line) <= REASON_LENGTH else line[:REASON_LENGTH] + "…"

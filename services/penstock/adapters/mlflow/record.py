@@ -45,6 +45,7 @@ class MlflowRecord:
         self._connection = Connection(config)
         self._model = model
         self._run = ModelRun(self._connection, model, params or {})
+        self._is_registered = False
         self._registered: tuple[int, str] | None = None
 
     @property
@@ -59,12 +60,17 @@ class MlflowRecord:
 
     def record(self, announced: Announced, metrics: Mapping[str, float]) -> str:
         """See `ModelRecord.record`. What the registry names is uploaded first, so it is always whole."""
-        with self._connection.failures_as_unavailable():
-            run = self._run.open()
-            self._upload(run, announced)
-            self._log_metrics(run, announced.update, metrics)
-            self._register(run, announced.update)
-            self._prune_checkpoints(run)
+        try:
+            with self._connection.failures_as_unavailable():
+                run = self._run.open()
+                self._upload(run, announced)
+                self._log_metrics(run, announced.update, metrics)
+                self._register(run, announced.update)
+                self._prune_checkpoints(run)
+        except UnavailableError:
+            self._run.forget()
+            self._is_registered = False
+            raise
         return str(run.info.run_id)
 
     def newest_checkpoint(self, into: Path) -> bool:
@@ -114,7 +120,7 @@ class MlflowRecord:
 
     def _register(self, run: "Run", update: ModelUpdate) -> None:
         client = self._connection.client()
-        if self._registered is None:
+        if not self._is_registered:
             self._ensure_registered_model()
         if self._registered is None or self._registered[0] != update.version:
             version = client.create_model_version(
@@ -135,6 +141,7 @@ class MlflowRecord:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        self._is_registered = True
 
     def _prune_checkpoints(self, run: "Run") -> None:
         """Recovery needs the newest checkpoints only; a store that cannot delete keeps them all."""

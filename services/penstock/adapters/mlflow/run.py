@@ -36,6 +36,11 @@ class ModelRun:
             self._run, self.run_id = run, run.info.run_id
         return self._run
 
+    def forget(self) -> None:
+        """After a failure: find the run again at its next use, or start another if it is gone."""
+        self._run = None
+        self._connection.forget()
+
     def close(self, status: RunStatus) -> None:
         """End it, if it was opened; a failure is logged."""
         if self._run is None:

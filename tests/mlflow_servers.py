@@ -1,0 +1,82 @@
+"""A real `mlflow server` on a free port as a child process, for tests."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+START_SECONDS = 90.0
+POLL_SECONDS = 0.05
+
+
+@dataclass
+class MlflowServer:
+    """Keeps its SQLite file and artifacts in `home`; can be stopped and started again on the same port."""
+
+    home: Path
+    port: int
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def uri(self) -> str:
+        """Its address, as `mlflow.tracking_uri`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", f"sqlite:///{self.home / 'server.db'}", "--workers", "1"]
+        command += ["--artifacts-destination", str(self.home / "artifacts"), "--serve-artifacts"]
+        command += ["--allowed-hosts", f"127.0.0.1:{self.port},localhost:{self.port}"]
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with (self.home / "server.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, env=environment, cwd=self.home, start_new_session=True
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"mlflow server did not start:\n{(self.home / 'server.log').read_text()[-2000:]}")
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Kill it and its workers, at once."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=1.0) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@contextmanager
+def mlflow_server(home: Path) -> Iterator[MlflowServer]:
+    """A started server whose files lie in `home`; stopped at the end."""
+    home.mkdir(parents=True, exist_ok=True)
+    server = MlflowServer(home=home, port=_free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
