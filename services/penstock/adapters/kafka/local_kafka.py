@@ -48,7 +48,8 @@ class LocalKafka:
 
     Args:
         data_directory: the log, and Kafka's own log file `kafka.log`.
-        cache_directory: where the jars are kept between starts.
+        libs: the folder with Kafka's jars; unless given, Maven resolves them into the cache.
+        cache_directory: where they are kept between starts.
         properties: server properties besides those of this module; `log.flush.interval.messages` for a test that kills.
     """
 
@@ -56,12 +57,14 @@ class LocalKafka:
         self,
         data_directory: Path,
         *,
+        libs: Path | None = None,
         cache_directory: Path = DEFAULT_CACHE,
         properties: Mapping[str, str | int] | None = None,
     ) -> None:
         self.data_directory = data_directory
         self.log_file = data_directory / "kafka.log"
         self.bootstrap_servers = ""
+        self._libs = libs
         self._cache_directory = cache_directory
         self._properties = dict(properties or {})
         self._java: list[str] = []
@@ -91,8 +94,10 @@ class LocalKafka:
 
     @property
     def libs(self) -> Path:
-        """The folder with Kafka's jars."""
-        return resolve(self._cache_directory)
+        """The folder with Kafka's jars, resolved if need be. Raises as `with` does."""
+        if self._libs is None:
+            self._libs = resolve(self._cache_directory)
+        return self._libs
 
     @property
     def pid(self) -> int | None:
@@ -164,6 +169,8 @@ class LocalKafka:
             "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
             "log.dirs": str((self.data_directory / "log").absolute()),
             "auto.create.topics.enable": "false",
+            "broker.session.timeout.ms": 4_000,  # how long a killed broker is still believed to run when it restarts
+            "broker.heartbeat.interval.ms": 500,
             "group.initial.rebalance.delay.ms": 0,
             "log.cleaner.dedupe.buffer.size": 2_097_152,  # the default does not fit a small heap
         }

@@ -1,0 +1,49 @@
+"""Brokers that live as long as the whole run."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import kafka_brokers
+from kafka_brokers import Broker
+from penstock.adapters.kafka.embedded import EmbeddedBroker
+from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.adapters.kafka.local_kafka_jars import resolve
+
+
+@pytest.fixture(scope="session")
+def kafka_libs(pytestconfig: pytest.Config) -> Path:
+    """Apache Kafka's jars."""
+    return resolve(pytestconfig.rootpath / ".cache" / "kafka")
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_libs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """A real Apache Kafka, shared: give topics names of their own."""
+    with LocalKafka(tmp_path_factory.mktemp("kafka"), libs=kafka_libs) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    """The embedded broker, shared: give topics names of their own."""
+    with EmbeddedBroker() as running:
+        yield running
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each broker in turn, for what both must do."""
+    if request.param == "embedded":
+        return kafka_brokers.embedded(request.getfixturevalue("embedded_broker"))
+    return kafka_brokers.real(request.getfixturevalue("kafka"))
+
+
+@pytest.fixture
+def unused_address() -> Iterator[str]:
+    """An address at which nothing answers, and nothing else will."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
