@@ -45,17 +45,11 @@ hidden = [128]
 [kafka]
 "bootstrap.servers" = "{bootstrap_servers}"
 
-[intake]
-max_events = 32
-max_age_seconds = 0.02
-
 [replay]
 capacity = {RESERVOIR_ROWS if with_replay else 0}
 
 [training]
 device = "auto"
-learning_rate = 0.003
-inner_steps = 5
 seed = {seed}
 
 [mlflow]
