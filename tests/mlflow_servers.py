@@ -26,7 +26,7 @@ class MlflowServer:
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
-    def uri(self) -> str:
+    def tracking_uri(self) -> str:
         """Its address, as `mlflow.tracking_uri`."""
         return f"http://127.0.0.1:{self.port}"
 
@@ -58,7 +58,7 @@ class MlflowServer:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=1.0) as response:
+            with urllib.request.urlopen(f"{self.tracking_uri}/health", timeout=1.0) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False

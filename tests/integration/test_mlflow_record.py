@@ -1,0 +1,320 @@
+"""Models recorded in MLflow, on SQLite and behind a real server: what people find there, and what comes back."""
+
+import json
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from mlflow_servers import MlflowServer, mlflow_server
+from penstock.adapters.disk.checkpoints import DiskCheckpoints
+from penstock.adapters.mlflow.artifacts import ArtifactFetcher, ArtifactStore
+from penstock.adapters.mlflow.check import check
+from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.mlflow.record import MlflowRecord
+from penstock.errors import RefusedUpdateError, UnavailableError
+from penstock.flow import ModelUpdate, Offsets, Weights
+from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of
+
+# MLflow's own tables use a loader that SQLAlchemy has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+METRICS = {"loss": 0.5, "prequential_accuracy": 0.75, "recall/0": 0.5, "recall/ä b": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnouncedSample:
+    """Implements `trainer.ports.Announced`."""
+
+    update: ModelUpdate
+    weights: Weights = field(repr=False)
+    checkpoint_folder: Path
+    class_names: tuple[str, ...] = ("0", "1")
+
+
+def announced_with(folder: Path, version: int, weights: Weights, *, model: str = MODEL) -> AnnouncedSample:
+    update = ModelUpdate(
+        model=model,
+        version=version,
+        epoch=2,
+        sha256=weights.sha256,
+        size_bytes=weights.size_bytes,
+        class_ledger_digest="ledger",
+        trained_until_ms=1_700_000_000_123,
+        announced_at_ms=1_700_000_001_000 + version,
+        offsets=Offsets(next={0: version * 10}),
+        metrics={},
+        inline=weights.content,
+    )
+    return AnnouncedSample(update=update, weights=weights, checkpoint_folder=folder)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as server:
+        yield server
+
+
+@pytest.fixture(params=["embedded", "server"])
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> MlflowConfig:
+    """An experiment of its own for each test, so that tests on the shared server do not meet."""
+    name = f"experiment {tmp_path.name}"
+    if request.param == "embedded":
+        return MlflowConfig(tracking_uri=f"sqlite:///{tmp_path}/state/mlflow.db", experiment=name)
+    uri = request.getfixturevalue("server").tracking_uri
+    return MlflowConfig(tracking_uri=uri, experiment=name, timeout_seconds=5)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return f"model-{tmp_path.name}"
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Iterator[DiskCheckpoints]:
+    store = DiskCheckpoints(tmp_path / "state", model=MODEL, schema_digest=SCHEMA, kept=5)
+    yield store
+    store.close()
+
+
+def save(checkpoints: DiskCheckpoints, version: int, run_id: str | None = None) -> AnnouncedSample:
+    rows = rows_of(range(8), version, full=True)
+    folder = checkpoints.save(checkpoint_of(version, rows, run_id=run_id), weights_of(version))
+    return announced_with(folder, version, weights_of(version))
+
+
+def record_of(config: MlflowConfig, model: str) -> MlflowRecord:
+    return MlflowRecord(config, model, {"training.learning_rate": "0.001"})
+
+
+def client_of(config: MlflowConfig) -> MlflowClient:
+    return MlflowClient(tracking_uri=config.tracking_uri, registry_uri=config.tracking_uri)
+
+
+def test_a_recorded_model_shows_its_version_tags_alias_metrics_and_files(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints, tmp_path: Path
+) -> None:
+    record = record_of(config, model)
+    announced = save(checkpoints, 7)
+    run_id = record.record(announced, METRICS)
+    assert record.run_id == run_id
+
+    client = client_of(config)
+    live = client.get_model_version_by_alias(model, "live")
+    assert live.run_id == run_id
+    assert live.tags == {
+        "penstock.version": "7",
+        "penstock.epoch": "2",
+        "penstock.sha256": announced.weights.sha256,
+        "penstock.offsets": '{"0": 70}',
+        "penstock.trained_until": "2023-11-14T22:13:20.123Z",
+        "penstock.checkpoint": "checkpoints/000000000007.tar",
+    }
+    run = client.get_run(run_id)
+    assert run.info.status == "RUNNING"
+    assert run.info.run_name == model
+    assert run.data.params == {"training.learning_rate": "0.001"}
+    assert {"loss": 0.5, "prequential_accuracy": 0.75, "recall/0": 0.5}.items() <= run.data.metrics.items()
+    (point,) = client.get_metric_history(run_id, "loss")
+    assert (point.step, point.timestamp) == (7, announced.update.announced_at_ms)
+    local = Path(client.download_artifacts(run_id, "versions/7/model", str(tmp_path)))
+    assert (local / "weights.safetensors").read_bytes() == announced.weights.content
+    assert json.loads((local / "model.json").read_text())["step"] == 7
+
+
+def test_later_versions_move_the_alias_and_only_the_newest_checkpoints_stay(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    record = record_of(config, model)
+    for version in range(1, 6):
+        run_id = record.record(save(checkpoints, version), {"loss": 1.0 / version})
+    client = client_of(config)
+    assert client.get_model_version_by_alias(model, "live").tags["penstock.version"] == "5"
+    assert [point.step for point in client.get_metric_history(run_id, "loss")] == [1, 2, 3, 4, 5]
+    assert [file.path for file in client.list_artifacts(run_id, "checkpoints")] == [
+        f"checkpoints/{version:012d}.tar" for version in (3, 4, 5)
+    ]
+    assert len(client.list_artifacts(run_id, "versions")) == 5
+
+
+def test_a_restored_trainer_resumes_the_same_run_and_the_last_one_ends_it(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    first = record_of(config, model)
+    run_id = first.record(save(checkpoints, 1), {"loss": 2.0})
+    first.close()
+    client = client_of(config)
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+    restored = MlflowRecord(config, model, {"training.learning_rate": "0.01", "training.seed": "3"})
+    restored.run_id = run_id
+    assert restored.record(save(checkpoints, 2), {"loss": 1.0}) == run_id
+    run = client.get_run(run_id)
+    assert run.info.status == "RUNNING"
+    assert run.data.params == {"training.learning_rate": "0.001", "training.seed": "3"}
+    assert run.data.tags["changed.training.learning_rate"] == "0.01"
+
+    without_checkpoint = record_of(config, model)
+    assert without_checkpoint.record(save(checkpoints, 3), {"loss": 0.5}) == run_id
+    without_checkpoint.close("KILLED")
+    assert client.get_run(run_id).info.status == "KILLED"
+
+
+def test_a_run_that_mlflow_no_longer_has_is_followed_by_a_new_one(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    record = record_of(config, model)
+    record.run_id = "0" * 32
+    assert record.record(save(checkpoints, 1), METRICS) == record.run_id != "0" * 32
+
+
+def test_recording_the_same_version_again_registers_it_once(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    record = record_of(config, model)
+    announced = save(checkpoints, 1)
+    assert record.record(announced, METRICS) == record.record(announced, METRICS)
+    assert len(client_of(config).search_model_versions(f"name='{model}'")) == 1
+
+
+def test_two_trainers_may_create_experiment_and_model_at_the_same_time(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    client_of(config).create_registered_model(model)
+    announced = save(checkpoints, 1)
+    assert record_of(config, model).record(announced, METRICS)
+    assert record_of(config, model).record(announced, METRICS)
+
+
+def test_a_trainer_whose_disk_is_gone_gets_its_newest_checkpoint_back(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints, tmp_path: Path
+) -> None:
+    record = record_of(config, model)
+    run_id = record.record(save(checkpoints, 1), METRICS)
+    record.record(save(checkpoints, 2, run_id), METRICS)
+
+    fresh = DiskCheckpoints(tmp_path / "new disk", model=MODEL, schema_digest=SCHEMA, kept=3)
+    assert fresh.load_newest() is None
+    assert MlflowRecord(config, model).newest_checkpoint(fresh.incoming_folder)
+    found = fresh.load_newest()
+    fresh.close()
+    assert found is not None
+    assert_same(found, checkpoint_of(2, rows_of(range(8), 2, full=True), run_id=run_id))
+
+
+def test_a_checkpoint_that_is_gone_from_the_store_gives_way_to_the_one_before(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints, tmp_path: Path
+) -> None:
+    record = record_of(config, model)
+    for version in (1, 2):
+        record.record(save(checkpoints, version), METRICS)
+    artifacts = record._connection.repository(record._run.open().info.artifact_uri)
+    artifacts.delete_artifacts("checkpoints/000000000002.tar")
+    fresh = DiskCheckpoints(tmp_path / "new disk", model=MODEL, schema_digest=SCHEMA, kept=3)
+    fresh.load_newest()
+    assert MlflowRecord(config, model).newest_checkpoint(fresh.incoming_folder)
+    found = fresh.load_newest()
+    fresh.close()
+    assert found is not None
+    assert found.step == 1
+    artifacts.delete_artifacts("checkpoints/000000000001.tar")
+    with pytest.raises(UnavailableError):
+        MlflowRecord(config, model).newest_checkpoint(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_model_never_recorded_has_no_checkpoint(config: MlflowConfig, model: str, tmp_path: Path) -> None:
+    assert not MlflowRecord(config, model).newest_checkpoint(tmp_path / "into")
+
+
+def test_large_weights_are_put_fetched_bounded_and_pruned(config: MlflowConfig, model: str, tmp_path: Path) -> None:
+    store = ArtifactStore(config, model, kept=2)
+    uris = [store.put(weights_of(step, size=200_000)) for step in (1, 2, 3)]
+    assert store.put(weights_of(3, size=200_000)) == uris[-1]
+    weights = weights_of(3, size=200_000)
+    update = replace(announced_with(tmp_path, 3, weights).update, inline=None, uri=uris[-1])
+    fetcher = ArtifactFetcher(config)
+    assert fetcher.fetch(update) == weights.content
+    with pytest.raises(RefusedUpdateError, match="were announced"):
+        fetcher.fetch(replace(update, size_bytes=weights.size_bytes - 1))
+    with pytest.raises(UnavailableError):
+        fetcher.fetch(replace(update, uri=uris[0]))
+
+
+def test_doctor_finds_a_working_mlflow_working(config: MlflowConfig) -> None:
+    ok, sentence = check(config)
+    assert ok, sentence
+    assert "can be written" in sentence
+
+
+def test_the_embedded_database_is_in_wal_mode_with_its_artifacts_beside_it(
+    tmp_path: Path, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    config = MlflowConfig(tracking_uri=f"sqlite:///{tmp_path}/deep/er/mlflow.db")
+    run_id = record_of(config, model).record(save(checkpoints, 1), METRICS)
+    connection = sqlite3.connect(tmp_path / "deep" / "er" / "mlflow.db")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+    assert (tmp_path / "deep" / "er" / "mlflow-artifacts" / run_id / "artifacts" / "checkpoints").is_dir()
+
+
+def test_nothing_is_printed(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints, capfd: pytest.CaptureFixture[str]
+) -> None:
+    record = record_of(config, model)
+    record.record(save(checkpoints, 1), METRICS)
+    record.close()
+    printed = capfd.readouterr()
+    lines = [line for line in (printed.out + printed.err).splitlines() if "MLflow run started" not in line]
+    assert lines == []
+
+
+def test_a_server_that_is_down_is_said_quickly_and_used_again_when_it_is_back(
+    server: MlflowServer, model: str, checkpoints: DiskCheckpoints, tmp_path: Path
+) -> None:
+    config = MlflowConfig(tracking_uri=server.tracking_uri.replace("//", "//user:hunter2@"), timeout_seconds=2)
+    record, store = record_of(config, model), ArtifactStore(config, model)
+    run_id = record.record(save(checkpoints, 1), METRICS)
+    uri = store.put(weights_of(1))
+    update = replace(announced_with(tmp_path, 1, weights_of(1)).update, inline=None, uri=uri)
+    server.stop()
+    announced = save(checkpoints, 2)
+    began = time.monotonic()
+    for attempt in (
+        lambda: record.record(announced, METRICS),
+        lambda: MlflowRecord(config, model).newest_checkpoint(tmp_path / "into"),
+        lambda: store.put(weights_of(2)),
+        lambda: ArtifactFetcher(config).fetch(update),
+    ):
+        with pytest.raises(UnavailableError, match="cannot be reached: connection refused") as failure:
+            attempt()
+        assert "hunter2" not in str(failure.value)
+    assert check(config)[0] is False
+    assert time.monotonic() - began < 5.0
+    record.close()
+    server.start()
+    assert record.record(announced, METRICS) == run_id
+    assert client_of(config).get_model_version_by_alias(model, "live").tags["penstock.version"] == "2"
+
+
+def test_a_server_that_accepts_and_never_answers_is_given_up_in_bounded_time(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)
+        config = MlflowConfig(tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_seconds=1)
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match="no answer within 1 s"):
+            MlflowRecord(config, MODEL).newest_checkpoint(tmp_path / "into")
+        assert time.monotonic() - began < 6.0
+
+
+def test_doctor_names_a_database_that_cannot_be_created(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ok, sentence = check(MlflowConfig(tracking_uri=f"sqlite:///{tmp_path}/file/mlflow.db"))
+    assert not ok
+    assert "file" in sentence
