@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -22,7 +23,7 @@ def opened() -> Iterator[Open]:
     """Makes sources, and closes them at the end."""
     sources: list[LabelSource] = []
 
-    def make(bootstrap_servers: str, topic: str, **arguments: float) -> LabelSource:
+    def make(bootstrap_servers: str, topic: str, **arguments: Any) -> LabelSource:
         source = LabelSource({"bootstrap.servers": bootstrap_servers}, topic, "group", **arguments)
         sources.append(source)
         return source
@@ -86,7 +87,7 @@ def test_reading_goes_on_at_the_given_offsets(broker: Broker, opened: Open) -> N
 def test_no_more_messages_than_asked_for_come_at_once(broker: Broker, opened: Open) -> None:
     source = opened(broker.bootstrap_servers, topic_of(broker, 30))
     source.start(Offsets())
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < 30:
         sizes.append(len(source.poll(8, 1.0)))
     assert max(sizes) <= 8

@@ -1,0 +1,196 @@
+"""The update topic as replicas read it: the newest without waiting for a next, then everything that follows."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # re-exported without __all__
+
+from kafka_brokers import Broker, create_model_topics, create_topic, new_name, produce
+from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
+from penstock.errors import ConfigurationError, UnavailableError
+from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal
+from update_records import read_log, update_of, write_as_another
+from waiting import wait_for
+
+Open = Callable[..., KafkaUpdateFeed]
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Makes feeds, and closes them at the end."""
+    feeds: list[KafkaUpdateFeed] = []
+
+    def make(bootstrap_servers: str, model: str, **arguments: Any) -> KafkaUpdateFeed:
+        feed = KafkaUpdateFeed({"bootstrap.servers": bootstrap_servers}, model, **arguments)
+        feeds.append(feed)
+        return feed
+
+    yield make
+    for feed in feeds:
+        feed.close()
+
+
+@pytest.fixture
+def model(broker: Broker) -> str:
+    """A model whose topics exist."""
+    name = new_name()
+    broker.create_model_topics(name)
+    return name
+
+
+def poll_until(feed: KafkaUpdateFeed, count: int, timeout_seconds: float = 30.0) -> list[LogRecord]:
+    """The next `count` records."""
+    records: list[LogRecord] = []
+    deadline = time.monotonic() + timeout_seconds
+    while len(records) < count:
+        assert time.monotonic() < deadline, f"only {records} came"
+        records += feed.poll(0.2)
+    return records
+
+
+def test_an_empty_topic_has_nothing_newest_and_says_so_at_once(broker: Broker, model: str, opened: Open) -> None:
+    feed = opened(broker.bootstrap_servers, model)
+    began = time.monotonic()
+    assert feed.newest() == []
+    assert time.monotonic() - began < 2.0
+    assert feed.poll(0.05) == []
+
+
+def test_the_newest_update_and_its_claim_are_found_without_waiting_for_a_next(
+    broker: Broker, model: str, opened: Open
+) -> None:
+    write_as_another(broker.bootstrap_servers, model, Claim(epoch=1, holder="a"))
+    write_as_another(broker.bootstrap_servers, model, *(update_of(model, version=v) for v in range(1, 31)))
+    feed = opened(broker.bootstrap_servers, model)
+    began = time.monotonic()
+    assert feed.newest() == [Claim(epoch=1, holder="a"), update_of(model, version=30)]
+    assert time.monotonic() - began < 2.0
+
+
+def test_what_is_appended_afterwards_comes_in_order_and_nothing_twice(broker: Broker, model: str, opened: Open) -> None:
+    write_as_another(broker.bootstrap_servers, model, Claim(epoch=1, holder="a"), update_of(model, version=1))
+    feed = opened(broker.bootstrap_servers, model)
+    feed.newest()
+    later: list[LogRecord] = [
+        update_of(model, version=2),
+        Claim(epoch=2, holder="b"),
+        update_of(model, version=3),
+        Withdrawal(model=model),
+        update_of(model, version=4, epoch=2),
+    ]
+    write_as_another(broker.bootstrap_servers, model, *later)
+    assert poll_until(feed, len(later)) == later
+    assert feed.poll(0.1) == []
+
+
+def test_an_update_that_a_claim_made_stale_does_not_hide_the_one_before(
+    broker: Broker, model: str, opened: Open
+) -> None:
+    records: list[LogRecord] = [
+        Claim(epoch=1, holder="a"),
+        update_of(model, version=1),
+        Claim(epoch=2, holder="b"),
+        update_of(model, version=2, epoch=1),
+    ]
+    write_as_another(broker.bootstrap_servers, model, *records)
+    assert opened(broker.bootstrap_servers, model).newest() == records
+
+
+def test_a_withdrawal_comes_with_the_update_that_it_withdraws(broker: Broker, model: str, opened: Open) -> None:
+    records: list[LogRecord] = [Claim(epoch=1, holder="a"), update_of(model, version=1), Withdrawal(model=model)]
+    write_as_another(broker.bootstrap_servers, model, *records)
+    assert opened(broker.bootstrap_servers, model).newest() == records
+
+
+def test_records_that_do_not_decode_are_passed_over(broker: Broker, model: str, opened: Open) -> None:
+    servers, topic = broker.bootstrap_servers, f"{model}.updates"
+    write_as_another(servers, model, Claim(epoch=1, holder="a"), update_of(model, version=1))
+    produce(servers, topic, [b"{", b'{"model": 1}'], key=model.encode())
+    produce(servers, topic, [b"{}"], key=b"\xff")
+    feed = opened(servers, model)
+    assert feed.newest() == [Claim(epoch=1, holder="a"), update_of(model, version=1)]
+    produce(servers, topic, [b"[]"], key=model.encode())
+    write_as_another(servers, model, update_of(model, version=2))
+    assert poll_until(feed, 1) == [update_of(model, version=2)]
+
+
+def test_a_missing_topic_is_waited_for(broker: Broker, opened: Open) -> None:
+    model = new_name()
+    feed = opened(broker.bootstrap_servers, model)
+    with pytest.raises(UnavailableError, match=rf"'{model}.updates' does not exist .*`penstock topics create`"):
+        feed.newest()
+    assert feed.poll(0.05) == []
+    broker.create_model_topics(model)
+    write_as_another(broker.bootstrap_servers, model, Claim(epoch=1, holder="a"))
+    assert poll_until(feed, 1) == [Claim(epoch=1, holder="a")]
+
+
+def test_more_than_one_partition_is_refused(broker: Broker, opened: Open) -> None:
+    model = new_name()
+    broker.create_topic(f"{model}.updates", 3)
+    with pytest.raises(ConfigurationError, match="has 3 partitions; it must have exactly 1"):
+        opened(broker.bootstrap_servers, model).newest()
+
+
+def test_a_broker_that_does_not_answer_is_unavailable_and_polls_stay_empty(opened: Open, unused_address: str) -> None:
+    feed = opened(unused_address, "any", timeout_seconds=0.3)
+    with pytest.raises(UnavailableError, match=f"Kafka does not answer at {unused_address}"):
+        feed.newest()
+    began = time.monotonic()
+    assert feed.poll(0.1) == []
+    assert time.monotonic() - began < 3.0
+
+
+def test_the_newest_is_found_across_the_gaps_of_a_compacted_topic(kafka: LocalKafka, opened: Open) -> None:
+    model, servers = new_name(), kafka.bootstrap_servers
+    settings: dict[str, str | int] = {
+        "cleanup.policy": "compact",
+        "segment.ms": 100,
+        "min.cleanable.dirty.ratio": 0.01,
+        "min.compaction.lag.ms": 0,
+    }
+    create_topic(servers, f"{model}.updates", 1, settings)
+    write_as_another(servers, model, Claim(epoch=1, holder="a"))
+    versions = iter(range(1, 10_000))
+
+    def compacted() -> bool:
+        write_as_another(servers, model, *(update_of(model, version=next(versions)) for _ in range(10)))
+        return len(read_log(servers, model)) < 20
+
+    write_as_another(servers, model, *(update_of(model, version=next(versions)) for _ in range(40)))
+    wait_for(compacted, "most updates are compacted away", every_seconds=0.15)
+    newest = update_of(model, version=next(versions) - 1)
+    feed = opened(servers, model)
+    assert feed.newest() == [Claim(epoch=1, holder="a"), newest]
+    write_as_another(servers, model, Claim(epoch=2, holder="b"))
+    assert poll_until(feed, 1) == [Claim(epoch=2, holder="b")]
+
+
+@pytest.mark.parametrize("num_before", [10, 1], ids=["shorter than before", "longer than before"])
+def test_a_topic_that_is_made_anew_is_followed(kafka: LocalKafka, opened: Open, num_before: int) -> None:
+    model, servers = new_name(), kafka.bootstrap_servers
+    create_model_topics(servers, model)
+    write_as_another(servers, model, *(update_of(model, version=version) for version in range(1, num_before + 1)))
+    feed = opened(servers, model)
+    assert feed.newest() == [update_of(model, version=num_before)]
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.delete_topics([f"{model}.updates"])[f"{model}.updates"].result(10)
+    wait_for(lambda: f"{model}.updates" not in admin.list_topics(timeout=5).topics, "the topic is gone")
+    feed.poll(0.1)
+    create_model_topics(servers, model)
+    anew: list[LogRecord] = [Claim(epoch=1, holder="b"), *(update_of(model, version=v) for v in range(50, 54))]
+    write_as_another(servers, model, *anew)
+
+    seen: list[LogRecord] = []
+
+    def has_followed() -> bool:
+        seen.extend(feed.poll(0.2))
+        return update_of(model, version=53) in seen
+
+    wait_for(has_followed, "the feed reads the new topic", 60)
+    assert all(not isinstance(record, ModelUpdate) or record.version >= 50 for record in seen)
+    write_as_another(servers, model, update_of(model, version=54))
+    assert poll_until(feed, 1) == [update_of(model, version=54)]
