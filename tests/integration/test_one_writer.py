@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from configurations import configuration, events, new_model
+from kafka_brokers import Broker
 from line import line
 from waiting import wait_for
 
 
-def test_the_older_trainer_stops_with_a_sentence_and_the_newer_goes_on(broker: "Broker", tmp_path: Path) -> None:
+def test_the_older_trainer_stops_with_a_sentence_and_the_newer_goes_on(broker: Broker, tmp_path: Path) -> None:
     model = new_model()
     broker.create_model_topics(model)
     text = configuration(model, broker.bootstrap_servers, tmp_path / "older")

@@ -13,6 +13,7 @@ from penstock.processes.demo.examiner import Marks
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
 WITH, WITHOUT = "#1b6ca8", "#c8553d"
 
