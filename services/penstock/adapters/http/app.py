@@ -1,0 +1,121 @@
+"""The routes of the Open Inference Protocol v2 over the data plane, and `/metrics`."""
+
+from collections.abc import Callable
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from penstock.adapters.http.answers import error_response, json_response, refusal_response
+from penstock.adapters.http.infer import InferEndpoint
+from penstock.adapters.http.lost_clients import ignoring_lost_clients
+from penstock.serving.data_plane import NAME, VERSION, DataPlane
+from penstock.serving.refusals import RequestError
+from penstock.serving.requests import ModelMetadata, TensorMetadata
+from penstock.telemetry import Telemetry
+
+SENTENCES = {404: "There is nothing at {path}.", 405: "{method} is not allowed at {path}."}
+
+log = structlog.get_logger(__name__)
+
+
+def http_app(
+    plane: DataPlane,
+    *,
+    max_body_bytes: int,
+    telemetry: Telemetry,
+    render_metrics: Callable[[], tuple[bytes, str]],
+) -> ASGIApp:
+    """The ASGI application of a replica."""
+    infer = InferEndpoint(plane, max_body_bytes=max_body_bytes, telemetry=telemetry)
+    pages = _Pages(plane, render_metrics)
+    model, version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+    app = Starlette(
+        routes=[
+            Route(f"{model}/infer", infer, methods=["POST"]),
+            Route(f"{version}/infer", infer, methods=["POST"]),
+            Route("/v2", pages.server),
+            Route("/v2/health/live", pages.live),
+            Route("/v2/health/ready", pages.ready),
+            Route(model, pages.model),
+            Route(f"{model}/ready", pages.model_ready),
+            Route(version, pages.model),
+            Route(f"{version}/ready", pages.model_ready),
+            Route("/metrics", pages.metrics),
+        ],
+        exception_handlers={RequestError: _refused, HTTPException: _not_routed, Exception: _failed},
+    )
+    app.router.redirect_slashes = False
+    return ignoring_lost_clients(app)
+
+
+class _Pages:
+    """Everything but inference."""
+
+    def __init__(self, plane: DataPlane, render_metrics: Callable[[], tuple[bytes, str]]) -> None:
+        self._plane = plane
+        self._render_metrics = render_metrics
+
+    async def server(self, _request: Request) -> Response:
+        return json_response({"name": NAME, "version": VERSION, "extensions": []})
+
+    async def live(self, _request: Request) -> Response:
+        return json_response({"live": True})
+
+    async def ready(self, _request: Request) -> Response:
+        self._plane.check_ready()
+        return json_response({"ready": True})
+
+    async def model(self, request: Request) -> Response:
+        path = request.path_params
+        return json_response(_metadata_json(self._plane.metadata(path["model"], path.get("version"))))
+
+    async def model_ready(self, request: Request) -> Response:
+        path = request.path_params
+        self._plane.check_ready(path["model"], path.get("version"))
+        return json_response({"name": path["model"], "ready": True})
+
+    async def metrics(self, _request: Request) -> Response:
+        content, content_type = self._render_metrics()
+        return Response(content, media_type=content_type)
+
+
+def _metadata_json(metadata: ModelMetadata) -> dict[str, object]:
+    return {
+        "name": metadata.name,
+        "versions": [metadata.version],
+        "platform": "penstock_pytorch",
+        "inputs": [_tensor_json(tensor) for tensor in metadata.inputs],
+        "outputs": [_tensor_json(tensor) for tensor in metadata.outputs],
+        "parameters": {
+            "trained_until": metadata.trained_until,
+            "sha256": metadata.sha256,
+            "epoch": metadata.epoch,
+            "withdrawn": metadata.withdrawn,
+        },
+    }
+
+
+def _tensor_json(tensor: TensorMetadata) -> dict[str, object]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)  # registered for it
+    return refusal_response(error)
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # registered for it
+    sentence = SENTENCES.get(error.status_code, "{method} {path} failed: " + error.detail)
+    shown = sentence.format(method=request.method, path=request.url.path)
+    return error_response(error.status_code, shown, error.headers)
+
+
+async def _failed(_request: Request, error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return error_response(500, "The replica failed on this request; the reason is in its log.")

@@ -1,0 +1,95 @@
+"""From a model update to a model that can be served: fetched, verified, built aside and warmed."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from penstock.errors import RefusedUpdateError
+from penstock.features import FeatureSchema
+from penstock.flow import ModelUpdate
+from penstock.learning.config import ModelConfig
+from penstock.learning.predictor import Predictor
+from penstock.learning.rows import Columns
+from penstock.serving.ports import WeightsFetcher
+from penstock.serving.slot import ServedModel
+
+
+class ModelBuilder:
+    """Builds beside whatever is served; nothing it does touches the model that answers."""
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        *,
+        device: torch.device,
+        fetcher: WeightsFetcher,
+        batch_sizes: Callable[[], Iterable[int]] = lambda: (1,),
+    ) -> None:
+        """`batch_sizes` says which numbers of rows are in use, so that none of them is slow the first time."""
+        self._model = model
+        self._device = device
+        self._fetcher = fetcher
+        self._batch_sizes = batch_sizes
+
+    def build(self, update: ModelUpdate) -> ServedModel:
+        """The model that `update` announces.
+
+        Raises:
+            RefusedUpdateError: `size`, `digest`, `ledger`, `not_finite`, or a reason of `Predictor.from_weights`.
+            UnavailableError: the weights' store does not answer.
+        """
+        content = update.inline if update.inline is not None else self._fetcher.fetch(update)
+        _check_bytes(content, update)
+        predictor = Predictor.from_weights(content, model=self._model, device=self._device)
+        _check_ledger(predictor, update)
+        served = ServedModel.of(update, predictor)
+        for num_rows in sorted({1, *self._batch_sizes()}):
+            _warm(served, blank_columns(self._model.schema, num_rows))
+        return served
+
+
+def blank_columns(schema: FeatureSchema, num_rows: int) -> Columns:
+    """Rows of zeros and empty texts."""
+    columns: dict[str, object] = {}
+    for feature in schema:
+        if feature.kind == "number":
+            columns[feature.name] = np.zeros(num_rows, dtype=np.float64)
+        elif feature.kind == "vector":
+            columns[feature.name] = np.zeros((num_rows, feature.dense_width), dtype=np.float32)
+        else:
+            columns[feature.name] = pa.array([""] * num_rows, type=pa.string())
+    return columns
+
+
+def _check_bytes(content: bytes, update: ModelUpdate) -> None:
+    if len(content) != update.size_bytes:
+        raise RefusedUpdateError(
+            "size", f"The weights of version {update.version} are {len(content)} bytes, not {update.size_bytes}."
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != update.sha256:
+        raise RefusedUpdateError(
+            "digest", f"The weights of version {update.version} have sha256 {digest}, not {update.sha256}."
+        )
+
+
+def _check_ledger(predictor: Predictor, update: ModelUpdate) -> None:
+    if predictor.class_ledger_digest != update.class_ledger_digest:
+        raise RefusedUpdateError(
+            "ledger",
+            f"The weights of version {update.version} hold a class ledger of digest {predictor.class_ledger_digest}, "
+            f"not {update.class_ledger_digest}.",
+        )
+    if not predictor.class_names:
+        raise RefusedUpdateError("ledger", f"The weights of version {update.version} know no class.")
+
+
+def _warm(served: ServedModel, columns: Columns) -> None:
+    probabilities = served.probabilities(columns)
+    if not np.isfinite(probabilities).all():
+        raise RefusedUpdateError(
+            "not_finite", f"The weights of version {served.version} answer blank rows with numbers that are not finite."
+        )

@@ -1,0 +1,136 @@
+"""From the input tensors of a request to the columns the model reads, or a sentence on what does not fit."""
+
+import reprlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from penstock.features import Feature, FeatureSchema
+from penstock.learning.rows import Columns
+from penstock.serving.datatypes import DATATYPES, FLOAT32_MAX, NUMERIC, Datatype
+from penstock.serving.refusals import BadInputError
+from penstock.serving.requests import InputTensor
+
+EXPECTED_DATATYPE = {"number": "FP32", "vector": "FP32", "category": "BYTES", "text": "BYTES"}
+
+
+def columns_of_inputs(inputs: Sequence[InputTensor], schema: FeatureSchema) -> tuple[Columns, int]:
+    """The columns by feature name, and their number of rows (at least 1).
+
+    Raises:
+        BadInputError: names the input, what was given and what is expected.
+    """
+    by_name = _by_name(inputs, schema)
+    columns: dict[str, object] = {}
+    num_rows = 0
+    for feature in schema:
+        tensor = by_name[feature.name]
+        rows = _rows(tensor, feature)
+        if num_rows and rows != num_rows:
+            raise BadInputError(
+                f"Input {feature.name!r} has {rows} rows and the inputs before it {num_rows}; "
+                "all inputs must have the same number of rows."
+            )
+        num_rows = rows
+        columns[feature.name] = _column(tensor, feature, rows)
+    return columns, num_rows
+
+
+def shown_shape(feature: Feature) -> str:
+    """The shape a column has, for sentences."""
+    return f"[n, {feature.width}]" if feature.kind == "vector" else "[n] or [n, 1]"
+
+
+def _by_name(inputs: Sequence[InputTensor], schema: FeatureSchema) -> dict[str, InputTensor]:
+    by_name = {tensor.name: tensor for tensor in inputs}
+    names = [feature.name for feature in schema]
+    if len(by_name) == len(inputs) and by_name.keys() == set(names):
+        return by_name
+    expected = f"expected are exactly {', '.join(map(repr, names))}."
+    for name in names:
+        if name not in by_name:
+            raise BadInputError(f"Input {name!r} is missing; {expected}")
+    for tensor in inputs:
+        if tensor.name not in names:
+            raise BadInputError(f"Input {reprlib.repr(tensor.name)} is unknown; {expected}")
+    twice = next(name for name in names if sum(tensor.name == name for tensor in inputs) > 1)
+    raise BadInputError(f"Input {twice!r} is given twice; {expected}")
+
+
+def _rows(tensor: InputTensor, feature: Feature) -> int:
+    shape = tensor.shape
+    fits = (
+        len(shape) == 2 and shape[1] == feature.width
+        if feature.kind == "vector"
+        else len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+    )
+    if not fits or shape[0] < 1:
+        raise BadInputError(
+            f"Input {feature.name!r} has shape {reprlib.repr(list(shape))}; "
+            f"expected is {shown_shape(feature)} with n at least 1."
+        )
+    if len(tensor.values) != shape[0] * (feature.width or 1):
+        raise BadInputError(
+            f"Input {feature.name!r} holds {len(tensor.values)} values; "
+            f"its shape {list(shape)} asks for {shape[0] * (feature.width or 1)}."
+        )
+    return shape[0]
+
+
+def _column(tensor: InputTensor, feature: Feature, rows: int) -> object:
+    if feature.kind == "category" or feature.kind == "text":
+        return _texts(tensor)
+    if tensor.datatype not in NUMERIC:
+        raise _wrong_datatype(tensor, feature.kind)
+    values = _numbers(tensor, DATATYPES[tensor.datatype])
+    if feature.kind == "number":
+        return values
+    return _narrowed(values, tensor.name).reshape(rows, feature.dense_width)
+
+
+def _numbers(tensor: InputTensor, datatype: Datatype) -> npt.NDArray[np.float64]:
+    try:
+        values = np.array(tensor.values, dtype=np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        values = np.array([np.inf])
+    # Comparisons with NaN are false, so that it is refused here too.
+    if not (values.min() >= datatype.low and values.max() <= datatype.high):
+        raise BadInputError(
+            f"Input {tensor.name!r} holds {_first_outside(tensor, datatype)}; {tensor.datatype} takes finite values "
+            f"from {datatype.low:g} to {datatype.high:g}."
+        )
+    return values
+
+
+def _narrowed(values: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.float32]:
+    if values.max() > FLOAT32_MAX or values.min() < -FLOAT32_MAX:
+        raise BadInputError(
+            f"Input {name!r} holds a value beyond {FLOAT32_MAX:g}; a vector column takes what fits FP32."
+        )
+    return values.astype(np.float32)
+
+
+def _texts(tensor: InputTensor) -> object:
+    if tensor.datatype != "BYTES":
+        raise _wrong_datatype(tensor, "text")
+    return pa.array(tensor.values, type=pa.string())
+
+
+def _first_outside(tensor: InputTensor, datatype: Datatype) -> str:
+    bad = next(value for value in tensor.values if not datatype.low <= float_of(value) <= datatype.high)
+    return reprlib.repr(bad)
+
+
+def float_of(value: object) -> float:
+    """As a float; infinite where it does not fit one."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # numbers only reach this
+    except OverflowError:
+        return float("inf")
+
+
+def _wrong_datatype(tensor: InputTensor, kind: str) -> BadInputError:
+    allowed = "BYTES" if EXPECTED_DATATYPE[kind] == "BYTES" else "FP32 (or another numeric datatype, or BOOL)"
+    return BadInputError(f"Input {tensor.name!r} has datatype {reprlib.repr(tensor.datatype)}; expected is {allowed}.")

@@ -1,0 +1,88 @@
+"""The one place a replica serves from: a single reference, replaced whole."""
+
+import reprlib
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.clock import to_rfc3339
+from penstock.flow import ModelUpdate
+from penstock.learning.predictor import Predictor
+from penstock.learning.rows import Columns
+from penstock.serving.refusals import NotReadyError, UnknownModelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """A verified, warmed predictor and what its update said of it.
+
+    `version_text` and `trained_until` are as callers read them.
+    """
+
+    model: str
+    version: int
+    epoch: int
+    sha256: str
+    trained_until_ms: int
+    mlflow_run_id: str | None
+    predictor: Predictor = field(repr=False)
+    version_text: str
+    trained_until: str
+
+    @classmethod
+    def of(cls, update: ModelUpdate, predictor: Predictor) -> "ServedModel":
+        """The update's facts without its bytes, which nobody needs once the predictor is built."""
+        return cls(
+            model=update.model,
+            version=update.version,
+            epoch=update.epoch,
+            sha256=update.sha256,
+            trained_until_ms=update.trained_until_ms,
+            mlflow_run_id=update.mlflow_run_id,
+            predictor=predictor,
+            version_text=str(update.version),
+            trained_until=to_rfc3339(update.trained_until_ms),
+        )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By column of `probabilities`."""
+        return self.predictor.class_names
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and version: what orders updates."""
+        return self.epoch, self.version
+
+    def probabilities(self, columns: Columns) -> npt.NDArray[np.float32]:
+        """[n, classes] for columns of n rows, each row summing to 1. One thread at a time."""
+        return self.predictor.probabilities(self.predictor.encode(columns))
+
+
+class Slot:
+    """Written by the updater, read by requests without a lock: a reference is replaced in one step.
+
+    Whoever answers asks once and goes on with what it got.
+    """
+
+    def __init__(self) -> None:
+        self.current: ServedModel | None = None
+        self.withdrawn = False
+        """True while the newest word on the update topic is that the model is withdrawn; it is served all the same."""
+
+    def serving(self, version: str | None) -> ServedModel:
+        """The model that answers for `version`, as callers write it; None: the newest.
+
+        Raises:
+            NotReadyError: no model has arrived yet.
+            UnknownModelError: this version is not served.
+        """
+        served = self.current
+        if served is None:
+            raise NotReadyError("No model has arrived yet; try again later.")
+        if version is not None and version != served.version_text:
+            raise UnknownModelError(
+                f"Version {reprlib.repr(version)} of model {served.model!r} is not served; {served.version_text} is."
+            )
+        return served
