@@ -1,0 +1,136 @@
+"""From the label topic to closed micro-batches of valid events: poll, close, decode, dead-letter."""
+
+from collections import Counter
+
+import structlog
+
+from penstock.clock import Clock
+from penstock.flow import EventBatch, Offsets
+from penstock.intake.arrival import ArrivalBatcher
+from penstock.intake.batching import Batcher, ClosedBatch, CountEvents
+from penstock.intake.config import IntakeConfig
+from penstock.intake.ports import DeadLetterSink, MessageSource
+from penstock.intake.quarantine import Quarantine
+from penstock.intake.rotation import RotationBatcher
+from penstock.telemetry import Telemetry
+from penstock.wire.dead_letter import dead_letter
+from penstock.wire.decoder import Decoded, EventDecoder
+
+log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """Makes micro-batches. Used by one thread.
+
+    Args:
+        source: the label topic, at the offsets to go on from.
+        dead_letters: where refused messages go.
+        decoder: for the model's feature schema.
+        config: the `[intake]` section.
+        clock: for ages.
+        telemetry: for batches and refused events.
+        step: number of micro-batches learnt so far, with which a fixed rotation goes on.
+    """
+
+    def __init__(
+        self,
+        source: MessageSource,
+        dead_letters: DeadLetterSink,
+        decoder: EventDecoder,
+        config: IntakeConfig,
+        clock: Clock,
+        telemetry: Telemetry,
+        step: int = 0,
+    ) -> None:
+        self._source = source
+        self._dead_letters = dead_letters
+        self._decoder = decoder
+        self._clock = clock
+        self._telemetry = telemetry
+        self._batcher = _batcher(config, source, step, decoder.count_events)
+        self._quarantine = Quarantine(config)
+        self._paused: frozenset[int] = frozenset()
+
+    def next_batch(self, timeout_seconds: float) -> EventBatch | None:
+        """The next micro-batch, or None if it has not closed by the timeout; it then stays open.
+
+        Raises:
+            PoisonedStreamError: too many events are invalid.
+            RetentionError: the source's.
+        """
+        closed = self._next_closed(timeout_seconds)
+        if closed is None:
+            return None
+        decoded = self._decoder.decode(closed.messages)
+        self._set_aside(closed, decoded)
+        self._telemetry.observe("penstock_batch_events", decoded.events.num_rows)
+        self._telemetry.observe("penstock_batch_age_seconds", closed.age_seconds)
+        return EventBatch(
+            events=decoded.events,
+            offsets=_next_offsets(closed),
+            closed_by=closed.closed_by,
+            age_seconds=closed.age_seconds,
+        )
+
+    def _next_closed(self, timeout_seconds: float) -> ClosedBatch | None:
+        now = self._clock.monotonic_seconds()
+        deadline = now + timeout_seconds
+        closed = self._batcher.close(now, self._source.partitions_at_end)
+        while closed is None:
+            wait_seconds = min(deadline - now, self._batcher.seconds_until_due(now))
+            self._hold_back_full_partitions()
+            messages = self._source.poll(self._batcher.wanted_messages(), max(wait_seconds, 0.0))
+            now = self._clock.monotonic_seconds()
+            self._batcher.add(messages, now)
+            closed = self._batcher.close(now, self._source.partitions_at_end)
+            if now >= deadline:
+                break
+        return closed
+
+    def _hold_back_full_partitions(self) -> None:
+        full = self._batcher.full_partitions()
+        if full == self._paused:
+            return
+        self._source.pause(full - self._paused)
+        self._source.resume(self._paused - full)
+        self._paused = full
+
+    def _set_aside(self, closed: ClosedBatch, decoded: Decoded) -> None:
+        """Dead-letter what is invalid, unless there is so much of it that the trainer must stop."""
+        was_clean = self._quarantine.is_clean
+        self._quarantine.note(decoded.accepted, decoded.invalid[-1].sentence if decoded.invalid else "")
+        for refused in decoded.invalid:
+            message = closed.messages[refused.index]
+            self._dead_letters.send(dead_letter(message, refused.reason, refused.sentence, refused.rows))
+        by_reason = Counter[str]()
+        for refused in decoded.invalid:
+            by_reason[refused.reason] += refused.num_events
+        for reason, num_events in by_reason.items():
+            self._telemetry.count("penstock_events_invalid_total", num_events, reason=reason)
+        if by_reason and was_clean:
+            first = closed.messages[decoded.invalid[0].index]
+            log.warning(
+                "events refused and sent to the dead-letter topic",
+                num_events=by_reason.total(),
+                reasons=dict(by_reason),
+                first_partition=first.partition(),
+                first_offset=first.offset(),
+            )
+
+
+def _batcher(config: IntakeConfig, source: MessageSource, step: int, count_events: CountEvents) -> Batcher:
+    if config.max_age_seconds > 0:
+        return ArrivalBatcher(
+            max_events=config.max_events, max_age_seconds=config.max_age_seconds, count_events=count_events
+        )
+    return RotationBatcher(
+        source.partitions(),
+        step=step,
+        max_events=config.max_events,
+        idle_seconds=config.idle_seconds,
+        count_events=count_events,
+    )
+
+
+def _next_offsets(closed: ClosedBatch) -> Offsets:
+    return Offsets(next={message.partition(): message.offset() + 1 for message in closed.messages})
