@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # re-exported without __all__
+from confluent_kafka.admin import AdminClient
 
 from kafka_brokers import Broker, create_model_topics, create_topic, new_name, produce
 from penstock.adapters.kafka.local_kafka import LocalKafka
@@ -149,7 +149,7 @@ def test_the_newest_is_found_across_the_gaps_of_a_compacted_topic(kafka: LocalKa
     settings: dict[str, str | int] = {
         "cleanup.policy": "compact",
         "segment.ms": 100,
-        "min.cleanable.dirty.ratio": 0.01,
+        "min.cleanable.dirty.ratio": "0.01",
         "min.compaction.lag.ms": 0,
     }
     create_topic(servers, f"{model}.updates", 1, settings)

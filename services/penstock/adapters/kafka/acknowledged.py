@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from penstock.adapters.kafka.config import KafkaValue
-from penstock.adapters.kafka.connection import connect_producer, producer_config, unanswered
+from penstock.adapters.kafka.connection import connect_producer, producer_config, unanswered, wait_until_connected
 from penstock.adapters.kafka.health import BrokerHealth
 from penstock.errors import ConfigurationError, UnavailableError
 
@@ -30,6 +30,10 @@ class AcknowledgedWriter:
         self._health = health
         self._timeout_seconds = timeout_seconds
         self._producer = connect_producer(self._config, health)
+
+    def connect(self) -> None:
+        """Wait for a broker, so that the first write is as quick as the next. Raises `UnavailableError`."""
+        wait_until_connected(self._producer, self._topic, self._health, self._timeout_seconds)
 
     def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> int:
         """Append keys and values in order; returns the offset of the last once all are acknowledged.

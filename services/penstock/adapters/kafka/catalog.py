@@ -26,7 +26,7 @@ class Catalog:
     """Asks for metadata over a connection that never fetches: brokers answer one request of a connection at a time.
 
     Used by one thread at a time. It is a consumer because only consumers can be kept from creating the topics that
-    they ask about.
+    they ask about. `consumer` may be borrowed to read stretches that end, as long as none is asked for meanwhile.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Catalog:
         self._timeout_seconds = timeout_seconds
         self._health = health
         self._is_embedded = False
-        self._consumer = connect_consumer(consumer_config(options), health)
+        self.consumer = connect_consumer(consumer_config(options), health)
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +86,7 @@ class Catalog:
         """The log's first offset, and the one after its last. Raises `UnavailableError`."""
         self._serve_callbacks()
         try:
-            low, high = self._consumer.get_watermark_offsets(
+            low, high = self.consumer.get_watermark_offsets(
                 TopicPartition(topic, partition), timeout=self._timeout_seconds, cached=False
             )
         except KafkaException as error:
@@ -96,12 +96,12 @@ class Catalog:
 
     def close(self) -> None:
         """Leave the broker."""
-        self._consumer.close()
+        self.consumer.close()
 
     def _ask(self, topic: str, timeout_seconds: float | None) -> Any:
         self._serve_callbacks()
         try:
-            metadata = self._consumer.list_topics(
+            metadata = self.consumer.list_topics(
                 topic, timeout=self._timeout_seconds if timeout_seconds is None else timeout_seconds
             )
         except KafkaException as error:
@@ -112,7 +112,7 @@ class Catalog:
 
     def _serve_callbacks(self) -> None:
         """Errors wait in the client until it is polled; nothing is assigned, so nothing else can come."""
-        self._consumer.poll(0)
+        self.consumer.poll(0)
 
 
 def is_embedded(metadata: Any) -> bool:

@@ -108,6 +108,20 @@ def unanswered(error: KafkaException, health: BrokerHealth) -> PenstockError:
     return UnavailableError(f"Kafka at {health.address} refuses: {problem.str()}.")
 
 
+def wait_until_connected(client: Any, topic: str, health: BrokerHealth, timeout_seconds: float) -> None:
+    """Have the client connect and learn who leads the topic, which must exist.
+
+    A first message or assignment that finds no connection is late by librdkafka's timers, up to a second.
+
+    Raises:
+        UnavailableError: no broker answers.
+    """
+    try:
+        client.list_topics(topic, timeout=timeout_seconds)
+    except KafkaException as error:
+        raise unanswered(error, health) from None
+
+
 class LibrdkafkaLog:
     """Where librdkafka logs to if the operator sets `log_level` or `debug`: our log instead of bare standard error."""
 

@@ -85,6 +85,8 @@ class EmbeddedBroker:
         """
         if self._library is None:
             raise ConfigurationError(f"The topic {name!r} cannot be created: the embedded broker is not running.")
+        if partitions < 1:
+            raise ConfigurationError(f"The topic {name!r} cannot have {partitions} partitions; it needs at least 1.")
         code = self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1)
         if code not in (0, TOPIC_EXISTS):
             raise ConfigurationError(

@@ -9,7 +9,13 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from penstock.adapters.kafka.catalog import Catalog
 from penstock.adapters.kafka.config import KafkaValue
-from penstock.adapters.kafka.connection import address, connect_consumer, consumer_config, fetch_wait_ms
+from penstock.adapters.kafka.connection import (
+    address,
+    connect_consumer,
+    consumer_config,
+    fetch_wait_ms,
+    wait_until_connected,
+)
 from penstock.adapters.kafka.health import BrokerHealth
 from penstock.clock import Clock, SystemClock
 from penstock.errors import ConfigurationError, RetentionError, UnavailableError
@@ -44,6 +50,7 @@ class LabelSource:
     ) -> None:
         self._options = {"group.id": group_id, **options}
         self._topic = topic
+        self._timeout_seconds = timeout_seconds
         self._refresh_seconds = refresh_seconds
         self._clock = clock or SystemClock()
         self._health = BrokerHealth(address(options))
@@ -69,10 +76,7 @@ class LabelSource:
             low, self._ends_heard[partition] = self._catalog.watermarks(self._topic, partition)
             self._reached[partition] = offsets.next.get(partition, low)
             self._refuse_hole(partition, low)
-        wait_ms = fetch_wait_ms(is_embedded=self._catalog.is_embedded)
-        config = consumer_config({"fetch.wait.max.ms": wait_ms, **self._options})
-        self._consumer = connect_consumer(config, self._health, on_commit=self._committed)
-        self._consumer.assign(self._at(self._reached))
+        self._consumer = self._assigned_consumer()
         self._refresh_due = self._clock.monotonic_seconds() + self._refresh_seconds
         self._hear_ends()
         log.info("reading labels", topic=self._topic, offsets=self._reached)
@@ -139,6 +143,18 @@ class LabelSource:
             if self._consumer is not None:
                 self._consumer.close()
                 self._consumer = None
+
+    def _assigned_consumer(self) -> Any:
+        wait_ms = fetch_wait_ms(is_embedded=self._catalog.is_embedded)
+        config = consumer_config({"fetch.wait.max.ms": wait_ms, **self._options})
+        consumer = connect_consumer(config, self._health, on_commit=self._committed)
+        try:
+            wait_until_connected(consumer, self._topic, self._health, self._timeout_seconds)
+            consumer.assign(self._at(self._reached))
+        except BaseException:
+            consumer.close()
+            raise
+        return consumer
 
     def _refuse_missing(self, offsets: Offsets, partitions: Collection[int]) -> None:
         for partition in sorted(set(offsets.next) - set(partitions)):

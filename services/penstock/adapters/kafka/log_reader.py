@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from penstock.adapters.kafka.catalog import Catalog
 from penstock.adapters.kafka.config import KafkaValue
-from penstock.adapters.kafka.connection import connect_consumer, consumer_config, unanswered
+from penstock.adapters.kafka.connection import unanswered
 from penstock.adapters.kafka.health import BrokerHealth
 from penstock.errors import InvalidEventError, UnavailableError
 from penstock.flow import LogRecord
@@ -41,8 +41,8 @@ class LogReader:
         self._topic = topic
         self._health = health
         self._timeout_seconds = timeout_seconds
-        self.catalog = Catalog(options, health, timeout_seconds=timeout_seconds)
-        self._consumer = connect_consumer(consumer_config({"fetch.wait.max.ms": FETCH_WAIT_MS, **options}), health)
+        self.catalog = Catalog({"fetch.wait.max.ms": FETCH_WAIT_MS, **options}, health, timeout_seconds=timeout_seconds)
+        self._consumer = self.catalog.consumer
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +54,6 @@ class LogReader:
 
     def ends(self) -> tuple[int, int]:
         """The log's first offset, and the one after its last. Raises `UnavailableError`."""
-        self._consumer.poll(0)  # serves what has been reported since
         return self.catalog.watermarks(self._topic, PARTITION)
 
     def read(self, start: int, end: int) -> list[Entry]:
@@ -77,7 +76,6 @@ class LogReader:
 
     def close(self) -> None:
         """Leave the broker."""
-        self._consumer.close()
         self.catalog.close()
 
     def _messages(self, end: int) -> Iterator[Any]:

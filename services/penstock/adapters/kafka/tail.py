@@ -2,11 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from penstock.adapters.kafka.log_reader import Entry, LogReader
+from penstock.adapters.kafka.log_reader import Entry
 from penstock.flow import Claim, ModelUpdate, Withdrawal
 
 WINDOW_GROWTH = 16
+
+
+class ReadableLog(Protocol):
+    """What is needed of the log: `LogReader`."""
+
+    def ends(self) -> tuple[int, int]:
+        """Its first offset, and the one after its last."""
+        ...
+
+    def read(self, start: int, end: int) -> list[Entry]:
+        """The records from `start` up to, not including, `end`; there may be fewer than offsets."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +49,18 @@ class Tail:
         return max(updates, key=lambda update: (update.epoch, update.version), default=None)
 
 
-def read_tail(reader: LogReader) -> Tail:
+def read_tail(log: ReadableLog) -> Tail:
     """Step back until there are both a claim and an update that is not stale, or to the log's start.
 
     Raises:
         UnavailableError: the broker does not answer.
     """
-    low, end = reader.ends()
+    low, end = log.ends()
     entries: list[Entry] = []
     start, window = end, 1
     while start > low and not _is_enough(entries):
         begin = max(low, end - window)
-        entries = condensed(reader.read(begin, start) + entries)
+        entries = condensed(log.read(begin, start) + entries)
         start, window = begin, window * WINDOW_GROWTH
     return Tail(entries=tuple(entries), end=end)
 

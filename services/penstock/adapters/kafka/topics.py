@@ -16,6 +16,8 @@ from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.errors import ConfigurationError, UnavailableError
 
 TIMEOUT_SECONDS = 10.0
+REACHABLE_SECONDS = 3.0
+"""A broker that has not answered by then counts as away."""
 DAY_MS = 24 * 60 * 60 * 1000
 
 Settings = Mapping[str, str]
@@ -126,7 +128,7 @@ def read_settings(options: Mapping[str, KafkaValue], topic: str, health: BrokerH
 
 def _metadata(admin: Any, health: BrokerHealth) -> Any:
     try:
-        return admin.list_topics(timeout=TIMEOUT_SECONDS / 2)
+        return admin.list_topics(timeout=REACHABLE_SECONDS)
     except KafkaException as error:
         raise unanswered(error, health) from None
 

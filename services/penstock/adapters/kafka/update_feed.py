@@ -9,7 +9,13 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from penstock.adapters.kafka.catalog import MISSING
 from penstock.adapters.kafka.config import KafkaValue
-from penstock.adapters.kafka.connection import address, connect_consumer, consumer_config, fetch_wait_ms
+from penstock.adapters.kafka.connection import (
+    address,
+    connect_consumer,
+    consumer_config,
+    fetch_wait_ms,
+    wait_until_connected,
+)
 from penstock.adapters.kafka.health import BrokerHealth
 from penstock.adapters.kafka.log_reader import PARTITION, LogReader, decoded
 from penstock.adapters.kafka.tail import Tail, read_tail
@@ -93,6 +99,7 @@ class KafkaUpdateFeed:
     def _follow(self, tail: Tail, wait_ms: int) -> None:
         config = {"fetch.wait.max.ms": wait_ms, "queued.max.messages.kbytes": QUEUED_KILOBYTES, **self._options}
         self._consumer = connect_consumer(consumer_config(config), self._health)
+        wait_until_connected(self._consumer, self._topic, self._health, self._timeout_seconds)
         self._consumer.assign([TopicPartition(self._topic, PARTITION, tail.end)])
 
     def _find_again(self, timeout_seconds: float) -> list[LogRecord]:

@@ -65,6 +65,7 @@ class KafkaUpdateLog:
         """
         with self._in_use:
             self._check_topic()
+            self._writer.connect()
             tail = read_tail(self._reader)
             claim = self._append_claim(holder, tail)
             while (seen := self._read_back(tail)).highest_epoch >= claim.epoch:
