@@ -1,125 +1,193 @@
-"""Adam (Kingma, Ba, ICLR 2015) for parameters that are there from the start, and for rows that come later.
+"""Adam (Kingma, Ba, ICLR 2015) where rows of a matrix may be born late, or be touched seldom.
 
-With one step count for a whole matrix, a row added at step t is corrected as if its moments were t steps old: its
-first update is 3.15 times the learning rate and its twelfth 6.57. So rows count their own steps.
+With one count of steps for a whole matrix, a row born at step t is corrected as if its moments were t steps old: its
+first update is 3.15 times the learning rate and its twelfth 6.57. So rows count their own steps: those of the head in
+blocks that were born together, those of an embedding table one by one.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
+
+from penstock.flow import Array
+from penstock.learning.head import LinearHead
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
+SETTLED_STEPS = math.ceil(math.log(2.0**-26) / math.log(BETA2))
+"""From so many steps on, 1 − β^t is 1 in float32 for both β."""
+
 
 class DenseAdam:
-    """Adam for named parameters with dense gradients; a parameter without a gradient keeps still."""
+    """Adam for named parameters and for the head's live rows, all in one fused call a step."""
 
-    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], learning_rate: float) -> None:
+    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], head: LinearHead, learning_rate: float) -> None:
         self._learning_rate = learning_rate
         self._parameters = dict(parameters)
         self._first = {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
         self._second = {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
         self._steps = {name: torch.zeros((), device=p.device) for name, p in self._parameters.items()}
+        self._head = HeadMoments(head)
 
-    @torch.no_grad()
+    def follow_head(self) -> None:
+        """Begin with head rows that were born since; needed before the next step."""
+        self._head.follow()
+
     def step(self) -> None:
-        """One update from `.grad`, which is then gone."""
-        names = [name for name, parameter in self._parameters.items() if parameter.grad is not None]
-        if not names:
-            return
-        gradients = [_dense(self._parameters[name].grad) for name in names]
-        adam(
-            [self._parameters[name] for name in names],
+        """One update from each parameter's `.grad` and from the head's `row_gradients`.
+
+        A parameter without a gradient keeps still. Gradient recording must be off.
+        """
+        head = self._head
+        rows, gradients = [*head.rows], [*head.gradients]
+        first, second, steps = [*head.first], [*head.second], [*head.steps]
+        for name, parameter in self._parameters.items():
+            if parameter.grad is not None:
+                rows.append(parameter)
+                gradients.append(parameter.grad)
+                first.append(self._first[name])
+                second.append(self._second[name])
+                steps.append(self._steps[name])
+        torch._foreach_add_(steps, 1)
+        # What torch.optim.Adam(fused=True) calls in the end; its own bookkeeping costs more than this arithmetic.
+        torch._fused_adam_(
+            rows,
             gradients,
-            [self._first[name] for name in names],
-            [self._second[name] for name in names],
+            first,
+            second,
             [],
-            [self._steps[name] for name in names],
-            fused=True,
-            amsgrad=False,
+            steps,
+            lr=self._learning_rate,
             beta1=BETA1,
             beta2=BETA2,
-            lr=self._learning_rate,
             weight_decay=0.0,
             eps=EPSILON,
+            amsgrad=False,
             maximize=False,
         )
-        for name in names:
-            self._parameters[name].grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors themselves, by name."""
-        state = {f"{name}.first": tensor for name, tensor in self._first.items()}
-        state |= {f"{name}.second": tensor for name, tensor in self._second.items()}
-        return state | {f"{name}.steps": tensor for name, tensor in self._steps.items()}
+        """Copies and the tensors themselves, by dotted name."""
+        state = {f"first.{name}": tensor for name, tensor in self._first.items()}
+        state |= {f"second.{name}": tensor for name, tensor in self._second.items()}
+        state |= {f"steps.{name}": tensor for name, tensor in self._steps.items()}
+        return state | {f"head.{name}": tensor for name, tensor in self._head.state().items()}
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take up the values of `state()`, for a head of the same number of classes."""
+        for name in self._parameters:
+            self._first[name].copy_(torch.from_numpy(arrays[f"first.{name}"]))
+            self._second[name].copy_(torch.from_numpy(arrays[f"second.{name}"]))
+            self._steps[name].copy_(torch.from_numpy(arrays[f"steps.{name}"]))
+        self._head.load(arrays["head.first"], arrays["head.second"], arrays["head.steps"])
 
 
-class RowAdam:
-    """Adam for the rows of a matrix, each with its own count of steps.
+class HeadMoments:
+    """Moments of the head's live rows in blocks; a block's rows were born together and count their steps together.
 
-    It keeps the bias-corrected moments: with a_t = (1 − β)/(1 − β^t), m̂_t = m̂_{t−1} + a_t·(g − m̂_{t−1}), which is
-    Adam's m_t/(1 − β1^t), and the same with β2 and g². Rows that no step touches do not move.
+    The lists hold one tensor per block, in the order of the rows: the rows and their gradients as views, both moments
+    [k, H + 1], and the number of steps [].
     """
 
-    def __init__(self, num_rows: int, width: int, learning_rate: float, device: torch.device) -> None:
+    def __init__(self, head: LinearHead) -> None:
+        self._head = head
+        self._rows_seen = head.rows
+        self._num_seen = 0
+        self.first: list[Tensor] = []
+        self.second: list[Tensor] = []
+        self.steps: list[Tensor] = []
+        self.rows: list[Tensor] = []
+        self.gradients: list[Tensor] = []
+
+    def follow(self) -> None:
+        """Make a block of the rows born since the last call."""
+        head = self._head
+        if head.num_live > self._num_seen:
+            self._merge_settled()
+            self._append(head.rows.new_zeros(head.num_live - self._num_seen, head.width + 1))
+        elif head.rows is self._rows_seen:
+            return
+        self._rows_seen = head.rows
+        sizes = [len(first) for first in self.first]
+        self.rows = list(torch.split(head.live_rows, sizes))
+        self.gradients = list(torch.split(head.row_gradients[: head.num_live], sizes))
+
+    def state(self) -> dict[str, Tensor]:
+        """By row: both moments [num_live, H + 1], steps [num_live]."""
+        if not self.first:
+            nothing = self._head.live_rows
+            return {"first": nothing, "second": nothing, "steps": nothing[:, 0]}
+        steps = [steps.expand(len(first)) for steps, first in zip(self.steps, self.first, strict=True)]
+        return {"first": torch.cat(self.first), "second": torch.cat(self.second), "steps": torch.cat(steps)}
+
+    def load(self, first: Array, second: Array, steps: Array) -> None:
+        """Take up the values of `state()`; neighbours with as many steps are one block again."""
+        starts = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist()] if len(steps) else []
+        device = self._head.rows.device
+        for start, stop in zip(starts, [*starts[1:], len(steps)], strict=False):
+            self._append(torch.from_numpy(first[start:stop]).to(device, copy=True))
+            self.second[-1].copy_(torch.from_numpy(second[start:stop]))
+            self.steps[-1].fill_(float(steps[start]))
+        self.follow()
+
+    def _append(self, first: Tensor) -> None:
+        self.first.append(first)
+        self.second.append(torch.zeros_like(first))
+        self.steps.append(torch.zeros((), device=first.device))
+        self._num_seen += len(first)
+
+    def _merge_settled(self) -> None:
+        """Join neighbouring blocks whose corrections have reached 1, so that old classes cost one block together."""
+        settled = [bool(steps >= SETTLED_STEPS) for steps in self.steps]
+        for place in reversed(range(len(settled) - 1)):
+            if settled[place] and settled[place + 1]:
+                for tensors in (self.first, self.second):
+                    tensors[place : place + 2] = [torch.cat(tensors[place : place + 2])]
+                del self.steps[place + 1]
+
+
+class TableAdam:
+    """Adam for a table of which a step touches few rows; the others do not move, nor do their moments fade.
+
+    It keeps the bias-corrected moments: with a_t = (1 − β)/(1 − β^t), m̂_t = m̂_{t−1} + a_t·(g − m̂_{t−1}), which is
+    Adam's m_t/(1 − β1^t), and the same with β2 and g².
+    """
+
+    def __init__(self, table: nn.Parameter, learning_rate: float) -> None:
+        self._table = table
         self._learning_rate = learning_rate
-        self._rates = _rates().to(device)
-        self.first = torch.zeros(num_rows, width, device=device)
-        self.second = torch.zeros(num_rows, width, device=device)
-        self.steps = torch.zeros(num_rows, dtype=torch.int64, device=device)
+        self._rates = _rates().to(table.device)
+        self._first = torch.zeros_like(table, requires_grad=False)
+        self._second = torch.zeros_like(table, requires_grad=False)
+        self._steps = torch.zeros(len(table), dtype=torch.int64, device=table.device)
+
+    def step(self) -> None:
+        """Update the rows that stand in the table's sparse `.grad`. Gradient recording must be off."""
+        assert self._table.grad is not None  # the table is read at every step
+        gradient = self._table.grad.coalesce()
+        touched, gradients = gradient.indices()[0], gradient.values()
+        steps = self._steps[touched] + 1
+        first_rates, second_rates = self._rates[:, steps.clamp(max=SETTLED_STEPS)].unsqueeze(2)
+        first = self._first[touched].lerp_(gradients, first_rates)
+        second = self._second[touched].lerp_(gradients.square(), second_rates)
+        rows = self._table[touched].addcdiv_(first, second.sqrt().add_(EPSILON), value=-self._learning_rate)
+        self._table[touched], self._first[touched], self._second[touched] = rows, first, second
+        self._steps[touched] = steps
 
     def state(self) -> dict[str, Tensor]:
         """The tensors themselves."""
-        return {"first": self.first, "second": self.second, "steps": self.steps}
+        return {"first": self._first, "second": self._second, "steps": self._steps}
 
-    def extend_to(self, num_rows: int) -> None:
-        """Room for rows that have made no step yet."""
-        missing = num_rows - len(self.steps)
-        if missing > 0:
-            room = self.first.new_zeros(missing, self.first.shape[1])
-            self.first = torch.cat((self.first, room))
-            self.second = torch.cat((self.second, room))
-            self.steps = torch.cat((self.steps, self.steps.new_zeros(missing)))
-
-    @torch.no_grad()
-    def step(self, rows: Tensor, gradients: Tensor) -> None:
-        """Update the first k of `rows` in place by `gradients` [k, width]."""
-        count = len(gradients)
-        first, second, steps = self.first[:count], self.second[:count], self.steps[:count]
-        _advance(rows[:count], first, second, steps, gradients, self._rates, self._learning_rate)
-
-    @torch.no_grad()
-    def step_at(self, rows: Tensor, indices: Tensor, gradients: Tensor) -> None:
-        """Update `rows[indices]` in place by `gradients` [k, width]; no index stands twice."""
-        values, first, second = rows[indices], self.first[indices], self.second[indices]
-        steps = self.steps[indices]
-        _advance(values, first, second, steps, gradients, self._rates, self._learning_rate)
-        rows[indices], self.first[indices], self.second[indices] = values, first, second
-        self.steps[indices] = steps
-
-
-def _advance(
-    rows: Tensor, first: Tensor, second: Tensor, steps: Tensor, gradients: Tensor, rates: Tensor, learning_rate: float
-) -> None:
-    """All in place."""
-    steps.add_(1)
-    rate = rates[steps.clamp(max=len(rates) - 1)]
-    first.lerp_(gradients, rate[:, :1])
-    second.lerp_(gradients.square(), rate[:, 1:])
-    rows.addcdiv_(first, second.sqrt().add_(EPSILON), value=-learning_rate)
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take up the values of `state()`."""
+        for name, tensor in self.state().items():
+            tensor.copy_(torch.from_numpy(arrays[name]))
 
 
 def _rates() -> Tensor:
-    """a_t of both moments by t, float32 [T, 2]; from the last row on they no longer change in float32."""
-    longest = math.ceil(math.log(2.0**-26) / math.log(BETA2))
-    steps = torch.arange(1, longest + 1, dtype=torch.float64)
-    rates = torch.stack([(1 - beta) / (1 - beta**steps) for beta in (BETA1, BETA2)], dim=1)
-    return torch.cat((rates[:1], rates)).float()  # row 0 stands for no step and is never read
-
-
-def _dense(gradient: Tensor | None) -> Tensor:
-    assert gradient is not None  # the caller left out parameters without one
-    return gradient.to_dense() if gradient.is_sparse else gradient
+    """a_t of both moments by t, float32 [2, `SETTLED_STEPS` + 1]."""
+    steps = torch.arange(SETTLED_STEPS + 1, dtype=torch.float64).clamp_(min=1)  # no row makes step 0
+    return torch.stack([(1 - beta) / (1 - beta**steps) for beta in (BETA1, BETA2)]).float()

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Final, cast
 
 import torch
@@ -20,6 +21,20 @@ class Backbone(nn.Module):
 
     width: int
     mode_matters: bool = False
+    _learnt_features: Tensor
+
+    def forward_to_learn(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        """The same features, detached; what `backward` needs is kept until then."""
+        self.zero_grad()
+        with torch.enable_grad():
+            self._learnt_features = self(dense, tokens)
+        return self._learnt_features.detach()
+
+    def backward(self, feature_gradients: Tensor) -> None:
+        """Leave the loss's gradient in `.grad` of every parameter that the last `forward_to_learn` used."""
+        if self._learnt_features.requires_grad:
+            torch.autograd.backward(self._learnt_features, feature_gradients)
+        del self._learnt_features
 
     def row_sparse_parameters(self) -> Iterator[nn.Parameter]:
         """Tables of which a step touches few rows; their gradients are sparse, the others' dense."""
@@ -30,15 +45,44 @@ class Backbone(nn.Module):
 
 
 class MlpBackbone(Backbone):
-    """Linear and ReLU for each hidden width; without any, the row itself."""
+    """Linear and ReLU for each hidden width; without any, the row itself.
+
+    Its gradient is written out: at batches of some dozens of rows autograd costs more than the arithmetic.
+    """
 
     def __init__(self, input_width: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
         self.layers = _layers(input_width, hidden)
         self.width = hidden[-1] if hidden else input_width
+        self._outputs: list[Tensor] = []
+
+    @cached_property
+    def _linears(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
+        """Weight and bias by layer; first asked for when the module is on its device."""
+        linears = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        return [(cast(nn.Parameter, layer.weight), layer.bias) for layer in linears]
 
     def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
-        return cast(Tensor, self.layers(dense))
+        for weight, bias in self._linears:
+            dense = torch.relu(torch.addmm(bias, dense, weight.t()))
+        return dense
+
+    def forward_to_learn(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        self._outputs = [dense]
+        for weight, bias in self._linears:
+            dense = torch.addmm(bias, dense, weight.t()).relu_()
+            self._outputs.append(dense)
+        return dense
+
+    def backward(self, feature_gradients: Tensor) -> None:
+        gradients = feature_gradients
+        for place in reversed(range(len(self._linears))):
+            weight, bias = self._linears[place]
+            gradients = gradients * (self._outputs[place + 1] > 0)
+            weight.grad = torch.mm(gradients.t(), self._outputs[place])
+            bias.grad = gradients.sum(dim=0)
+            if place:
+                gradients = torch.mm(gradients, weight)
 
 
 class TextBackbone(Backbone):

@@ -22,7 +22,7 @@ class LinearHead:
     def __init__(self, width: int, device: torch.device) -> None:
         self.width = width
         self.num_live = 0
-        self.rows = _dead_rows(MINIMUM_CAPACITY, width, device)
+        self._take(_dead_rows(MINIMUM_CAPACITY, width, device))
 
     @property
     def capacity(self) -> int:
@@ -35,14 +35,13 @@ class LinearHead:
 
     def logits(self, features: Tensor) -> Tensor:
         """[n, capacity] for `features` [n, H]; −∞ past the live classes."""
-        return torch.addmm(self.rows[:, self.width], features, self.rows[:, : self.width].t())
+        return torch.addmm(self._biases, features, self._weights.t())
 
-    def gradients(self, features: Tensor, logit_gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the live rows [num_live, H + 1] and of `features` [n, H], given the loss's by logit [n, capacity]."""
-        rows = torch.empty_like(self.rows)
-        torch.mm(logit_gradients.t(), features, out=rows[:, : self.width])
-        torch.sum(logit_gradients, dim=0, out=rows[:, self.width])
-        return rows[: self.num_live], torch.mm(logit_gradients, self.rows[:, : self.width])
+    def backward(self, features: Tensor, logit_gradients: Tensor) -> Tensor:
+        """The gradient of `features` [n, H], given the loss's by logit [n, capacity]; `row_gradients` is filled."""
+        torch.mm(logit_gradients.t(), features, out=self._weight_gradients)
+        torch.sum(logit_gradients, dim=0, out=self._bias_gradients)
+        return torch.mm(logit_gradients, self._weights)
 
     def imprint(self, means: Tensor) -> None:
         """Add a row per class in `means` [k, H], its mean feature: s·φ̄/‖φ̄‖, s the mean norm of live rows.
@@ -61,9 +60,17 @@ class LinearHead:
         if total > self.capacity:
             grown = _dead_rows(capacity_for(total), self.width, self.rows.device)
             grown[: self.num_live] = self.live_rows
-            self.rows = grown
+            self._take(grown)
         self.rows[self.num_live : total] = new
         self.num_live = total
+
+    def _take(self, rows: Tensor) -> None:
+        """Make `rows` ours, with the views that every step needs."""
+        self.rows = rows
+        self._weights, self._biases = rows[:, : self.width], rows[:, self.width]
+        self.row_gradients = torch.zeros_like(rows)
+        self._weight_gradients = self.row_gradients[:, : self.width]
+        self._bias_gradients = self.row_gradients[:, self.width]
 
 
 def _dead_rows(capacity: int, width: int, device: torch.device) -> Tensor:

@@ -21,7 +21,7 @@ from penstock.learning.reservoir import TrainRows
 from penstock.learning.rows import EncodedRows, columns_of
 from penstock.learning.weights import card_of, encode_weights
 from penstock.replay.config import ReplayConfig
-from penstock.replay.priority import event_priorities, topic_seed
+from penstock.replay.priority import EventPriorities
 from penstock.wire import columns as column
 
 Int64s = npt.NDArray[np.int64]
@@ -56,7 +56,7 @@ class Learner:
         self.trained_until_ms = 0
         self._model, self._training, self._replay = model, training, replay
         self._schema = model.schema
-        self._topic_seed = topic_seed(topic)
+        self._priorities = EventPriorities(topic)
         self._max_events = max_events
         self._clock = clock or SystemClock()
         self._last_loss = 0.0
@@ -79,14 +79,12 @@ class Learner:
         """
         started = self._clock.monotonic_seconds()
         known = len(self._parts.ledger)
-        counts = np.zeros(known, dtype=np.int64)
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
-            for events in batch.slices(self._max_events):
-                counts = _summed(counts, np.bincount(self._learn_events(events)))
+            classes = [self._learn_events(events) for events in batch.slices(self._max_events)]
         self.step += 1
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.events_learnt += batch.events.num_rows
-        return self._report(batch.events.num_rows, counts, known, self._clock.monotonic_seconds() - started)
+        return self._report(classes, known, self._clock.monotonic_seconds() - started)
 
     def capture(
         self, *, epoch: int, version: int, mlflow_run_id: str | None, full_reservoir: bool
@@ -140,25 +138,20 @@ class Learner:
         parts = self._parts
         rows = self._encode(events)
         dense, tokens = parts.network.to_tensors(rows)
-        logits = parts.network.logits(dense, tokens)
+        if parts.moments.width:  # of the inputs alone, so they may move before the labels are looked at
+            parts.moments.merge(rows.dense[:, : parts.moments.width])
+            parts.network.standardiser.follow(parts.moments)
         known = len(parts.ledger)
         partitions, offsets = _numpy(events, column.PARTITION), _numpy(events, column.OFFSET)
         classes, new = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets)
-        self._score(logits, classes, known)
-        if parts.moments.width:
-            parts.moments.merge(rows.dense[:, : parts.moments.width])
-            parts.network.standardiser.follow(parts.moments)
-        fresh = TrainRows(
-            dense=dense,
-            tokens=tokens,
-            classes=torch.from_numpy(classes).to(self.device),
-            weights=torch.from_numpy(_numpy(events, column.WEIGHT).astype(np.float32)).to(self.device),
-        )
+        weights = _numpy(events, column.WEIGHT).astype(np.float32)
+        fresh = TrainRows(dense=dense, tokens=tokens, classes=classes, weights=weights)
+        predicted = parts.network.logits(dense, tokens) if parts.network.backbone.mode_matters else None
         if new:
-            self._imprint(fresh, classes, known, len(new))
-        self._descend(fresh)
-        priorities = event_priorities(self._topic_seed, partitions, offsets, _numpy(events, column.ROW))
-        parts.reservoir.add(fresh, classes, priorities)
+            self._imprint(fresh, known, len(new))
+        first_logits = self._descend(fresh)
+        self._score(first_logits if predicted is None else predicted, classes, known)
+        parts.reservoir.add(fresh, self._priorities.at(partitions, offsets, _numpy(events, column.ROW)))
         self.trained_until_ms = max(self.trained_until_ms, int(_numpy(events, column.TIMESTAMP_MS).max()))
         return classes
 
@@ -168,73 +161,91 @@ class Learner:
             self._parts.encoder = self._parts.encoder.fitted_to(columns)
         return self._parts.encoder.encode(columns)
 
-    def _score(self, logits: Tensor, classes: Int64s, known: int) -> None:
-        """Score what was predicted before learning. A class not known yet is missed, at an even guess's loss, ln(C + 1)."""
-        seen = classes < known
-        log_probabilities = torch.log_softmax(logits, dim=1).cpu().numpy()
-        hits = (log_probabilities.argmax(axis=1) == classes) & seen
-        losses = np.full(len(classes), math.log(known + 1))
-        losses[seen] = -log_probabilities[seen, classes[seen]]
-        self._parts.score.update(classes, hits, losses)
-
-    def _imprint(self, fresh: TrainRows, classes: Int64s, known: int, num_new: int) -> None:
+    def _imprint(self, fresh: TrainRows, known: int, num_new: int) -> None:
         """Rows of the head for new classes, from the mean feature of each."""
-        is_new = np.flatnonzero(classes >= known)
-        places = torch.from_numpy(is_new).to(self.device)
         network = self._parts.network
+        rows = fresh.at(np.flatnonzero(fresh.classes >= known))
+        born = rows.classes - known
         with torch.no_grad():
-            rows = fresh.at(places)
             features = network.features(network.standardiser(rows.dense), rows.tokens)
-            sums = features.new_zeros(num_new, features.shape[1]).index_add_(0, rows.classes - known, features)
-            counts = torch.from_numpy(np.bincount(classes[is_new] - known)).to(self.device)
+            sums = features.new_zeros(num_new, features.shape[1])
+            sums.index_add_(0, torch.from_numpy(born).to(self.device), features)
+            counts = torch.from_numpy(np.bincount(born)).to(self.device)
             network.head.imprint(sums / counts.unsqueeze(1))
 
-    def _descend(self, fresh: TrainRows) -> None:
-        """`inner_steps` steps on the fresh rows, each with other rows of the reservoir beside them."""
-        network = self._parts.network
-        step_rows = self._mixed(fresh)
-        if network.backbone.mode_matters:
-            network.backbone.train()
-            loss = self._parts.descent.run(step_rows)
-            network.backbone.eval()
-        else:
-            loss = self._parts.descent.run(step_rows)
+    def _descend(self, fresh: TrainRows) -> Tensor:
+        """`inner_steps` steps on the fresh rows, each with other rows of the reservoir beside them.
+
+        Returns the fresh rows' logits [n, capacity] before the first step.
+        """
+        backbone = self._parts.network.backbone
+        if backbone.mode_matters:
+            backbone.train()
+        first_logits, loss = self._parts.descent.run(self._mixed(fresh))
+        if backbone.mode_matters:
+            backbone.eval()
         self._last_loss = float(loss)
         if not math.isfinite(self._last_loss):
             raise DivergedError(
                 f"The loss is {self._last_loss} at step {self.step + 1}; training.learning_rate is"
                 f" {self._training.learning_rate}: lower it and start again from the last checkpoint."
             )
+        return first_logits[: len(fresh.classes)]
 
     def _mixed(self, fresh: TrainRows) -> StepRows:
-        num_steps, standardise = self._training.inner_steps, self._parts.network.standardiser
+        """The fresh rows in every step; rows drawn from the reservoir, if it has any, dealt out over the steps."""
+        num_steps, num_fresh = self._training.inner_steps, len(fresh.classes)
         num_drawn = self._replay.rows_per_step if len(self._parts.reservoir) else 0
-        drawn = self._parts.reservoir.draw(num_steps * num_drawn, self._parts.draws) if num_drawn else None
-
-        def joined(of_fresh: Tensor, of_drawn: Tensor | None) -> Tensor:
-            """[steps, n, …]: the fresh rows in every step, the drawn ones dealt out."""
-            repeated = of_fresh.expand(num_steps, *of_fresh.shape)
-            if of_drawn is None:
-                return repeated
-            return torch.cat((repeated, of_drawn.view(num_steps, num_drawn, *of_drawn.shape[1:])), dim=1)
-
-        weights = joined(fresh.weights, drawn.weights if drawn else None)
+        standardise = self._parts.network.standardiser
+        dense = standardise(fresh.dense).expand(num_steps, *fresh.dense.shape)
+        tokens = fresh.tokens.expand(num_steps, *fresh.tokens.shape)
+        classes = np.empty((num_steps, num_fresh + num_drawn), dtype=np.int64)
+        weights = np.empty((num_steps, num_fresh + num_drawn), dtype=np.float32)
+        classes[:, :num_fresh] = fresh.classes
+        weights[:, :num_fresh] = fresh.weights
+        if num_drawn:
+            drawn = self._parts.reservoir.draw(num_steps * num_drawn, self._parts.draws)
+            dense = torch.cat((dense, standardise(drawn.dense).view(num_steps, num_drawn, -1)), dim=1)
+            if tokens.shape[2]:
+                tokens = torch.cat((tokens, drawn.tokens.view(num_steps, num_drawn, -1)), dim=1)
+            classes[:, num_fresh:] = drawn.classes.reshape(num_steps, num_drawn)
+            weights[:, num_fresh:] = drawn.weights.reshape(num_steps, num_drawn)
+        shares = weights / weights.sum(axis=1, keepdims=True)
         return StepRows(
-            dense=joined(standardise(fresh.dense), standardise(drawn.dense) if drawn else None),
-            tokens=joined(fresh.tokens, drawn.tokens if drawn else None),
-            classes=joined(fresh.classes, drawn.classes if drawn else None),
-            shares=weights / weights.sum(dim=1, keepdim=True),
+            dense=dense,
+            tokens=tokens,
+            classes=torch.from_numpy(classes).to(self.device),
+            shares=torch.from_numpy(shares).to(self.device),
         )
 
-    def _report(self, num_events: int, counts: Int64s, known: int, seconds: float) -> StepReport:
+    def _score(self, logits: Tensor, classes: Int64s, known: int) -> None:
+        """Score predictions made before learning: `logits` [n, ≥ known].
+
+        A row of a class not known yet is missed, at the loss of an even guess, ln(C + 1).
+        """
+        log_probabilities = torch.log_softmax(logits[:, :known], dim=1).cpu().numpy()
+        seen = np.flatnonzero(classes < known)
+        if len(seen) == len(classes):
+            of_labels = log_probabilities[seen, classes]
+            hits, losses = log_probabilities.max(axis=1) == of_labels, -of_labels
+        else:
+            hits = np.zeros(len(classes), dtype=np.bool_)
+            losses = np.full(len(classes), math.log(known + 1))
+            if len(seen):
+                hits[seen] = log_probabilities[seen].argmax(axis=1) == classes[seen]
+                losses[seen] = -log_probabilities[seen, classes[seen]]
+        self._parts.score.update(classes, hits, losses)
+
+    def _report(self, classes: list[Int64s], known: int, seconds: float) -> StepReport:
         parts, names = self._parts, self.class_names
+        counts = np.bincount(np.concatenate(classes)).tolist() if classes else []
         return StepReport(
             step=self.step,
-            num_events=num_events,
+            num_events=sum(counts),
             loss=self._last_loss,
             prequential_accuracy=parts.score.accuracy,
             prequential_loss=parts.score.loss,
-            events_by_class={names[index]: int(counts[index]) for index in np.flatnonzero(counts)},
+            events_by_class={name: count for name, count in zip(names, counts, strict=False) if count},
             num_classes=len(names),
             new_classes=names[known:],
             reservoir_rows=len(parts.reservoir),
@@ -254,11 +265,3 @@ class Learner:
 def _numpy(events: Any, name: str) -> npt.NDArray[Any]:
     values: npt.NDArray[Any] = events.column(name).to_numpy()
     return values
-
-
-def _summed(first: Int64s, second: Int64s) -> Int64s:
-    """Elementwise, the shorter one filled up with zeros."""
-    total = np.zeros(max(len(first), len(second)), dtype=np.int64)
-    total[: len(first)] += first
-    total[: len(second)] += second
-    return total

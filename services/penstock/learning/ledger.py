@@ -33,6 +33,7 @@ class ClassLedger:
     def __init__(self, entries: Iterable[ClassEntry] = ()) -> None:
         self._entries: list[ClassEntry] = []
         self._indices: dict[str, int] = {}
+        self._names: tuple[str, ...] = ()
         for entry in entries:
             if entry.index != len(self._entries) or entry.name in self._indices:
                 raise ValueError(
@@ -52,7 +53,9 @@ class ClassLedger:
     @property
     def names(self) -> tuple[str, ...]:
         """Class names by index."""
-        return tuple(entry.name for entry in self._entries)
+        if len(self._names) < len(self._entries):
+            self._names = tuple(self._indices)
+        return self._names
 
     @property
     def digest(self) -> str:
@@ -68,14 +71,14 @@ class ClassLedger:
         encoded = labels.dictionary_encode()
         places = encoded.indices.to_numpy()
         names = encoded.dictionary.to_pylist()
-        new = tuple(name for name in names if name not in self._indices)
-        if new:
+        known = len(self)
+        if not self._indices.keys() >= set(names):
             first_rows = np.unique(places, return_index=True)[1]
             for name, row in zip(names, first_rows.tolist(), strict=True):
                 if name not in self._indices:
                     self._add(ClassEntry(index=len(self), name=name, born_offset=f"{partitions[row]}:{offsets[row]}"))
-        by_place = np.fromiter((self._indices[name] for name in names), dtype=np.int64, count=len(names))
-        return by_place[places], new
+        indices: Int64s = np.array([self._indices[name] for name in names], dtype=np.int64)[places]
+        return indices, self.names[known:]
 
     def to_json(self) -> list[Json]:
         """Plain values by index."""

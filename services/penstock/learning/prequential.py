@@ -10,7 +10,8 @@ Int64s = npt.NDArray[np.int64]
 class PrequentialScore:
     """Faded means P = S/N with S ← L + αS and N ← 1 + αN at each row (Gama, Sebastião, Rodrigues, 2013, eq. 3).
 
-    The recall of a class fades with the rows of that class only, so a class that stays away keeps its score.
+    The recall of a class fades with the rows of that class only, so a class that stays away keeps its score; rows of
+    one update count alike there.
     """
 
     def __init__(self, fading: float) -> None:
@@ -40,24 +41,18 @@ class PrequentialScore:
 
     def update(self, classes: Int64s, hits: npt.NDArray[np.bool_], losses: Float64s) -> None:
         """Score rows in order; all arrays are [n], n ≥ 1."""
-        powers = self._powers_to(len(classes))
-        weights = powers[len(classes) - 1 :: -1]
-        self.totals = self.totals * powers[len(classes)] + (weights @ hits, weights @ losses, weights.sum())
-        self._update_classes(classes, hits, powers)
-
-    def _update_classes(self, classes: Int64s, hits: npt.NDArray[np.bool_], powers: Float64s) -> None:
-        counts = np.bincount(classes, minlength=len(self.class_rows))
-        if (missing := len(counts) - len(self.class_rows)) > 0:
+        num_rows = len(classes)
+        powers = self._powers_to(num_rows)
+        weights = powers[num_rows - 1 :: -1]
+        self.totals *= powers[num_rows]
+        self.totals += (weights @ hits, weights @ losses, weights.sum())
+        rows = np.bincount(classes, minlength=len(self.class_rows))
+        if (missing := len(rows) - len(self.class_rows)) > 0:
             self.class_hits = np.concatenate((self.class_hits, np.zeros(missing)))
             self.class_rows = np.concatenate((self.class_rows, np.zeros(missing)))
-        order = np.argsort(classes, kind="stable")
-        by_class = classes[order]
-        later_of_class = np.cumsum(counts)[by_class] - 1 - np.arange(len(classes))
-        weights = powers[later_of_class]
-        kept = powers[counts]
-        num_classes = len(counts)
-        self.class_hits = self.class_hits * kept + np.bincount(by_class, weights * hits[order], num_classes)
-        self.class_rows = self.class_rows * kept + np.bincount(by_class, weights, num_classes)
+        kept = powers[rows]
+        self.class_hits = self.class_hits * kept + np.bincount(classes, hits, len(rows))
+        self.class_rows = self.class_rows * kept + rows
 
     def _powers_to(self, exponent: int) -> Float64s:
         """α^0 … α^exponent at least."""

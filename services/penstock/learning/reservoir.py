@@ -1,4 +1,4 @@
-"""The rows kept for replay: tensors on the training device, each slot filled as the policy says."""
+"""The rows kept for replay: inputs on the training device, each slot filled as the policy says."""
 
 from dataclasses import dataclass
 
@@ -10,37 +10,51 @@ from torch import Tensor
 from penstock.flow import Array, SlotChanges
 from penstock.replay.class_balanced import EMPTY_SLOT, ClassBalancedPolicy
 
+Int64s = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRows:
-    """Rows ready to train on: `dense` [n, D] raw, `tokens` [n, T], `classes` int64 [n], `weights` float32 [n]."""
+    """Rows to train on: `dense` [n, D] and `tokens` [n, T] as encoded, on the training device.
+
+    `classes` int64 [n] and `weights` float32 [n] stay on the host, where reservoir and steps reckon with them.
+    """
 
     dense: Tensor
     tokens: Tensor
-    classes: Tensor
-    weights: Tensor
+    classes: Int64s
+    weights: npt.NDArray[np.float32]
 
-    def at(self, indices: Tensor) -> "TrainRows":
-        """The rows at `indices` [k]."""
+    def at(self, places: Int64s) -> "TrainRows":
+        """The rows at `places` [k]."""
+        on_device = torch.from_numpy(places).to(self.dense.device)
         return TrainRows(
-            dense=self.dense[indices],
-            tokens=self.tokens[indices] if self.tokens.shape[1] else self.tokens.new_zeros(len(indices), 0),
-            classes=self.classes[indices],
-            weights=self.weights[indices],
+            dense=self.dense.index_select(0, on_device),
+            tokens=self.tokens.index_select(0, on_device) if self.tokens.shape[1] else self.tokens[: len(places)],
+            classes=self.classes[places],
+            weights=self.weights[places],
         )
+
+    def put(self, places: Int64s, rows: "TrainRows") -> None:
+        """Overwrite the rows at `places` [k] by `rows` [k]."""
+        on_device = torch.from_numpy(places).to(self.dense.device)
+        self.dense.index_copy_(0, on_device, rows.dense)
+        if self.tokens.shape[1]:
+            self.tokens.index_copy_(0, on_device, rows.tokens)
+        self.classes[places] = rows.classes
+        self.weights[places] = rows.weights
 
 
 class Reservoir:
     """`capacity` slots of one encoded row each."""
 
     def __init__(self, capacity: int, dense_width: int, tokens_width: int, device: torch.device) -> None:
-        self._device = device
         self._policy = ClassBalancedPolicy(capacity)
         self._rows = TrainRows(
             dense=torch.zeros(capacity, dense_width, device=device),
             tokens=torch.zeros(capacity, tokens_width, dtype=torch.int32, device=device),
-            classes=torch.full((capacity,), EMPTY_SLOT, dtype=torch.int64, device=device),
-            weights=torch.zeros(capacity, device=device),
+            classes=np.full(capacity, EMPTY_SLOT, dtype=np.int64),
+            weights=np.zeros(capacity, dtype=np.float32),
         )
         self._changed: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
 
@@ -58,35 +72,31 @@ class Reservoir:
 
     def draw(self, num_rows: int, generator: np.random.Generator) -> TrainRows:
         """So many rows, uniformly and with replacement; the reservoir must not be empty."""
-        positions = generator.integers(0, len(self), size=num_rows)
-        return self._rows.at(self._to_device(self._policy.slots_of(positions)))
+        return self._rows.at(self._policy.slots_of(generator.integers(0, len(self), size=num_rows)))
 
-    def add(self, rows: TrainRows, classes: npt.NDArray[np.int64], priorities: npt.NDArray[np.uint64]) -> None:
-        """Offer a batch [n]; `classes` are those of `rows`, on the host."""
-        plan = self._policy.admit(classes, priorities)
+    def add(self, rows: TrainRows, priorities: npt.NDArray[np.uint64]) -> None:
+        """Offer a batch, with the priority [n] of each row."""
+        plan = self._policy.admit(rows.classes, priorities)
         if len(plan.freed):
-            self._rows.classes[self._to_device(plan.freed)] = EMPTY_SLOT
+            self._rows.classes[plan.freed] = EMPTY_SLOT
             self._changed[plan.freed] = True
-        if len(plan.rows) == 0:
-            return
-        slots = self._to_device(plan.slots)
-        entering = rows if len(plan.rows) == len(classes) else rows.at(self._to_device(plan.rows))
-        self._put(slots, entering)
-        self._changed[plan.slots] = True
+        if len(plan.rows):
+            self._rows.put(plan.slots, rows if len(plan.rows) == len(priorities) else rows.at(plan.rows))
+            self._changed[plan.slots] = True
 
     def capture(self, *, full: bool) -> SlotChanges:
         """Host copies of the slots changed since the last capture, or of all in use; an emptied slot has class −1."""
-        slots = np.flatnonzero(self._policy.slot_classes != EMPTY_SLOT if full else self._changed)
-        at = self._rows.at(self._to_device(slots))
+        slots = np.flatnonzero(self._rows.classes != EMPTY_SLOT if full else self._changed)
+        rows = self._rows.at(slots)
         columns: dict[str, Array] = {
-            "dense": at.dense.cpu().numpy(),
-            "tokens": at.tokens.cpu().numpy(),
-            "class_index": self._policy.slot_classes[slots],
-            "weight": at.weights.cpu().numpy(),
+            "dense": rows.dense.cpu().numpy(),
+            "tokens": rows.tokens.cpu().numpy(),
+            "class_index": rows.classes,
+            "weight": rows.weights,
             "priority": self._policy.slot_priorities[slots],
         }
         self._changed[:] = False
-        return SlotChanges(full=full, slots=slots.astype(np.int64), columns=columns)
+        return SlotChanges(full=full, slots=slots, columns=columns)
 
     def restore(self, stored: SlotChanges, *, capacity: int, quota: int) -> None:
         """Hold the rows of a full capture of a reservoir of this `capacity` and `quota`, in the same slots.
@@ -100,28 +110,19 @@ class Reservoir:
             raise ValueError("the reservoir was stored as changes only")
         used = stored.columns["class_index"] != EMPTY_SLOT
         slots, columns = stored.slots[used], {name: column[used] for name, column in stored.columns.items()}
-        classes, priorities = columns["class_index"].astype(np.int64), columns["priority"].astype(np.uint64)
+        priorities = columns["priority"].astype(np.uint64)
+        device = self._rows.dense.device
         rows = TrainRows(
-            dense=torch.from_numpy(columns["dense"]).to(self._device),
-            tokens=torch.from_numpy(columns["tokens"]).to(self._device),
-            classes=torch.from_numpy(classes).to(self._device),
-            weights=torch.from_numpy(columns["weight"]).to(self._device),
+            dense=torch.from_numpy(columns["dense"]).to(device),
+            tokens=torch.from_numpy(columns["tokens"]).to(device),
+            classes=columns["class_index"].astype(np.int64),
+            weights=columns["weight"].astype(np.float32),
         )
-        if capacity != self._policy.capacity:
-            self._policy = ClassBalancedPolicy(self._policy.capacity)
-            self.add(rows, classes, priorities)
-            return
-        self._policy = ClassBalancedPolicy.restored(capacity, slots, classes, priorities, quota)
-        self._rows.classes.fill_(EMPTY_SLOT)
-        self._put(self._to_device(slots), rows)
+        self._rows.classes[:] = EMPTY_SLOT
+        if capacity == self.capacity:
+            self._policy = ClassBalancedPolicy.restored(capacity, slots, rows.classes, priorities, quota)
+            self._rows.put(slots, rows)
+        else:
+            self._policy = ClassBalancedPolicy(self.capacity)
+            self.add(rows, priorities)
         self._changed[:] = False
-
-    def _put(self, slots: Tensor, rows: TrainRows) -> None:
-        self._rows.dense[slots] = rows.dense
-        if self._rows.tokens.shape[1]:
-            self._rows.tokens[slots] = rows.tokens
-        self._rows.classes[slots] = rows.classes
-        self._rows.weights[slots] = rows.weights
-
-    def _to_device(self, indices: npt.NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(indices).to(self._device)

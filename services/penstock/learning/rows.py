@@ -44,7 +44,8 @@ def columns_of(events: Any, schema: FeatureSchema) -> Columns:
         if feature.kind == "number":
             columns[feature.name] = column.to_numpy()
         elif feature.kind == "vector":
-            columns[feature.name] = column.flatten().to_numpy().reshape(-1, feature.width)
+            rows = column.values.to_numpy().reshape(-1, feature.width)
+            columns[feature.name] = rows[column.offset : column.offset + len(column)]
         else:
             columns[feature.name] = column
     return columns

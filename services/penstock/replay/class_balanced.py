@@ -85,11 +85,9 @@ class ClassBalancedPolicy:
         candidates = np.flatnonzero(priorities <= self._ceilings[classes])
         if len(candidates) == 0:
             return NO_CHANGE
-        entering = self._push(candidates, classes, priorities)
-        if not entering:
-            return NO_CHANGE
-        emptied = self._cut(entering, classes[candidates])
-        return self._place(entering, emptied, classes)
+        replaced, waiting = self._replace(candidates, classes, priorities)
+        emptied = self._make_room(waiting, classes) if waiting else []
+        return self._place(replaced, waiting, emptied, classes, priorities)
 
     @classmethod
     def restored(
@@ -119,19 +117,35 @@ class ClassBalancedPolicy:
             self._counts = np.concatenate((self._counts, np.zeros(missing, dtype=np.int64)))
             self._ceilings = np.concatenate((self._ceilings, np.full(missing, _HIGHEST)))
 
-    def _push(self, candidates: Int64s, classes: Int64s, priorities: UInt64s) -> dict[int, int]:
-        """Take candidates in, over quota if need be; returns batch row by priority, in the batch's order."""
-        entering: dict[int, int] = {}
+    def _replace(
+        self, candidates: Int64s, classes: Int64s, priorities: UInt64s
+    ) -> tuple[dict[int, int], dict[int, int]]:
+        """Put candidates of full classes in the place of their worst rows.
+
+        Returns the batch row by slot, and the batch row by priority of what belongs to classes with room.
+        """
+        replaced: dict[int, int] = {}
+        waiting: dict[int, int] = {}
+        full_at = max(self.quota, 1)
         rows = zip(candidates.tolist(), classes[candidates].tolist(), priorities[candidates].tolist(), strict=True)
         for row, label, priority in rows:
-            if priority not in self._slot_of and priority not in entering:
-                entering[priority] = row
-                heapq.heappush(self._worst_first[label], -priority)
-                self._counts[label] += 1
-        return entering
+            heap = self._worst_first[label]
+            if priority in self._slot_of or priority in waiting:
+                continue
+            if len(heap) < full_at:
+                waiting[priority] = row
+            elif priority < -heap[0]:
+                slot = self._slot_of.pop(-heapq.heapreplace(heap, -priority))
+                self._slot_of[priority] = slot
+                self._ceilings[label] = -heap[0]
+                replaced[slot] = row
+        return replaced, waiting
 
-    def _cut(self, entering: dict[int, int], classes: Int64s) -> list[int]:
-        """Drop the worst of every class above the quota; returns the slots emptied, removes from `entering`."""
+    def _make_room(self, waiting: dict[int, int], classes: Int64s) -> list[int]:
+        """Let rows in, then cut every class to the quota; returns the slots emptied, removes from `waiting`."""
+        for priority, row in waiting.items():
+            heapq.heappush(self._worst_first[classes[row]], -priority)
+        self._counts += np.bincount(classes[list(waiting.values())], minlength=len(self._counts))
         quota = largest_quota(self._counts, self.capacity, self.quota)
         at_most = max(quota, 1)
         dropped: list[int] = []
@@ -141,10 +155,9 @@ class ClassBalancedPolicy:
         np.minimum(self._counts, at_most, out=self._counts)
         if quota == 0:
             dropped.extend(self._drop_whole_classes())
-        changed = np.arange(len(self._counts)) if quota != self.quota else np.unique(classes)
         self.quota = quota
-        self._set_ceilings(changed[self._counts[changed] >= at_most].tolist())
-        return [self._slot_of.pop(priority) for priority in dropped if entering.pop(priority, None) is None]
+        self._set_ceilings(np.flatnonzero(self._counts >= at_most).tolist())
+        return [self._slot_of.pop(priority) for priority in dropped if waiting.pop(priority, None) is None]
 
     def _drop_whole_classes(self) -> list[int]:
         """With more classes than slots and one row each left: the rows of highest priority, until the rest fit."""
@@ -162,18 +175,30 @@ class ClassBalancedPolicy:
             full = len(heap) >= max(self.quota, 1)
             self._ceilings[label] = -heap[0] if full else _HIGHEST
 
-    def _place(self, entering: dict[int, int], emptied: list[int], classes: Int64s) -> Plan:
-        """Give every entering row the lowest empty slot."""
+    def _place(
+        self,
+        replaced: dict[int, int],
+        waiting: dict[int, int],
+        emptied: list[int],
+        classes: Int64s,
+        priorities: UInt64s,
+    ) -> Plan:
+        """Give every waiting row the lowest empty slot, and note all that changed."""
+        if not replaced and not waiting and not emptied:
+            return NO_CHANGE
+        chosen = dict(replaced)
         for slot in emptied:
             heapq.heappush(self._holes, slot)
-        chosen = [heapq.heappop(self._holes) if self._holes else self._next_unused() for _ in entering]
-        self._slot_of.update(zip(entering, chosen, strict=True))
-        rows = np.fromiter(entering.values(), dtype=np.int64, count=len(entering))
-        slots = np.array(chosen, dtype=np.int64)
-        freed = np.array(sorted(set(emptied).difference(chosen)), dtype=np.int64)
+            chosen.pop(slot, None)
+        for priority, row in waiting.items():
+            slot = heapq.heappop(self._holes) if self._holes else self._next_unused()
+            self._slot_of[priority] = slot
+            chosen[slot] = row
+        freed = np.array([slot for slot in emptied if slot not in chosen], dtype=np.int64)
+        slots, rows = np.array(list(chosen), dtype=np.int64), np.array(list(chosen.values()), dtype=np.int64)
         self.slot_classes[freed] = EMPTY_SLOT
         self.slot_classes[slots] = classes[rows]
-        self.slot_priorities[slots] = np.fromiter(entering, dtype=np.uint64, count=len(entering))
+        self.slot_priorities[slots] = priorities[rows]
         return Plan(rows=rows, slots=slots, freed=freed)
 
     def _next_unused(self) -> int:

@@ -9,37 +9,42 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 
+_ROW_BITS = np.uint64(24)
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 
 
-def topic_seed(topic: str) -> int:
-    """64 bits of blake2b of the topic's name."""
-    return int.from_bytes(hashlib.blake2b(topic.encode(), digest_size=8).digest(), "little")
+class EventPriorities:
+    """The priorities of one topic's events."""
+
+    def __init__(self, topic: str) -> None:
+        self._seed = np.uint64(int.from_bytes(hashlib.blake2b(topic.encode(), digest_size=8).digest(), "little"))
+        self._bases: UInt64s = np.empty(0, dtype=np.uint64)  # by partition
+
+    def at(self, partitions: npt.NDArray[np.int32], offsets: Int64s, rows: npt.NDArray[np.int32]) -> UInt64s:
+        """uint64 [n] of the events at (partition, offset, row within the message), each array [n].
+
+        SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), a bijection, of the place after the partition's own base: no
+        two events of a partition share a priority while it has fewer than 2^40 messages of fewer than 2^24 rows.
+        """
+        places = (offsets.astype(np.uint64) << _ROW_BITS) + rows.astype(np.uint64)
+        return _mixed(places + self._bases_to(int(partitions.max()))[partitions])
+
+    def _bases_to(self, partition: int) -> UInt64s:
+        if partition >= len(self._bases):
+            self._bases = _mixed(np.arange(partition + 1, dtype=np.uint64) ^ self._seed)
+        return self._bases
 
 
-def event_priorities(
-    seed: int,
-    partitions: npt.NDArray[np.integer],
-    offsets: npt.NDArray[np.integer],
-    rows: npt.NDArray[np.integer],
-) -> UInt64s:
-    """Priorities uint64 [n] of the events at (partition, offset, row within the message), each array [n].
-
-    Each coordinate goes through SplitMix64's step and finaliser (Steele, Lea, Flood, OOPSLA 2014), which is a
-    bijection: two events of one message, or two messages of one partition, never share a priority.
-    """
-    place = _mixed(partitions.astype(np.uint64) + np.uint64(seed))
-    place = _mixed(place + offsets.astype(np.uint64))
-    return _mixed(place + rows.astype(np.uint64))
-
-
-def _mixed(value: UInt64s) -> UInt64s:
-    value = value + _GAMMA
-    value = (value ^ (value >> np.uint64(30))) * _FIRST
-    value = (value ^ (value >> np.uint64(27))) * _SECOND
-    mixed: UInt64s = value ^ (value >> np.uint64(31))
-    return mixed
+def _mixed(values: UInt64s) -> UInt64s:
+    values = values + _GAMMA
+    values ^= values >> np.uint64(30)
+    values *= _FIRST
+    values ^= values >> np.uint64(27)
+    values *= _SECOND
+    values ^= values >> np.uint64(31)
+    return values
