@@ -1,6 +1,5 @@
 """The label topic as the intake reads it: all partitions assigned, each from an explicit offset, nothing skipped."""
 
-import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -25,7 +24,7 @@ REFRESH_SECONDS = 30.0
 """How often new partitions are looked for."""
 REFRESH_TIMEOUT_SECONDS = 0.2
 ENDS_SECONDS = 0.1
-"""How often the ends that other threads ask for are renewed."""
+"""How often the ends that other threads ask for are renewed, and offsets that they gave are committed."""
 
 START_OVER = "To learn on from what is there, accepting the loss, move the state folder away."
 
@@ -56,10 +55,10 @@ class LabelSource:
         self._health = BrokerHealth(address(options))
         self._catalog = Catalog(options, self._health, timeout_seconds=timeout_seconds)
         self._consumer: Any = None
-        self._open = threading.Lock()
         self._reached: dict[int, int] = {}  # all below it was returned, as known at the start or at an end since
         self._ends_heard: dict[int, int] = {}
         self._end_offsets = Offsets()  # replaced whole, for other threads
+        self._to_commit = Offsets()  # replaced whole, by other threads
         self._ends_due = self._refresh_due = 0.0
 
     def start(self, offsets: Offsets) -> None:
@@ -123,14 +122,11 @@ class LabelSource:
         self._consumer.resume(self._of(partitions))
 
     def commit(self, offsets: Offsets) -> None:
-        """As `trainer.ports.OffsetLog.commit`; returns at once."""
-        with self._open:
-            if self._consumer is None or not offsets.next:
-                return
-            try:
-                self._consumer.commit(offsets=self._at(offsets.next), asynchronous=True)
-            except KafkaException as error:
-                self._committed(error.args[0], [])
+        """As `trainer.ports.OffsetLog.commit`; returns at once. The polling thread sends it: a consumer serves one.
+
+        librdkafka's Python client makes a second thread wait until the first leaves `poll`, which may be never.
+        """
+        self._to_commit = offsets
 
     def end_offsets(self) -> Offsets:
         """As `trainer.ports.OffsetLog.end_offsets`."""
@@ -138,11 +134,11 @@ class LabelSource:
 
     def close(self) -> None:
         """Leave the broker."""
-        with self._open:
-            self._catalog.close()
-            if self._consumer is not None:
-                self._consumer.close()
-                self._consumer = None
+        self._catalog.close()
+        if self._consumer is not None:
+            self._send_commit()
+            self._consumer.close()
+            self._consumer = None
 
     def _assigned_consumer(self) -> Any:
         wait_ms = fetch_wait_ms(is_embedded=self._catalog.is_embedded)
@@ -207,9 +203,18 @@ class LabelSource:
         if now >= self._ends_due:
             self._ends_due = now + ENDS_SECONDS
             self._hear_ends()
+            self._send_commit()
         if now >= self._refresh_due:
             self._refresh_due = now + self._refresh_seconds
             self._look_for_new_partitions()
+
+    def _send_commit(self) -> None:
+        offsets, self._to_commit = self._to_commit, Offsets()
+        if offsets.next:
+            try:
+                self._consumer.commit(offsets=self._at(offsets.next), asynchronous=True)
+            except KafkaException as error:
+                self._committed(error.args[0], [])
 
     def _hear_ends(self) -> None:
         self._end_offsets = Offsets(next={partition: self._end_of(partition) for partition in self._reached})
