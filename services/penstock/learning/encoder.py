@@ -19,6 +19,7 @@ from penstock.learning.rows import Columns, EncodedRows
 
 Floats = npt.NDArray[np.float32]
 
+_VECTOR_CLIPPED_AT = np.float32(100)
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -26,9 +27,10 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 class EncoderConstants:
     """What the first rows fix for good.
 
-    `origins`: per number column a value of the first batch that is subtracted in float64, so that seconds since 1970
-    keep their fractions in float32. `scales`: per vector column 1/RMS of the first batch that is not all zeros; one
-    scalar, since per-element scaling on a stream ordered by class explodes elements that were constant at first.
+    `origins` are subtracted: of a number column a value of the first batch, in float64, so that seconds since 1970
+    keep their fractions in float32; of a vector column the mean of all its elements in the first batch where they
+    differ. `scales`, of vector columns, then multiply: 1/standard deviation of those elements. Both are one scalar a
+    column, since scaling element by element explodes, on a stream ordered by class, what was constant at first.
     """
 
     origins: Mapping[str, float] = field(default_factory=dict)
@@ -72,16 +74,18 @@ class Encoder:
     @property
     def is_fitted(self) -> bool:
         """True once every origin and scale is fixed."""
-        return len(self.constants.origins) == len(self._numbers) and len(self.constants.scales) == len(self._vectors)
+        return len(self.constants.origins) == len(self._numbers) + len(self._vectors)
 
     def fitted_to(self, columns: Columns) -> "Encoder":
         """An encoder in which these columns (at least one row) fix what is not fixed yet."""
         origins = {feature.name: _lower_median(columns[feature.name]) for feature in self._numbers}
-        scales = {
-            feature.name: 1 / rms
-            for feature in self._vectors
-            if (rms := float(np.sqrt(np.mean(np.square(columns[feature.name], dtype=np.float64))))) > 0
-        }
+        scales = {}
+        for feature in self._vectors:
+            elements = columns[feature.name].astype(np.float64)
+            deviation = float(elements.std())
+            if deviation > 0:
+                origins[feature.name] = float(elements.mean())
+                scales[feature.name] = 1 / deviation
         constants = EncoderConstants(
             origins=origins | dict(self.constants.origins), scales=scales | dict(self.constants.scales)
         )
@@ -95,8 +99,7 @@ class Encoder:
         start = self.num_numbers
         for feature in self._vectors:
             block = dense[:, start : (start := start + feature.dense_width)]
-            scale = np.float32(self.constants.scales.get(feature.name, 1.0))
-            np.clip(np.multiply(columns[feature.name], scale, out=block), -_FLOAT32_MAX, _FLOAT32_MAX, out=block)
+            self._encode_vector(feature, columns, block)
         for feature in self._categories:
             self._encode_category(feature, columns, dense[:, start : (start := start + feature.dense_width)])
         for feature in self._bags:
@@ -108,6 +111,13 @@ class Encoder:
             values = np.array([columns[feature.name] for feature in self._numbers]) - self._origins
             np.clip(values, -_FLOAT32_MAX, _FLOAT32_MAX, out=values)
             block[:] = values.T
+
+    def _encode_vector(self, feature: Feature, columns: Columns, block: Floats) -> None:
+        """Clipped, since one absurd element would otherwise make the loss infinite."""
+        origin, scale = self.constants.origins.get(feature.name, 0.0), self.constants.scales.get(feature.name, 1.0)
+        np.subtract(columns[feature.name], np.float32(origin), out=block)
+        np.multiply(block, np.float32(scale), out=block)
+        np.clip(block, -_VECTOR_CLIPPED_AT, _VECTOR_CLIPPED_AT, out=block)
 
     def _encode_category(self, feature: Feature, columns: Columns, block: Floats) -> None:
         """One signed entry per row."""
