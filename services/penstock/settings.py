@@ -9,12 +9,12 @@ import os
 import tomllib
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 import msgspec
 
-from penstock.adapters.kafka.config import KafkaValue, checked
+from penstock.adapters.kafka.config import KafkaValue, checked, redacted
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.errors import ConfigurationError
 from penstock.intake.config import IntakeConfig
@@ -62,6 +62,14 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         return msgspec.convert(tree, Settings, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise ConfigurationError(_sentence(str(error), tree)) from None
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Every key with its value as text, by dotted name, for people: secrets replaced."""
+    tree = asdict(settings)
+    tree["kafka"] = redacted(settings.kafka)
+    tree["mlflow"]["tracking_uri"] = settings.mlflow.shown_uri
+    return {f"{section}.{key}": str(value) for section, values in sorted(tree.items()) for key, value in values.items()}
 
 
 def _path(kind: type, value: object) -> object:

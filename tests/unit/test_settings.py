@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import ConfigurationError
-from penstock.settings import Settings, load
+from penstock.settings import Settings, load, shown
 
 DESIGN_FILE = """
 [model]
@@ -140,3 +140,15 @@ def test_a_secret_in_the_wrong_type_is_not_quoted(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path, DESIGN_FILE.replace('"bootstrap', '"sasl.password" = [1234]\n"bootstrap'))
     assert "1234" not in str(caught.value)
+
+
+def test_what_is_shown_to_people_is_complete_and_without_secrets(tmp_path: Path) -> None:
+    environ = {
+        "PENSTOCK_KAFKA__SASL_PASSWORD": "s3cret",
+        "PENSTOCK_MLFLOW__TRACKING_URI": "https://user:s3cret@mlflow.example/path",
+    }
+    values = shown(read(tmp_path, DESIGN_FILE, environ))
+    assert "s3cret" not in str(values)
+    assert values["mlflow.tracking_uri"] == "https://mlflow.example/path"
+    assert values["intake.max_invalid_ratio"] == "0.5"
+    assert values["kafka.sasl.password"] == "***"

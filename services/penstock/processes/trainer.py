@@ -2,13 +2,13 @@
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from threading import Event
+from threading import Event, Thread
 from typing import TypeVar
 
 import structlog
-import torch
 
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
 from penstock.adapters.disk.pinning import pin
@@ -24,8 +24,9 @@ from penstock.clock import SystemClock
 from penstock.errors import UnavailableError
 from penstock.flow import Checkpoint, Offsets
 from penstock.intake.intake import Intake
+from penstock.learning.device import use_threads
 from penstock.learning.learner import Learner
-from penstock.settings import Settings
+from penstock.settings import Settings, shown
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
 from penstock.trainer.loop import Trainer
@@ -36,6 +37,8 @@ from penstock.trainer.recorder import Recorder
 from penstock.wire.decoder import EventDecoder
 
 RETRY_SECONDS = 1.0
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""Python takes its lock from a busy thread this soon: recording in MLflow holds up no micro-batch for longer."""
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -47,7 +50,8 @@ def run(settings: Settings, stop: Event) -> int:
     Raises:
         StopError: the reason why this trainer must not go on.
     """
-    torch.set_num_threads(settings.training.num_threads)
+    use_threads(settings.training.num_threads)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     log.info("trainer starting", model=settings.model.name, kafka=redacted(settings.kafka), pid=os.getpid())
     with ExitStack() as resources:
         trainer = _assemble(settings, resources, stop)
@@ -66,6 +70,10 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     resources.callback(server.close)
     log.info("metrics", url=f"http://{settings.telemetry.host}:{server.port}/metrics")
 
+    record = MlflowRecord(settings.mlflow, settings.model.name, shown(settings)) if settings.mlflow.enabled else None
+    if record is not None:
+        Thread(target=record.prepare, name="mlflow-import", daemon=True).start()
+
     checkpoints = DiskCheckpoints(
         settings.state.directory,
         model=settings.model.name,
@@ -80,7 +88,6 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         return None
     log.info("claimed", epoch=claimed.claim.epoch, last_version=claimed.highest_version)
 
-    record = MlflowRecord(settings.mlflow, settings.model.name) if settings.mlflow.enabled else None
     checkpoint = _newest_checkpoint(checkpoints, record, claimed)
     learner = _learner(settings, checkpoint)
     if record is not None:

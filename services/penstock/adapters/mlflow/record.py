@@ -7,6 +7,7 @@ import json
 import tarfile
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,11 @@ class MlflowRecord:
         self._run = ModelRun(self._connection, model, params or {})
         self._is_registered = False
         self._registered: tuple[int, str] | None = None
+
+    def prepare(self) -> None:
+        """Import MLflow's client, which takes seconds, ahead of the first record; failures wait for that one."""
+        with suppress(UnavailableError), self._connection.failures_as_unavailable():
+            self._connection.client()
 
     @property
     def run_id(self) -> str | None:

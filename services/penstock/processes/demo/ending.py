@@ -31,14 +31,16 @@ def show_result(show: Show, directory: Path, view: View) -> Path:
     """Print the table, write `result.json` and the picture; returns the picture's path."""
     with_replay, without = (examiner.history for examiner in show.examiners)
     freshness = show.freshness_seconds()
-    table = Table(title=f"accuracy on held-out images after all ten digits (reservoir: {RESERVOIR_ROWS} rows)")
+    view.say(f"\nAccuracy on held-out images after all ten digits (reservoir: {RESERVOIR_ROWS} rows)")
+    table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("")
     for digit in range(10):
-        table.add_column(str(digit), justify="right")
-    table.add_column("all", justify="right", style="bold")
-    for name, marks in (("with replay (Penstock)", with_replay[-1]), ("same network without replay", without[-1])):
+        table.add_column(str(digit), justify="right", no_wrap=True)
+    table.add_column("all", justify="right", style="bold", no_wrap=True)
+    for name, marks in (("with replay", with_replay[-1]), ("without replay", without[-1])):
         table.add_row(name, *(f"{marks.by_digit[digit]:.2f}" for digit in range(10)), f"{marks.accuracy:.3f}")
     view.table(table)
+    view.say("(the same network, seed and stream; without replay it keeps no past events)\n")
     p50, p99 = (float(np.percentile(freshness, share)) for share in (50, 99))
     view.say(
         f"freshness  p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms: label produced → first answer of a version that "

@@ -89,15 +89,13 @@ def _panel(snapshot: Snapshot) -> Panel:
         "replicas", "   ".join(f"#{index} version {version}" for index, version in enumerate(snapshot.versions, 1))
     )
     facts.add_row("freshness", _freshness(snapshot) + "  label produced → first answer that has learnt it")
-    digits = Table(box=None, padding=(0, 1))
-    digits.add_column("accuracy on held-out images", style="dim")
+    digits = Table(box=None, padding=(0, 1, 0, 0))
+    digits.add_column("accuracy", style="dim", no_wrap=True)
     for digit in range(10):
         digits.add_column(str(digit), justify="right", width=4)
-    digits.add_column("all so far", justify="right")
-    digits.add_row("with replay (Penstock)", *_cells(snapshot.by_digit), _share(snapshot.accuracy))
-    digits.add_row(
-        "same network without replay", *_cells(snapshot.baseline_by_digit), _share(snapshot.baseline_accuracy)
-    )
+    digits.add_column("so far", justify="right")
+    digits.add_row("with replay", *_cells(snapshot.by_digit), _share(snapshot.accuracy))
+    digits.add_row("without replay", *_cells(snapshot.baseline_by_digit), _share(snapshot.baseline_accuracy))
     return Panel(Group(facts, Text(), digits), title=f"penstock demo · {snapshot.stage}", title_align="left")
 
 
