@@ -32,7 +32,7 @@ def kafka(kafka_libs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="session")
 def embedded_broker() -> Iterator[EmbeddedBroker]:
     """The embedded broker, shared: give topics names of their own."""
-    with EmbeddedBroker() as running:
+    with EmbeddedBroker() as running, kafka_brokers.kept_awake(running):
         yield running
 
 

@@ -1,11 +1,12 @@
 """Brokers for tests: what a test may ask of the embedded and of the real one alike."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
 from penstock.adapters.kafka.config import KafkaValue
@@ -46,6 +47,19 @@ def embedded(running: EmbeddedBroker) -> Broker:
         create_topic=running.create_topic,
         create_model_topics=create_model_topics,
     )
+
+
+@contextmanager
+def kept_awake(running: EmbeddedBroker) -> Iterator[None]:
+    """Somebody who keeps asking: an idle embedded broker looks only once a second whether to create a topic."""
+    running.create_topic("kept-awake", 1)
+    config = {"bootstrap.servers": running.bootstrap_servers, "group.id": "kept-awake", "log_level": 0}
+    asking = Consumer({**config, "fetch.wait.max.ms": 10})
+    asking.assign([TopicPartition("kept-awake", 0, 0)])
+    try:
+        yield
+    finally:
+        asking.close()
 
 
 def real(running: LocalKafka) -> Broker:

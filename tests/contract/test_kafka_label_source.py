@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # re-exported without __all__
+from structlog.testing import capture_logs
 
 from kafka_brokers import Broker, create_topic, new_name, produce
 from penstock.adapters.kafka.label_source import LabelSource
@@ -248,18 +249,37 @@ def test_a_partition_added_while_running_is_read_too(kafka: LocalKafka, opened: 
     source = opened(kafka.bootstrap_servers, topic, refresh_seconds=0.1)
     source.start(Offsets())
     read(source, 2, max_messages=2)
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    admin.create_partitions([NewPartitions(topic, 2)])[topic].result(10)
-    produce_when_served(kafka.bootstrap_servers, topic)
+    add_partition(kafka.bootstrap_servers, topic)
+    produce(kafka.bootstrap_servers, topic, numbered(1, 3), partition=1)
     assert read(source, 4) == {0: numbered(0, 1, start=2), 1: numbered(1, 3)}
     assert source.partitions() == (0, 1)
     reaches_end(source, {0, 1})
 
 
-def produce_when_served(bootstrap_servers: str, topic: str) -> None:
+def test_where_order_depends_on_their_number_a_new_partition_waits_for_the_next_start(
+    kafka: LocalKafka, opened: Open
+) -> None:
+    topic = new_name()
+    create_topic(kafka.bootstrap_servers, topic, 1)
+    source = opened(kafka.bootstrap_servers, topic, refresh_seconds=0.05, follows_new_partitions=False)
+    source.start(Offsets())
+    add_partition(kafka.bootstrap_servers, topic)
+    produce(kafka.bootstrap_servers, topic, numbered(1, 3), partition=1)
+    with capture_logs() as lines:
+        for _ in range(20):
+            assert source.poll(10, 0.05) == []
+    assert [line["event"] for line in lines] == ["a partition was added; it is read from the next start on"]
+    assert source.partitions() == (0,)
+    again = opened(kafka.bootstrap_servers, topic, follows_new_partitions=False)
+    again.start(Offsets(next={0: 0}))
+    assert read(again, 3) == {1: numbered(1, 3)}
+
+
+def add_partition(bootstrap_servers: str, topic: str) -> None:
+    """A second one, once it is served."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin.create_partitions([NewPartitions(topic, 2)])[topic].result(10)
     wait_for(lambda: len(admin.list_topics(topic, timeout=5).topics[topic].partitions) == 2, "both are served")
-    produce(bootstrap_servers, topic, numbered(1, 3), partition=1)
 
 
 def delete_before(kafka: LocalKafka, topic: str, partition: int, offset: int) -> None:

@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 class LabelSource:
     """`intake.ports.MessageSource` for one thread; as `trainer.ports.OffsetLog` for any.
 
-    Messages are `confluent_kafka.Message` objects. A partition added while running joins `partitions`, from its start.
+    Messages are `confluent_kafka.Message` objects. A partition added while running joins `partitions`, from its start;
+    without `follows_new_partitions`, for a reader whose order depends on their number, it does so at the next start.
     """
 
     def __init__(
@@ -45,18 +46,21 @@ class LabelSource:
         *,
         timeout_seconds: float = 5.0,
         refresh_seconds: float = REFRESH_SECONDS,
+        follows_new_partitions: bool = True,
         clock: Clock | None = None,
     ) -> None:
         self._options = {"group.id": group_id, **options}
         self._topic = topic
         self._timeout_seconds = timeout_seconds
         self._refresh_seconds = refresh_seconds
+        self._follows_new_partitions = follows_new_partitions
         self._clock = clock or SystemClock()
         self._health = BrokerHealth(address(options))
         self._catalog = Catalog(options, self._health, timeout_seconds=timeout_seconds)
         self._consumer: Any = None
         self._reached: dict[int, int] = {}  # all below it was returned, as known at the start or at an end since
         self._ends_heard: dict[int, int] = {}
+        self._left_for_later: set[int] = set()
         self._end_offsets = Offsets()  # replaced whole, for other threads
         self._to_commit = Offsets()  # replaced whole, by other threads
         self._ends_due = self._refresh_due = 0.0
@@ -227,13 +231,20 @@ class LabelSource:
     def _look_for_new_partitions(self) -> None:
         try:
             partitions = self._catalog.partitions(self._topic, timeout_seconds=REFRESH_TIMEOUT_SECONDS)
-            for partition in sorted(set(partitions) - set(self._reached)):
-                low, end = self._catalog.watermarks(self._topic, partition)
-                self._ends_heard[partition], self._reached[partition] = end, low
-                self._consumer.incremental_assign(self._at({partition: low}))
-                log.info("a partition was added; reading it too", topic=self._topic, partition=partition, offset=low)
+            for partition in sorted(set(partitions) - set(self._reached) - self._left_for_later):
+                if self._follows_new_partitions:
+                    self._read_too(partition)
+                else:
+                    self._left_for_later.add(partition)
+                    log.warning("a partition was added; it is read from the next start on", partition=partition)
         except (ConfigurationError, UnavailableError) as error:
             log.debug("partitions not refreshed", reason=str(error))
+
+    def _read_too(self, partition: int) -> None:
+        low, end = self._catalog.watermarks(self._topic, partition)
+        self._ends_heard[partition], self._reached[partition] = end, low
+        self._consumer.incremental_assign(self._at({partition: low}))
+        log.info("a partition was added; reading it too", topic=self._topic, partition=partition, offset=low)
 
     def _committed(self, error: Any, _partitions: object) -> None:
         if error is not None and error.code() != KafkaError._NO_OFFSET:
