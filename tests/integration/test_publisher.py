@@ -1,0 +1,222 @@
+"""The order of publication, on a real disk and the embedded broker: saved first, then announced, never backwards."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from kafka_brokers import Broker
+from kafka_brokers import embedded as embedded_as_broker
+from penstock.adapters.disk.checkpoints import DiskCheckpoints
+from penstock.adapters.disk.pinning import pin
+from penstock.adapters.kafka.embedded import EmbeddedBroker
+from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
+from penstock.adapters.kafka.update_log import KafkaUpdateLog
+from penstock.adapters.mlflow.artifacts import ArtifactStore
+from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
+from penstock.clock import SystemClock
+from penstock.errors import FencedError
+from penstock.features import Feature
+from penstock.flow import EventBatch, ModelUpdate, Offsets
+from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
+from penstock.learning.learner import Learner
+from penstock.replay.config import ReplayConfig
+from penstock.trainer.announcer import Announcer
+from penstock.trainer.cadence import Cadence
+from penstock.trainer.config import PublishConfig
+from penstock.trainer.publisher import Publisher
+from penstock.trainer.recorder import Recorder
+from penstock.wire.columns import batch_schema
+from waiting import wait_for
+
+
+class HeldLetters:
+    """Dead letters whose acknowledgement the test decides."""
+
+    def __init__(self) -> None:
+        self.acknowledged = threading.Event()
+        self.acknowledged.set()
+
+    def wait_acknowledged(self, timeout_seconds: float) -> bool:
+        return self.acknowledged.wait(min(timeout_seconds, 0.05))
+
+
+class QuietLog:
+    """Group offsets that were committed."""
+
+    def __init__(self) -> None:
+        self.committed = Offsets()
+
+    def commit(self, offsets: Offsets) -> None:
+        self.committed = offsets
+
+    def end_offsets(self) -> Offsets:
+        return Offsets()
+
+
+class Bench:
+    """A publisher with its parts within reach."""
+
+    def __init__(self, broker: Broker, state: Path, model: str, *, last_offsets: Offsets | None = None) -> None:
+        clock, telemetry = SystemClock(), PrometheusTelemetry(side="trainer")
+        self.config = ModelConfig(
+            name=model,
+            features=(Feature(name="x", kind="vector", width=2),),
+            backbone=BackboneConfig(hidden=(4,)),
+        )
+        self.learner = Learner(
+            self.config, TrainingConfig(device="cpu"), ReplayConfig(capacity=20), topic="t", max_events=8
+        )
+        self.checkpoints = DiskCheckpoints(state, model=model, schema_digest=self.config.schema.digest, kept=2)
+        self.letters, self.offset_log = HeldLetters(), QuietLog()
+        self.update_log = KafkaUpdateLog(broker.options, model)
+        claimed = self.update_log.claim("bench")
+        mlflow = MlflowConfig(enabled=False)
+        recorder = Recorder(
+            None, pin=pin, pinned_into=state, interval_seconds=1, telemetry=telemetry, clock=clock, run_id=None
+        )
+        self.announcer = Announcer(
+            update_log=self.update_log,
+            weights_store=ArtifactStore(mlflow, model),
+            offset_log=self.offset_log,
+            recorder=recorder,
+            telemetry=telemetry,
+            clock=clock,
+            inline_max_bytes=1_000_000,
+            announced=last_offsets or Offsets(),
+        )
+        self.publisher = Publisher(
+            checkpoints=self.checkpoints,
+            dead_letters=self.letters,
+            announcer=self.announcer,
+            recorder=recorder,
+            cadence=Cadence(PublishConfig(min_interval_seconds=0.01), clock),
+            telemetry=telemetry,
+            clock=clock,
+            epoch=claimed.claim.epoch,
+            last_version=claimed.highest_version,
+        )
+        self.publisher.start(self.learner.offsets)
+        self._feed = KafkaUpdateFeed(broker.options, model)
+        self.announced: list[ModelUpdate] = []
+
+    def learn(self, upto: int) -> None:
+        """Learn events so that `upto` is the next offset of partition 0."""
+        count = upto - self.learner.offsets[0]
+        schema = batch_schema(self.config.schema)
+        values = {
+            "label": ["a", "b"] * count,
+            "weight": np.ones(count),
+            "partition": np.zeros(count, np.int32),
+            "offset": np.arange(upto - count, upto),
+            "row": np.zeros(count, np.int32),
+            "timestamp_ms": np.arange(upto - count, upto),
+        }
+        vector = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(count * 2, np.float32)), 2)
+        arrays = [
+            vector if pa.types.is_fixed_size_list(field.type) else pa.array(values[field.name][:count], field.type)
+            for field in schema
+        ]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        offsets = Offsets(next={0: upto})
+        self.learner.learn(EventBatch(events=batch, offsets=offsets, closed_by="size", age_seconds=0.0))
+
+    def see_updates(self) -> list[ModelUpdate]:
+        """All updates on the topic so far."""
+        records = self._feed.newest() if not self.announced else self._feed.poll(0.05)
+        self.announced += [record for record in records if isinstance(record, ModelUpdate)]
+        return self.announced
+
+    def publish_until_announced(self, offset: int) -> ModelUpdate:
+        """Keep publishing until an update at this offset is on the topic."""
+
+        def announced() -> ModelUpdate | None:
+            self.publisher.publish_when_due(self.learner, None)
+            return next((update for update in self.see_updates() if update.offsets[0] == offset), None)
+
+        return wait_for(announced, f"an update at offset {offset}", 15)
+
+    def close(self) -> None:
+        """End threads and connections."""
+        self.letters.acknowledged.set()
+        self.publisher.publish_last(self.learner)
+        self.update_log.close()
+        self.checkpoints.close()
+        self._feed.close()
+
+
+@pytest.fixture
+def made(embedded_broker: EmbeddedBroker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A publisher of a model nobody else uses."""
+    broker = embedded_as_broker(embedded_broker)
+    model = f"m-{tmp_path.name}"
+    broker.create_model_topics(model)
+    bench = Bench(broker, tmp_path, model, last_offsets=getattr(request, "param", None))
+    yield bench
+    bench.close()
+
+
+def test_what_is_announced_is_on_disk_before_and_offsets_are_committed_after(made: Bench) -> None:
+    made.learn(8)
+    update = made.publish_until_announced(8)
+    saved = made.checkpoints.load_newest()
+    assert saved is not None
+    assert (saved.version, saved.offsets) == (update.version, update.offsets)
+    wait_for(lambda: made.offset_log.committed == update.offsets, "group offsets are committed")
+
+
+def test_versions_only_grow_and_nothing_new_is_not_announced(made: Bench) -> None:
+    made.learn(8)
+    first = made.publish_until_announced(8)
+    for _ in range(20):
+        made.publisher.publish_when_due(made.learner, None)
+    assert made.publisher.seconds_until_due(made.learner) == float("inf")
+    made.learn(16)
+    second = made.publish_until_announced(16)
+    assert second.version == first.version + 1
+    assert [update.version for update in made.see_updates()] == [first.version, second.version]
+
+
+@pytest.mark.parametrize("made", [Offsets(next={0: 20})], indirect=True)
+def test_it_stays_silent_until_it_is_ahead_of_what_replicas_have_learnt(made: Bench) -> None:
+    made.learn(8)
+    made.publisher.publish_when_due(made.learner, None)
+    wait_for(lambda: made.checkpoints.load_newest() is not None, "the checkpoint is written all the same")
+    made.learn(24)
+    update = made.publish_until_announced(24)
+    assert [seen.offsets[0] for seen in made.see_updates()] == [24]
+    assert update.metrics["events_learnt"] == 24
+
+
+def test_a_checkpoint_waits_for_its_dead_letters_and_training_does_not(made: Bench) -> None:
+    made.letters.acknowledged.clear()
+    made.learn(8)
+    made.publisher.publish_when_due(made.learner, None)
+    made.learn(16)
+    assert made.checkpoints.load_newest() is None
+    made.letters.acknowledged.set()
+    wait_for(lambda: made.checkpoints.load_newest() is not None, "the checkpoint is written")
+    made.publish_until_announced(16)
+
+
+def test_a_fenced_trainer_hears_of_it_when_it_next_publishes(made: Bench, embedded_broker: EmbeddedBroker) -> None:
+    made.learn(8)
+    made.publish_until_announced(8)
+    newer = KafkaUpdateLog(embedded_as_broker(embedded_broker).options, made.config.name)
+    newer.claim("newer")
+    newer.close()
+    made.learn(16)
+
+    def fenced() -> bool:
+        try:
+            made.publisher.publish_when_due(made.learner, None)
+        except FencedError:
+            return True
+        return False
+
+    wait_for(fenced, "the older trainer is told", 15)
+    made.announcer.failure = None  # so that closing does not raise it again
