@@ -29,6 +29,8 @@ MAX_ROWS: Final = 1_000_000
 """Events that one message may hold."""
 MAX_BYTES: Final = MAX_TEXT_BYTES
 """Bytes that one message may decompress to."""
+UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+"""What pyarrow raises over a stream that is broken; names that are not UTF-8 are a `ValueError`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,12 @@ class ArrowEvents:
 
     def _read(self, value: bytes) -> EventColumns:
         _check_size(value)
-        table = _read_stream(value)
+        try:
+            return self._columns(_read_stream(value))
+        except UNREADABLE as error:
+            raise RefusedMessageError("decode", f"The Arrow stream does not read: {error}.") from error
+
+    def _columns(self, table: Any) -> EventColumns:
         return EventColumns(
             num_rows=table.num_rows,
             event_id=_column(table, EVENT_ID, as_text, "event_id"),
@@ -137,12 +144,9 @@ def _check_size(value: bytes) -> None:
 
 def _read_stream(value: bytes) -> Any:
     """All record batches, checked to the last offset and character before anything reads them."""
-    try:
-        with pa.ipc.open_stream(pa.py_buffer(value)) as reader:
-            table = reader.read_all()
-        table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        raise RefusedMessageError("decode", f"The Arrow stream does not read: {error}.") from error
+    with pa.ipc.open_stream(pa.py_buffer(value)) as reader:
+        table = reader.read_all()
+    table.validate(full=True)
     if len(set(table.schema.names)) < len(table.schema.names):
         raise RefusedMessageError("decode", f"The Arrow stream names a column twice: {', '.join(table.schema.names)}.")
     return table

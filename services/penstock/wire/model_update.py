@@ -13,20 +13,23 @@ from penstock.flow import Claim, LogRecord, ModelUpdate, Offsets, Withdrawal
 from penstock.wire.instant import RFC3339
 
 CLAIM_SUFFIX = "#claim"
+LARGEST = 2**63 - 1
 
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 Instant = Annotated[str, msgspec.Meta(pattern=RFC3339)]
 Partition = Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,9})$")]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 
 
-class _Weights(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class WeightsDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the weights are: exactly one of the two."""
+
     inline: str | None = None
     uri: Annotated[str, msgspec.Meta(min_length=1)] | None = None
 
 
-class _ModelUpdated(msgspec.Struct, frozen=True, kw_only=True):
+class ModelUpdatedDocument(msgspec.Struct, frozen=True, kw_only=True):
     """`schemas/model-updated.schema.json`."""
 
     model: Annotated[str, msgspec.Meta(min_length=1)]
@@ -35,7 +38,7 @@ class _ModelUpdated(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Sha256
     size_bytes: NotNegative
     class_ledger_digest: Sha256
-    weights: _Weights
+    weights: WeightsDocument
     trained_until: Instant
     announced_at: Instant
     offsets: dict[Partition, NotNegative]
@@ -43,14 +46,14 @@ class _ModelUpdated(msgspec.Struct, frozen=True, kw_only=True):
     mlflow_run_id: str | None = None
 
 
-class _Claim(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimDocument(msgspec.Struct, frozen=True, kw_only=True):
     """`schemas/trainer-claim.schema.json`."""
 
     epoch: Positive
     holder: str
 
 
-Document = TypeVar("Document", _ModelUpdated, _Claim)
+Document = TypeVar("Document", ModelUpdatedDocument, ClaimDocument)
 
 
 def encode_record(record: LogRecord, model: str) -> tuple[bytes, bytes | None]:
@@ -59,7 +62,7 @@ def encode_record(record: LogRecord, model: str) -> tuple[bytes, bytes | None]:
     Metrics that are not finite are left out: JSON has no word for them.
     """
     if isinstance(record, Claim):
-        document = _Claim(epoch=record.epoch, holder=record.holder)
+        document = ClaimDocument(epoch=record.epoch, holder=record.holder)
         return (model + CLAIM_SUFFIX).encode(), msgspec.json.encode(document)
     if isinstance(record, Withdrawal):
         return model.encode(), None
@@ -74,28 +77,26 @@ def decode_record(key: bytes | None, value: bytes | None) -> LogRecord:
     """
     name = _decoded_key(key)
     if name.endswith(CLAIM_SUFFIX):
-        claim = _read(value, _Claim, "trainer claim")
+        claim = _read(value, ClaimDocument, "trainer claim")
         return Claim(epoch=claim.epoch, holder=claim.holder)
     if value is None:
         return Withdrawal(model=name)
-    document = _read(value, _ModelUpdated, "model update")
+    document = _read(value, ModelUpdatedDocument, "model update")
     if document.model != name:
-        raise InvalidEventError(
-            "key", f"model is {document.model!r}; the message's key is {name!r}, and both must agree."
-        )
+        raise InvalidEventError("key", f"model is {document.model!r}; it must be {name!r}, as the message's key is.")
     return _update(document)
 
 
-def _document(update: ModelUpdate) -> _ModelUpdated:
+def _document(update: ModelUpdate) -> ModelUpdatedDocument:
     inline = None if update.inline is None else base64.b64encode(update.inline).decode()
-    return _ModelUpdated(
+    return ModelUpdatedDocument(
         model=update.model,
         version=update.version,
         epoch=update.epoch,
         sha256=update.sha256,
         size_bytes=update.size_bytes,
         class_ledger_digest=update.class_ledger_digest,
-        weights=_Weights(inline=inline, uri=update.uri),
+        weights=WeightsDocument(inline=inline, uri=update.uri),
         trained_until=to_rfc3339(update.trained_until_ms),
         announced_at=to_rfc3339(update.announced_at_ms),
         offsets=update.offsets.to_json(),
@@ -104,7 +105,7 @@ def _document(update: ModelUpdate) -> _ModelUpdated:
     )
 
 
-def _update(document: _ModelUpdated) -> ModelUpdate:
+def _update(document: ModelUpdatedDocument) -> ModelUpdate:
     weights = document.weights
     if (weights.inline is None) == (weights.uri is None):
         raise InvalidEventError("field", "weights must hold either 'inline' or 'uri', and not both.")
