@@ -94,7 +94,6 @@ class HeadMoments:
 
     def __init__(self, head: LinearHead) -> None:
         self._head = head
-        self._rows_seen = head.rows
         self._num_seen = 0
         self.first: list[Tensor] = []
         self.second: list[Tensor] = []
@@ -108,9 +107,10 @@ class HeadMoments:
         if head.num_live > self._num_seen:
             self._merge_settled()
             self._append(head.rows.new_zeros(head.num_live - self._num_seen, head.width + 1))
-        elif head.rows is self._rows_seen:
-            return
-        self._rows_seen = head.rows
+            self._view()
+
+    def _view(self) -> None:
+        head = self._head
         sizes = [len(first) for first in self.first]
         self.rows = list(torch.split(head.live_rows, sizes))
         self.gradients = list(torch.split(head.row_gradients[: head.num_live], sizes))
@@ -125,13 +125,14 @@ class HeadMoments:
 
     def load(self, first: Array, second: Array, steps: Array) -> None:
         """Take up the values of `state()`; neighbours with as many steps are one block again."""
+        self.first, self.second, self.steps, self._num_seen = [], [], [], 0
         starts = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist()] if len(steps) else []
         device = self._head.rows.device
         for start, stop in zip(starts, [*starts[1:], len(steps)], strict=False):
             self._append(torch.from_numpy(first[start:stop]).to(device, copy=True))
             self.second[-1].copy_(torch.from_numpy(second[start:stop]))
             self.steps[-1].fill_(float(steps[start]))
-        self.follow()
+        self._view()
 
     def _append(self, first: Tensor) -> None:
         self.first.append(first)

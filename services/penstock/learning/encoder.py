@@ -19,7 +19,8 @@ from penstock.learning.rows import Columns, EncodedRows
 
 Floats = npt.NDArray[np.float32]
 
-_VECTOR_CLIPPED_AT = np.float32(100)
+_VECTOR_CLIPPED_AT = 100.0
+"""Standard deviations from the origin."""
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -65,6 +66,7 @@ class Encoder:
         self._bags = () if reads_tokens else texts
         self._hashers = {feature.name: TokenHasher(feature.name) for feature in self._categories + texts}
         self._origins = np.array([[self.constants.origins.get(feature.name, 0.0)] for feature in self._numbers])
+        self._vector_scalars = {feature.name: _scalars(self.constants, feature.name) for feature in self._vectors}
         self.num_numbers = len(self._numbers)
         self.dense_width = sum(
             feature.dense_width for feature in self._numbers + self._vectors + self._categories + self._bags
@@ -114,10 +116,10 @@ class Encoder:
 
     def _encode_vector(self, feature: Feature, columns: Columns, block: Floats) -> None:
         """Clipped, since one absurd element would otherwise make the loss infinite."""
-        origin, scale = self.constants.origins.get(feature.name, 0.0), self.constants.scales.get(feature.name, 1.0)
-        np.subtract(columns[feature.name], np.float32(origin), out=block)
-        np.multiply(block, np.float32(scale), out=block)
-        np.clip(block, -_VECTOR_CLIPPED_AT, _VECTOR_CLIPPED_AT, out=block)
+        lowest, highest, origin, scale = self._vector_scalars[feature.name]
+        np.clip(columns[feature.name], lowest, highest, out=block)
+        np.subtract(block, origin, out=block)
+        np.multiply(block, scale, out=block)
 
     def _encode_category(self, feature: Feature, columns: Columns, block: Floats) -> None:
         """One signed entry per row."""
@@ -153,6 +155,14 @@ class Encoder:
 
 def _of_kind(schema: FeatureSchema, kind: FeatureKind) -> tuple[Feature, ...]:
     return tuple(feature for feature in schema if feature.kind == kind)
+
+
+def _scalars(constants: EncoderConstants, name: str) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """Lowest and highest element read, origin and scale of a vector column."""
+    origin, scale = constants.origins.get(name, 0.0), constants.scales.get(name, 1.0)
+    lowest = max(origin - _VECTOR_CLIPPED_AT / scale, -_FLOAT32_MAX)
+    highest = min(origin + _VECTOR_CLIPPED_AT / scale, _FLOAT32_MAX)
+    return np.float32(lowest), np.float32(highest), np.float32(origin), np.float32(min(scale, _FLOAT32_MAX))
 
 
 def _floats(value: Json) -> dict[str, float]:
