@@ -93,11 +93,12 @@ class Batcher:
 
     def _run(self) -> None:
         assert self._loop is not None  # started
-        while (first := self._held or self._queue.get()) is not None:
-            batch = self._joined_by(first)
-            outcomes = self._outcomes(batch)
-            self._loop.call_soon_threadsafe(_resolve, batch, outcomes)
-            self._telemetry.gauge("penstock_queue_depth_requests", self._queue.qsize())
+        with np.errstate(over="ignore"):  # values that are too large are clipped or refused, not warned about
+            while (first := self._held or self._queue.get()) is not None:
+                batch = self._joined_by(first)
+                outcomes = self._outcomes(batch)
+                self._loop.call_soon_threadsafe(_resolve, batch, outcomes)
+                self._telemetry.gauge("penstock_queue_depth_requests", self._queue.qsize())
 
     def _joined_by(self, first: _Waiting) -> list[_Waiting]:
         """`first` and what waits behind it, up to the limit of rows; the first that does not fit is held for next."""

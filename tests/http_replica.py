@@ -1,0 +1,122 @@
+"""A replica's HTTP side in this process, on a real socket: everything but Kafka."""
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from counted_telemetry import CountedTelemetry
+from penstock.adapters.http.app import http_app
+from penstock.adapters.http.server import HttpServer, run_on_uvloop
+from penstock.clock import SystemClock
+from penstock.learning.config import ModelConfig
+from penstock.serving.batching import Batcher
+from penstock.serving.data_plane import DataPlane
+from penstock.serving.slot import Slot
+from waiting import wait_for
+
+
+class HttpReplica:
+    """Its slot is the test's to fill."""
+
+    def __init__(
+        self, model: ModelConfig, *, max_queued_requests: int, max_batch_rows: int, max_body_bytes: int
+    ) -> None:
+        self.model, self.slot, self.telemetry = model, Slot(), CountedTelemetry()
+        self.batcher = Batcher(
+            self.slot,
+            max_queued_requests=max_queued_requests,
+            max_batch_rows=max_batch_rows,
+            telemetry=self.telemetry,
+        )
+        self.plane = DataPlane(
+            model, slot=self.slot, batcher=self.batcher, telemetry=self.telemetry, clock=SystemClock()
+        )
+        self.server = HttpServer(host="127.0.0.1", port=0)
+        self.port = self.server.port
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._max_body_bytes = max_body_bytes
+        self._thread = threading.Thread(target=run_on_uvloop, args=(self._serve,), name="http")
+
+    def start(self) -> None:
+        self._thread.start()
+        wait_for(lambda: self.get("/v2/health/live")[0] == 200, "the server answers", 10, 0.01)
+
+    def stop(self) -> None:
+        if self.loop is not None and self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.plane.drain)
+            self.loop.call_soon_threadsafe(self.server.stop)
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        self.batcher.close()
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A keep-alive connection."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        """Status, JSON body and headers, over a connection of its own."""
+        connection = self.connect()
+        try:
+            return exchange(connection, method, path, body, headers)
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> tuple[int, Any]:
+        status, content, _ = self.ask("GET", path)
+        return status, content
+
+    def infer(self, body: object, suffix: str = "") -> tuple[int, Any]:
+        """POST to the model; bytes as they are, anything else as JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        status, answer, _ = self.ask("POST", f"/v2/models/{self.model.name}{suffix}/infer", content)
+        return status, answer
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.batcher.start()
+        app = http_app(
+            self.plane,
+            max_body_bytes=self._max_body_bytes,
+            telemetry=self.telemetry,
+            render_metrics=self.telemetry.render,
+        )
+        await self.server.serve(app, grace_seconds=5)
+
+
+def exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, Any, Mapping[str, str]]:
+    """One request over an open connection: status, JSON body and headers."""
+    connection.request(method, path, body, dict(headers or {}))
+    response = connection.getresponse()
+    content = response.read()
+    kind = response.headers.get_content_type()
+    return response.status, json.loads(content) if kind == "application/json" else content, dict(response.headers)
+
+
+@contextmanager
+def http_replica(
+    model: ModelConfig, *, max_queued_requests: int = 64, max_batch_rows: int = 64, max_body_bytes: int = 200_000
+) -> Iterator[HttpReplica]:
+    """Running, with an empty slot, until the end of `with`."""
+    torch.set_num_threads(1)
+    replica = HttpReplica(
+        model, max_queued_requests=max_queued_requests, max_batch_rows=max_batch_rows, max_body_bytes=max_body_bytes
+    )
+    replica.start()
+    try:
+        yield replica
+    finally:
+        replica.stop()

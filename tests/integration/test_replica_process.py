@@ -1,0 +1,178 @@
+"""A replica as its own process on a broker: what it says, when it is ready, and how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from golden import probabilities_by_torch
+from line import Line, Process, ask, line, served_version
+from penstock.adapters.kafka.embedded import EmbeddedBroker
+from penstock.flow import Claim, Withdrawal
+from served_models import PIXELS, corrupt, update_of
+from update_records import write_as_another
+from waiting import wait_for
+
+MODEL = PIXELS.name
+ROW = np.random.default_rng(3).normal(size=(1, 64)).astype(np.float32)
+QUESTION = {
+    "inputs": [{"name": "pixels", "shape": [1, 64], "datatype": "FP32", "data": ROW.ravel().tolist()}],
+    "outputs": [{"name": "probabilities"}],
+}
+CONFIGURATION = """
+[model]
+name = "digits"
+[[model.features]]
+name = "pixels"
+kind = "vector"
+width = 64
+[model.backbone]
+hidden = [16]
+[kafka]
+"bootstrap.servers" = "{servers}"
+"ssl.key.password" = "hunter2"
+[state]
+directory = "{state}"
+"""
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    """Of its own for each test, since the model's name is always the same."""
+    with EmbeddedBroker() as running:
+        running.create_topic(f"{MODEL}.updates", 1)
+        yield running
+
+
+@pytest.fixture
+def running(broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Line]:
+    text = CONFIGURATION.format(servers=broker.bootstrap_servers, state=tmp_path / "state")
+    with line(tmp_path, broker.bootstrap_servers, MODEL, text) as started:
+        yield started
+
+
+def wait_for_version(url: str, version: int) -> None:
+    wait_for(lambda: served_version(url, MODEL) == version, f"version {version} is served", 20, 0.02)
+
+
+def ended(process: Process, number: int) -> float:
+    """Seconds from the signal to the end, which must be a good one."""
+    began = time.monotonic()
+    process._process.send_signal(number)
+    assert process.wait(10) == 0, process.text()
+    assert "Traceback" not in process.text()
+    return time.monotonic() - began
+
+
+def test_a_replica_is_ready_soon_answers_says_little_and_ends_at_once(running: Line, broker: EmbeddedBroker) -> None:
+    write_as_another(broker.bootstrap_servers, MODEL, Claim(epoch=1, holder="a"), *(update_of(v) for v in (1, 2, 3)))
+    began = time.monotonic()
+    replica, url = running.start_replica()
+    wait_for_version(url, 3)
+    assert time.monotonic() - began < 12  # 6 s on a machine that does nothing else
+    assert replica.says("ready") is not None
+    status, answer = ask(f"{url}/v2/models/{MODEL}/infer", QUESTION)
+    assert status == 200
+    assert answer["parameters"]["sha256"] == update_of(3).sha256
+    expected = probabilities_by_torch(update_of(3), ROW).numpy()
+    np.testing.assert_allclose([answer["outputs"][0]["data"]], expected, rtol=0, atol=1e-6)
+    assert ask(f"{url}/v2/models/{MODEL}/infer", {"inputs": []})[0] == 400
+    with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))):  # an idle client holds nothing up
+        assert ended(replica, signal.SIGTERM) < 3
+    assert "hunter2" not in replica.text()
+    assert [record["event"] for record in replica.records()] == [
+        "replica starting",
+        "listening",
+        "ready",
+        "replica stopping",
+        "replica stopped",
+    ]
+    assert len(replica.records()) == len(replica.text().splitlines())
+
+
+def test_a_replica_follows_updates_and_keeps_to_the_rules_of_the_log(running: Line, broker: EmbeddedBroker) -> None:
+    replica, url = running.start_replica()
+    assert ask(f"{url}/v2/health/live")[0] == 200
+    assert ask(f"{url}/v2/health/ready")[0] == 503
+    assert ask(f"{url}/v2/models/{MODEL}/infer", QUESTION)[0] == 503
+
+    def write(*records: object) -> None:
+        write_as_another(broker.bootstrap_servers, MODEL, *records)  # type: ignore[arg-type]  # records of the log
+
+    write(Claim(epoch=1, holder="a"), update_of(1))
+    wait_for_version(url, 1)
+    assert ask(f"{url}/v2/health/ready")[0] == 200
+    write(update_of(2))
+    wait_for_version(url, 2)
+    write(corrupt(update_of(3)))
+    wait_for(lambda: replica.says("update refused"), "the bad update is refused", 10)
+    assert served_version(url, MODEL) == 2
+    write(Claim(epoch=2, holder="b"), update_of(4, epoch=1), update_of(5, epoch=2))
+    wait_for_version(url, 5)
+    dropped = replica.says("update dropped")
+    assert dropped is not None
+    assert dropped["reason"] == "fenced"
+    write(Withdrawal(model=MODEL))
+    wait_for(lambda: ask(f"{url}/v2/models/{MODEL}")[1]["parameters"]["withdrawn"], "it is flagged", 10)
+    assert ask(f"{url}/v2/models/{MODEL}/infer", QUESTION)[0] == 200
+    write(update_of(6, epoch=2))
+    wait_for_version(url, 6)
+    assert ask(f"{url}/v2/models/{MODEL}")[1]["parameters"]["withdrawn"] is False
+    assert ended(replica, signal.SIGINT) < 3
+
+
+def test_a_replica_without_a_broker_says_so_waits_and_ends_on_a_signal(tmp_path: Path, unused_address: str) -> None:
+    text = CONFIGURATION.format(servers=unused_address, state=tmp_path / "state")
+    with line(tmp_path, unused_address, MODEL, text) as running:
+        replica, url = running.start_replica()
+        said = wait_for(lambda: replica.says("update topic away; what is served stays"), "it says so", 15)
+        assert said is not None
+        assert unused_address in str(said["reason"])
+        assert ask(f"{url}/v2/health/live")[0] == 200
+        assert ask(f"{url}/v2/health/ready")[0] == 503
+        assert ended(replica, signal.SIGTERM) < 4
+
+
+def test_no_request_fails_while_the_replica_ends(running: Line, broker: EmbeddedBroker) -> None:
+    write_as_another(broker.bootstrap_servers, MODEL, update_of(1))
+    replica, url = running.start_replica()
+    wait_for_version(url, 1)
+    statuses: list[int] = []
+
+    def ask_on() -> None:
+        while not statuses or statuses[-1] == 200:
+            statuses.append(ask(f"{url}/v2/models/{MODEL}/infer", QUESTION)[0])
+
+    asking = threading.Thread(target=ask_on)
+    asking.start()
+    wait_for(lambda: len(statuses) > 20, "requests are answered", 20)
+    assert ended(replica, signal.SIGTERM) < 3
+    asking.join(20)
+    assert set(statuses[:-1]) == {200}
+    assert statuses[-1] == 0  # nobody listens any more
+
+
+def test_a_replica_that_can_never_serve_ends_with_a_sentence(tmp_path: Path) -> None:
+    with EmbeddedBroker() as broker, socket.create_server(("127.0.0.1", 0)) as held:
+        broker.create_topic(f"{MODEL}.updates", 2)
+        port = held.getsockname()[1]
+        text = CONFIGURATION.format(servers=broker.bootstrap_servers, state=tmp_path / "state")
+        with line(tmp_path, broker.bootstrap_servers, MODEL, text) as running:
+            misled = running.start("serve", "--port", "0")
+            crowded_out = running.start("serve", "--port", str(port))
+            for replica, sentence in ((misled, "2 partitions"), (crowded_out, f"serving.port is {port}")):
+                assert replica.wait(30) == 1
+                assert sentence in replica.text()
+                assert "Traceback" not in replica.text()
+
+
+def test_a_replica_does_not_pay_for_mlflow() -> None:
+    code = "import sys, penstock.processes.replica; sys.exit(int('mlflow' in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,194 @@
+"""One inference thread: what waits is joined, answered by one version, and split back exactly."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from counted_telemetry import CountedTelemetry
+from penstock.serving.batching import Answer, Batcher
+from penstock.serving.refusals import BadInputError, InferenceError, QueueFullError, UnknownModelError
+from penstock.serving.slot import Slot
+from served_models import served
+
+
+def rows(num_rows: int, seed: int = 0) -> dict[str, Any]:
+    return {"pixels": np.random.default_rng(seed).normal(size=(num_rows, 64)).astype(np.float32)}
+
+
+class Gate:
+    """A served model that computes when it is let, and remembers how many rows each pass had."""
+
+    def __init__(self, version: int = 1) -> None:
+        self.open = threading.Event()
+        self.busy = threading.Event()
+        self.passes: list[int] = []
+        self.fails_on: float | None = None
+        self._served = served(version)
+
+    def probabilities(self, columns: Any) -> Any:
+        self.busy.set()
+        assert self.open.wait(20)
+        pixels = columns["pixels"]
+        self.passes.append(len(pixels))
+        if self.fails_on is not None and (pixels == self.fails_on).any():
+            raise ValueError("these rows break the model")
+        return self._served.probabilities(columns)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._served, name)
+
+
+def run(
+    gate: Gate,
+    requests: list[dict[str, Any]],
+    *,
+    versions: list[str | None] | None = None,
+    max_batch_rows: int = 100,
+    max_queued_requests: int = 100,
+) -> list[Any]:
+    """Answers, or errors, to requests that all wait while a first one is computed."""
+    slot = Slot()
+    slot.current = gate  # type: ignore[assignment]  # a served model with a gate
+
+    async def ask() -> list[Any]:
+        batcher = Batcher(
+            slot,
+            max_queued_requests=max_queued_requests,
+            max_batch_rows=max_batch_rows,
+            telemetry=CountedTelemetry(),
+        )
+        batcher.start()
+        try:
+            first = asyncio.ensure_future(batcher.predict(rows(1), 1, None))
+            await asyncio.to_thread(gate.busy.wait, 10)
+            waiting = [
+                asyncio.ensure_future(batcher.predict(columns, len(columns["pixels"]), version))
+                for columns, version in zip(requests, versions or [None] * len(requests), strict=True)
+            ]
+            await asyncio.sleep(0)
+            gate.open.set()
+            await first
+            return await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            gate.open.set()
+            await asyncio.to_thread(batcher.close)
+
+    return asyncio.run(within(ask()))
+
+
+async def within(coroutine: Coroutine[Any, Any, Any], seconds: float = 20) -> Any:
+    return await asyncio.wait_for(coroutine, seconds)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=12))
+def test_requests_of_any_sizes_get_their_own_rows_back(sizes: list[int]) -> None:
+    gate = Gate()
+    requests = [rows(size, seed) for seed, size in enumerate(sizes)]
+    answers = run(gate, requests, max_batch_rows=20)
+    for request, answer in zip(requests, answers, strict=True):
+        assert isinstance(answer, Answer)
+        np.testing.assert_allclose(answer.probabilities, served(1).probabilities(request), rtol=0, atol=1e-6)
+    assert sum(gate.passes) == 1 + sum(sizes)
+    assert max(gate.passes) <= 20
+
+
+def test_what_waits_is_joined_to_one_pass() -> None:
+    gate = Gate()
+    run(gate, [rows(2), rows(3), rows(4)])
+    assert gate.passes == [1, 9]
+
+
+def test_a_pass_takes_no_more_rows_than_configured() -> None:
+    gate = Gate()
+    run(gate, [rows(2), rows(3), rows(4), rows(25)], max_batch_rows=5)
+    assert gate.passes == [1, 5, 4, 5, 5, 5, 5, 5]
+
+
+def test_requests_for_different_versions_are_not_joined_and_an_unknown_one_fails_alone() -> None:
+    gate = Gate(version=3)
+    answers = run(gate, [rows(1), rows(2), rows(4)], versions=["3", "2", None])
+    assert isinstance(answers[1], UnknownModelError)
+    assert [len(answers[index].probabilities) for index in (0, 2)] == [1, 4]
+
+
+def test_a_request_that_breaks_the_model_fails_alone() -> None:
+    gate = Gate()
+    gate.fails_on = 123.0
+    broken = {"pixels": np.full((2, 64), 123.0, dtype=np.float32)}
+    answers = run(gate, [rows(1), broken, rows(3)])
+    assert isinstance(answers[1], InferenceError)
+    assert [len(answers[index].probabilities) for index in (0, 2)] == [1, 3]
+
+
+def test_an_answer_that_is_not_finite_is_its_own_requests_fault() -> None:
+    class Overflowing(Gate):
+        def probabilities(self, columns: Any) -> Any:
+            answer = super().probabilities(columns)
+            answer[(columns["pixels"] == 9.0).any(axis=1)] = np.nan
+            return answer
+
+    nines = {"pixels": np.full((1, 64), 9.0, dtype=np.float32)}
+    answers = run(Overflowing(), [rows(1), nines, rows(2)])
+    assert isinstance(answers[1], BadInputError)
+    assert [len(answers[index].probabilities) for index in (0, 2)] == [1, 2]
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    answers = run(Gate(), [rows(1)] * 5, max_queued_requests=3)
+    assert [isinstance(answer, QueueFullError) for answer in answers] == [False] * 3 + [True] * 2
+
+
+def test_a_caller_that_goes_away_harms_nobody() -> None:
+    gate, slot = Gate(), Slot()
+    slot.current = gate  # type: ignore[assignment]  # a served model with a gate
+
+    async def ask() -> int:
+        batcher = Batcher(slot, max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry())
+        batcher.start()
+        leaving = asyncio.ensure_future(batcher.predict(rows(1), 1, None))
+        staying = asyncio.ensure_future(batcher.predict(rows(2), 2, None))
+        await asyncio.to_thread(gate.busy.wait, 10)
+        leaving.cancel()
+        gate.open.set()
+        answer = await staying
+        await asyncio.to_thread(batcher.close)
+        return len(answer.probabilities)
+
+    assert asyncio.run(within(ask())) == 2
+
+
+def test_what_waits_when_the_batcher_closes_is_answered() -> None:
+    gate, slot = Gate(), Slot()
+    slot.current = gate  # type: ignore[assignment]  # a served model with a gate
+
+    async def ask() -> list[Any]:
+        batcher = Batcher(slot, max_queued_requests=9, max_batch_rows=2, telemetry=CountedTelemetry())
+        batcher.start()
+        waiting = [asyncio.ensure_future(batcher.predict(rows(2), 2, None)) for _ in range(4)]
+        await asyncio.to_thread(gate.busy.wait, 10)
+        closing = asyncio.ensure_future(asyncio.to_thread(batcher.close))
+        gate.open.set()
+        answers = await asyncio.gather(*waiting)
+        await closing
+        return answers
+
+    assert len(asyncio.run(within(ask()))) == 4
+
+
+def test_the_sizes_to_warm_are_those_of_late() -> None:
+    batcher = Batcher(Slot(), max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry())
+    assert batcher.batch_sizes() == (1,)
+
+
+@pytest.mark.parametrize("version", [None, "1"])
+def test_the_inference_thread_ends(version: str | None) -> None:
+    before = threading.active_count()
+    run(Gate(), [rows(1)], versions=[version])
+    assert threading.active_count() <= before
