@@ -55,7 +55,7 @@ def test_a_run_of_invalid_events_stops_across_batches() -> None:
     note(limit, "---")
     note(limit, "")
     note(limit, "-")
-    with pytest.raises(PoisonedStreamError, match="5 events in a row were invalid; intake.max_invalid_run is 5"):
+    with pytest.raises(PoisonedStreamError, match=r"5 events in a row were invalid; intake\.max_invalid_run is 5"):
         note(limit, "-+")
 
 
