@@ -34,6 +34,9 @@ WRITER_POLL_SECONDS = 0.005
 LAST_SECONDS = 2.0
 """How long a stopping trainer waits for its last candidate to be saved and announced."""
 
+LAST_RECORD_SECONDS = 10.0
+"""And for MLflow, whose record a trainer with a new disk would go on from."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -101,7 +104,7 @@ class Publisher:
         self._waiting.close()
         self._writer.join(LAST_SECONDS)
         self._announcer.close(LAST_SECONDS)
-        self._recorder.close(LAST_SECONDS)
+        self._recorder.close(LAST_RECORD_SECONDS)
         self._raise_failure()
 
     def _has_news(self, learner: Learner) -> bool:
