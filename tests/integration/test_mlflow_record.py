@@ -1,5 +1,6 @@
 """Models recorded in MLflow, on SQLite and behind a real server: what people find there, and what comes back."""
 
+import contextlib
 import json
 import os
 import socket
@@ -187,7 +188,7 @@ def test_recording_the_same_version_again_registers_it_once(
     assert len(client_of(config).search_model_versions(f"name='{model}'")) == 1
 
 
-def test_several_may_create_experiment_and_model_at_the_same_time(
+def test_several_may_create_experiment_and_model_at_once_and_trying_again_registers_nothing_twice(
     config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
 ) -> None:
     announced, start = save(checkpoints, 1), Barrier(4)
@@ -195,13 +196,11 @@ def test_several_may_create_experiment_and_model_at_the_same_time(
     def record_at_once(_: int) -> str:
         record = record_of(config, model)
         start.wait()
-        try:
-            return record.record(announced, METRICS)
-        except UnavailableError as error:
-            # MLflow's server itself loses this one race; trying again is what the error asks for.
-            if "registered_model_aliases" not in str(error):
-                raise
-            return record.record(announced, METRICS)
+        for _ in range(5):
+            # MLflow's own insertion of an alias can lose to another; the error asks to try again.
+            with contextlib.suppress(UnavailableError):
+                return record.record(announced, METRICS)
+        return record.record(announced, METRICS)
 
     with ThreadPoolExecutor(start.parties) as threads:
         runs = list(threads.map(record_at_once, range(start.parties)))

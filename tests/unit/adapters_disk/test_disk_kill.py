@@ -37,12 +37,17 @@ def writers(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def start_writer(writers: subprocess.Popen[str]) -> int:
     assert writers.stdin is not None
-    assert writers.stdout is not None
     writers.stdin.write("go\n")
+    return next_line(writers, "started")
+
+
+def next_line(writers: subprocess.Popen[str], what: str) -> int:
+    """The number in the next line that begins with `what`."""
+    assert writers.stdout is not None
     for line in writers.stdout:
-        if line.startswith("started"):
+        if line.startswith(what):
             return int(line.split()[1])
-    raise AssertionError("the writer did not start")
+    raise AssertionError("the writer ended")
 
 
 def kill(pid: int) -> None:
@@ -69,11 +74,12 @@ def test_a_writer_killed_at_random_moments_always_leaves_its_newest_whole_checkp
 ) -> None:
     moments = random.Random(20)
     step = 0
-    for _ in range(KILLS):
+    for attempt in range(KILLS):
         pid = start_writer(writers)
+        reported = next_line(writers, "saved") if attempt % 2 else 0
         time.sleep(moments.uniform(0.0, 0.06))
         kill(pid)
-        reported = last_saved(writers)
+        reported = max(reported, last_saved(writers))
         store = DiskCheckpoints(tmp_path, model=MODEL, schema_digest=SCHEMA, kept=3)
         found = store.load_newest()
         store.close()
@@ -81,7 +87,7 @@ def test_a_writer_killed_at_random_moments_always_leaves_its_newest_whole_checkp
         assert step >= at_least
         if found is not None:
             assert_same(found, checkpoint_of(step, rows_by_writer(all_touched(step), full=True)))
-    assert step > KILLS
+    assert step >= KILLS // 2
 
 
 def test_a_second_process_is_refused_with_the_pid_of_the_first_until_that_dies(

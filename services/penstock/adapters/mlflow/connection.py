@@ -8,8 +8,9 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
 from penstock.adapters.mlflow.config import MlflowConfig
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 HTTP_RETRIES = 1
 REASON_LENGTH = 240
+WAL_ATTEMPTS = 20
+WAL_RETRY_SECONDS = 0.05
 
 _environment_lock = threading.Lock()
 
@@ -152,11 +155,16 @@ def _prepare_database(config: MlflowConfig) -> None:
     if database is None:
         return
     database.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(database, timeout=config.timeout_seconds)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-    finally:
-        connection.close()
+    with closing(sqlite3.connect(database, timeout=config.timeout_seconds)) as connection:
+        for last in (*[False] * (WAL_ATTEMPTS - 1), True):
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError:
+                if last:
+                    raise
+                time.sleep(WAL_RETRY_SECONDS)  # SQLite does not wait by itself while another process switches the mode
+            else:
+                return
 
 
 def _is_of_the_outside(error: Exception) -> bool:
