@@ -14,8 +14,10 @@ from penstock.flow import ClosedBy
 from penstock.intake.batching import AtEnd, ClosedBatch, CountEvents
 from penstock.wire.message import Message
 
+MESSAGES_AHEAD: Final = 16_384
+"""A partition is full when it holds this many messages; holding one back early costs a fetch when it goes on …"""
 BATCHES_AHEAD: Final = 4
-"""A partition is full when this many batches could be made of it alone …"""
+"""… or as many as make this many batches of it alone, if that is more …"""
 BYTES_AHEAD: Final = 67_108_864
 """… or when it holds its share of this many bytes."""
 
@@ -77,7 +79,7 @@ class RotationBatcher:
 
     def full_partitions(self) -> frozenset[int]:
         """Full ones, and those that were full and are not yet half empty, so that fetching does not flutter."""
-        limit_messages = BATCHES_AHEAD * self._max_events
+        limit_messages = max(MESSAGES_AHEAD, BATCHES_AHEAD * self._max_events)
         limit_bytes = BYTES_AHEAD // len(self._partitions)
         self._full = frozenset(
             partition

@@ -1,6 +1,7 @@
 """The trainer process: wiring only. On start: claim, load the newest checkpoint, seek to its offsets, learn on."""
 
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Callable
@@ -88,13 +89,18 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         return None
     log.info("claimed", epoch=claimed.claim.epoch, last_version=claimed.highest_version)
 
-    checkpoint = _newest_checkpoint(checkpoints, record, claimed)
+    checkpoint = _newest_checkpoint(checkpoints, record, claimed, stop)
     learner = _learner(settings, checkpoint)
     if record is not None:
         record.run_id = checkpoint.mlflow_run_id if checkpoint else None
         resources.callback(record.close)
 
-    source = LabelSource(settings.kafka, topics.labels, group_id=f"penstock.{settings.model.name}")
+    source = LabelSource(
+        settings.kafka,
+        topics.labels,
+        group_id=f"penstock.{settings.model.name}",
+        follows_new_partitions=settings.intake.max_age_seconds > 0,
+    )
     resources.callback(source.close)
     if not _started(source, learner.offsets, stop):
         return None
@@ -155,7 +161,8 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
 
 
 def _holder() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Unlike any other trainer's: in containers, host names and process ids may repeat."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def _learner(settings: Settings, checkpoint: Checkpoint | None) -> Learner:
@@ -180,14 +187,14 @@ def _learner(settings: Settings, checkpoint: Checkpoint | None) -> Learner:
 
 
 def _newest_checkpoint(
-    checkpoints: DiskCheckpoints, record: MlflowRecord | None, claimed: Claimed
+    checkpoints: DiskCheckpoints, record: MlflowRecord | None, claimed: Claimed, stop: Event
 ) -> Checkpoint | None:
     """From the disk; if it has none although updates were announced, from MLflow's newest record."""
     checkpoint = checkpoints.load_newest()
     if checkpoint is not None or record is None or claimed.newest_update is None:
         return checkpoint
     log.warning("no checkpoint on disk but updates on the topic; asking MLflow for the newest record")
-    if record.newest_checkpoint(checkpoints.incoming_folder):
+    if _patiently(lambda: record.newest_checkpoint(checkpoints.incoming_folder), stop):
         return checkpoints.load_newest()
     log.warning("MLflow has no checkpoint either; learning from the start of the topic")
     return None

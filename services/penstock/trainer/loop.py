@@ -54,7 +54,7 @@ class Trainer:
             self._reporter.idle()
             return None
         report = self._learner.learn(batch)
-        self._reporter.learnt(batch, report)
+        self._reporter.learnt(report)
         return report
 
     def _micro_batches(self, stop: Event) -> Iterator[EventBatch | None]:

@@ -3,7 +3,7 @@
 import structlog
 
 from penstock.clock import Clock
-from penstock.flow import EventBatch, StepReport
+from penstock.flow import StepReport
 from penstock.learning.learner import Learner
 from penstock.telemetry import Telemetry
 from penstock.trainer.ports import OffsetLog
@@ -29,11 +29,9 @@ class Reporter:
         self._progress_due = clock.monotonic_seconds() + PROGRESS_INTERVAL_SECONDS
         self._progress_events = learner.events_learnt
 
-    def learnt(self, batch: EventBatch, report: StepReport) -> None:
+    def learnt(self, report: StepReport) -> None:
         """After every micro-batch."""
         metrics = self._telemetry
-        metrics.observe("penstock_batch_events", report.num_events)
-        metrics.observe("penstock_batch_age_seconds", batch.age_seconds)
         metrics.observe("penstock_step_seconds", report.step_seconds)
         if report.num_events:
             metrics.count("penstock_events_learnt_total", report.num_events)
