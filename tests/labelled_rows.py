@@ -53,12 +53,12 @@ def event_batch(
 
 
 def points_of_classes(
-    names: Sequence[str], rows: int, *, seed: int, spread: float = 0.3
+    names: Sequence[str], rows: int, *, seed: int, spread: float = 0.2
 ) -> tuple[np.ndarray, list[str]]:
-    """`rows` points [rows, 2] on a circle, one place a class, and their labels, shuffled."""
+    """Points [rows, 2] about a circle, a class at the place of its last letter in the alphabet; and their labels."""
     generator = np.random.default_rng(seed)
     which = generator.integers(0, len(names), rows)
-    angles = 2 * np.pi * np.array([sum(name.encode()) % 97 for name in names]) / 97
+    angles = 2 * np.pi * np.array([ord(name[-1]) - ord("a") for name in names]) / 26
     centres = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return centres[which] + spread * generator.normal(size=(rows, 2)), [names[index] for index in which]
 

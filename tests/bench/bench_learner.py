@@ -8,7 +8,6 @@ encode, score, step, keep. Both run in turns in one process on one thread; figur
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def raw_loop(num_rows: int, inner_steps: int) -> Callable[[], None]:
     def one_batch() -> None:
         for _ in range(inner_steps):
             optimizer.zero_grad()
-            cross_entropy(network(inputs), labels).backward()
+            torch.autograd.backward(cross_entropy(network(inputs), labels))
             optimizer.step()
 
     return one_batch
@@ -140,11 +139,10 @@ def main() -> None:
             turns = " ".join(
                 f"{theirs / ours:.2f}" for ours, theirs in zip(found.learner_seconds, found.raw_seconds, strict=True)
             )
-            print(
-                f"{name:<16} {batch_rows:6} {batch_rows / learner:13,.0f} {batch_rows / raw:13,.0f}   {found.ratio:.2f} ({turns})"
-            )
+            speeds = f"{batch_rows / learner:13,.0f} {batch_rows / raw:13,.0f}"
+            print(f"{name:<16} {batch_rows:6} {speeds}   {found.ratio:.2f} ({turns})")
     print(f"probabilities of one row: {predict_seconds() * 1e6:.0f} µs")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from penstock.flow import Array
 from penstock.learning.head import LinearHead
+from penstock.learning.tensors import host_tensor
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -79,9 +80,9 @@ class DenseAdam:
     def load(self, arrays: Mapping[str, Array]) -> None:
         """Take up the values of `state()`, for a head of the same number of classes."""
         for name in self._parameters:
-            self._first[name].copy_(torch.from_numpy(arrays[f"first.{name}"]))
-            self._second[name].copy_(torch.from_numpy(arrays[f"second.{name}"]))
-            self._steps[name].copy_(torch.from_numpy(arrays[f"steps.{name}"]))
+            self._first[name].copy_(host_tensor(arrays[f"first.{name}"]))
+            self._second[name].copy_(host_tensor(arrays[f"second.{name}"]))
+            self._steps[name].copy_(host_tensor(arrays[f"steps.{name}"]))
         self._head.load(arrays["head.first"], arrays["head.second"], arrays["head.steps"])
 
 
@@ -129,8 +130,8 @@ class HeadMoments:
         starts = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist()] if len(steps) else []
         device = self._head.rows.device
         for start, stop in zip(starts, [*starts[1:], len(steps)], strict=False):
-            self._append(torch.from_numpy(first[start:stop]).to(device, copy=True))
-            self.second[-1].copy_(torch.from_numpy(second[start:stop]))
+            self._append(host_tensor(first[start:stop]).to(device, copy=True))
+            self.second[-1].copy_(host_tensor(second[start:stop]))
             self.steps[-1].fill_(float(steps[start]))
         self._view()
 
@@ -185,7 +186,7 @@ class TableAdam:
     def load(self, arrays: Mapping[str, Array]) -> None:
         """Take up the values of `state()`."""
         for name, tensor in self.state().items():
-            tensor.copy_(torch.from_numpy(arrays[name]))
+            tensor.copy_(host_tensor(arrays[name]))
 
 
 def _rates() -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from penstock.flow import Array
 from penstock.learning.adam import DenseAdam, TableAdam
 from penstock.learning.network import Network
+from penstock.learning.tensors import under
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +84,6 @@ class Descent:
             KeyError: a tensor is missing.
             RuntimeError: a tensor is of another shape.
         """
-        self._adam.load(_under("dense.", arrays))
+        self._adam.load(under("dense.", arrays))
         for table, adam in self._tables.items():
-            adam.load(_under(f"table.{table}.", arrays))
-
-
-def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            adam.load(under(f"table.{table}.", arrays))

@@ -16,9 +16,10 @@ from penstock.learning.backbones import backbone_json
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.descent import StepRows
 from penstock.learning.device import choose_device
-from penstock.learning.parts import captured_state, captured_tensors, host_copies, new_parts, restored_parts
+from penstock.learning.parts import captured_state, captured_tensors, new_parts, restored_parts
 from penstock.learning.reservoir import TrainRows
 from penstock.learning.rows import EncodedRows, columns_of
+from penstock.learning.tensors import host_copies
 from penstock.learning.weights import card_of, encode_weights
 from penstock.replay.config import ReplayConfig
 from penstock.replay.priority import EventPriorities
@@ -178,10 +179,10 @@ class Learner:
 
         Returns the fresh rows' logits [n, capacity] before the first step.
         """
-        backbone = self._parts.network.backbone
+        backbone, rows = self._parts.network.backbone, self._mixed(fresh)
         if backbone.mode_matters:
-            backbone.train()
-        first_logits, loss = self._parts.descent.run(self._mixed(fresh))
+            backbone.train(rows.classes.shape[1] > 1)  # one row alone has no batch statistics
+        first_logits, loss = self._parts.descent.run(rows)
         if backbone.mode_matters:
             backbone.eval()
         self._last_loss = float(loss)

@@ -13,6 +13,7 @@ from penstock.learning.encoder import Encoder
 from penstock.learning.head import LinearHead
 from penstock.learning.rows import EncodedRows
 from penstock.learning.standardiser import Standardiser
+from penstock.learning.tensors import host_tensor
 
 _BACKBONE = "backbone."
 _HEAD = "head.rows"
@@ -60,7 +61,7 @@ class Network:
         """
         expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in self.tensors().items()}
         expected[_HEAD] = ((num_classes, self.head.width + 1), torch.float32)
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: host_tensor(array) for name, array in arrays.items()}
         found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from penstock.errors import StateError
 from penstock.flow import Array, Checkpoint, Json
@@ -20,6 +19,7 @@ from penstock.learning.prequential import PrequentialScore
 from penstock.learning.randomness import OwnRandomness
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.standardiser import Moments
+from penstock.learning.tensors import host_copies, host_tensor, under
 from penstock.replay.config import ReplayConfig
 
 FORMAT = 1
@@ -57,11 +57,6 @@ def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig
         randomness=OwnRandomness(training.seed, device),
         score=PrequentialScore(training.prequential_fading),
     )
-
-
-def host_copies(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
-    """The values as they are now, on the host, by the same names."""
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
 def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[str, Array]:
@@ -131,9 +126,9 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) ->
     tensors, state = checkpoint.tensors, cast(Mapping[str, Any], checkpoint.state)
     parts.ledger = ClassLedger.from_json(state["class_ledger"])
     parts.encoder = Encoder(model.schema, model.backbone, EncoderConstants.from_json(state["encoder"]))
-    parts.network.load(_under(_NETWORK, tensors), num_classes=len(parts.ledger))
-    parts.descent.load(_under(_ADAM, tensors))
-    parts.randomness.restore({name: torch.from_numpy(a.copy()) for name, a in _under(_GENERATORS, tensors).items()})
+    parts.network.load(under(_NETWORK, tensors), num_classes=len(parts.ledger))
+    parts.descent.load(under(_ADAM, tensors))
+    parts.randomness.restore({name: host_tensor(a.copy()) for name, a in under(_GENERATORS, tensors).items()})
     parts.moments.count = state["moments_count"]
     parts.moments.mean = tensors["moments.mean"].astype(np.float64)
     parts.moments.squares = tensors["moments.squares"].astype(np.float64)
@@ -166,7 +161,3 @@ def _restore_generator(generator: np.random.Generator, stored: Mapping[str, Any]
 
 def _prefixed(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {prefix + name: array for name, array in arrays.items()}
-
-
-def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from penstock.flow import Array, SlotChanges
+from penstock.learning.tensors import host_tensor
 from penstock.replay.class_balanced import EMPTY_SLOT, ClassBalancedPolicy
 
 Int64s = npt.NDArray[np.int64]
@@ -57,6 +58,7 @@ class Reservoir:
             weights=np.zeros(capacity, dtype=np.float32),
         )
         self._changed: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
+        self._moved = False
 
     def __len__(self) -> int:
         return self._policy.num_rows
@@ -81,11 +83,15 @@ class Reservoir:
             self._rows.classes[plan.freed] = EMPTY_SLOT
             self._changed[plan.freed] = True
         if len(plan.rows):
-            self._rows.put(plan.slots, rows if len(plan.rows) == len(priorities) else rows.at(plan.rows))
+            self._rows.put(plan.slots, rows.at(plan.rows))
             self._changed[plan.slots] = True
 
     def capture(self, *, full: bool) -> SlotChanges:
-        """Host copies of the slots changed since the last capture, or of all in use; an emptied slot has class −1."""
+        """Host copies of the slots changed since the last capture, or of all in use; an emptied slot has class −1.
+
+        Where rows have moved to other slots, it is full whether asked for or not.
+        """
+        full = full or self._moved
         slots = np.flatnonzero(self._rows.classes != EMPTY_SLOT if full else self._changed)
         rows = self._rows.at(slots)
         columns: dict[str, Array] = {
@@ -96,6 +102,7 @@ class Reservoir:
             "priority": self._policy.slot_priorities[slots],
         }
         self._changed[:] = False
+        self._moved = False
         return SlotChanges(full=full, slots=slots, columns=columns)
 
     def restore(self, stored: SlotChanges, *, capacity: int, quota: int) -> None:
@@ -113,12 +120,13 @@ class Reservoir:
         priorities = columns["priority"].astype(np.uint64)
         device = self._rows.dense.device
         rows = TrainRows(
-            dense=torch.from_numpy(columns["dense"]).to(device),
-            tokens=torch.from_numpy(columns["tokens"]).to(device),
+            dense=host_tensor(columns["dense"]).to(device),
+            tokens=host_tensor(columns["tokens"]).to(device),
             classes=columns["class_index"].astype(np.int64),
             weights=columns["weight"].astype(np.float32),
         )
         self._rows.classes[:] = EMPTY_SLOT
+        self._moved = capacity != self.capacity
         if capacity == self.capacity:
             self._policy = ClassBalancedPolicy.restored(capacity, slots, rows.classes, priorities, quota)
             self._rows.put(slots, rows)

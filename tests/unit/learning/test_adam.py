@@ -150,9 +150,7 @@ def test_touched_rows_of_a_table_move_as_with_an_adam_of_their_own() -> None:
     for _ in range(40):
         touched = generator.choice(5, size=2, replace=False)
         gradients = torch.randn(2, 3)
-        table.grad = torch.sparse_coo_tensor(
-            torch.from_numpy(touched)[None], gradients, (6, 3), check_invariants=True
-        )
+        table.grad = torch.sparse_coo_tensor(torch.from_numpy(touched)[None], gradients, (6, 3), check_invariants=True)
         with torch.no_grad():
             adam.step()
         for row, gradient in zip(touched, gradients, strict=True):

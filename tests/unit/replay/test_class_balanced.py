@@ -90,7 +90,7 @@ def test_a_redelivered_event_changes_nothing(seen: list[Event], capacity: int, a
 
 @given(first=events, second=events, capacity=capacities)
 def test_two_reservoirs_merge_by_union_and_cut(first: list[Event], second: list[Event], capacity: int) -> None:
-    known = dict((priority, label) for label, priority in first)
+    known = {priority: label for label, priority in first}
     second = [(known.get(priority, label), priority) for label, priority in second]
     one, two, merged = (ClassBalancedPolicy(capacity) for _ in range(3))
     admitted(one, first, 8)
@@ -201,5 +201,3 @@ def test_a_full_reservoir_of_ten_thousand_rows_admits_in_few_operations(batch: i
     for classes, priorities in offered:
         policy.admit(classes, priorities)
     assert (time.process_time() - started) / 2000 < 500e-6
-
-

@@ -1,0 +1,130 @@
+"""A restored learner goes on, to the bit, as if it had never stopped."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labelled_rows import PLANE
+from mixed_streams import BACKBONES, FEATURES, mixed_learner, mixed_model, mixed_stream
+from penstock.errors import StateError
+from penstock.flow import Checkpoint
+from penstock.learning.config import BackboneConfig, ModelConfig
+from penstock.learning.learner import Learner
+
+NUM_BATCHES = 10
+
+
+def capture(learner: Learner) -> Checkpoint:
+    return learner.capture(epoch=1, version=1, mlflow_run_id=None, full_reservoir=True)[0]
+
+
+def through_json(checkpoint: Checkpoint) -> Checkpoint:
+    """As a file would bring it back: the state as JSON text, the arrays read-only."""
+    tensors = {name: array.copy() for name, array in checkpoint.tensors.items()}
+    for array in tensors.values():
+        array.setflags(write=False)
+    return replace(checkpoint, state=json.loads(json.dumps(checkpoint.state)), tensors=tensors)
+
+
+def assert_same(one: Learner, other: Learner) -> None:
+    first, second = capture(one), capture(other)
+    assert first.state == second.state
+    assert first.tensors.keys() == second.tensors.keys()
+    for name, array in first.tensors.items():
+        assert array.tobytes() == second.tensors[name].tobytes(), name
+    assert first.reservoir.slots.tolist() == second.reservoir.slots.tolist()
+    for name, array in first.reservoir.columns.items():
+        assert array.tobytes() == second.reservoir.columns[name].tobytes(), name
+    assert (first.step, first.events_learnt, first.offsets, first.trained_until_ms) == (
+        second.step,
+        second.events_learnt,
+        second.offsets,
+        second.trained_until_ms,
+    )
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    cuts=st.sets(st.integers(0, NUM_BATCHES), min_size=1, max_size=3),
+    backbone=st.sampled_from(BACKBONES),
+    capacity=st.sampled_from([0, 30, 500]),
+    seed=st.integers(0, 5),
+)
+def test_cut_anywhere_and_restored_it_learns_the_same_to_the_bit(
+    cuts: set[int], backbone: BackboneConfig, capacity: int, seed: int
+) -> None:
+    whole = mixed_learner(mixed_model(backbone), capacity)
+    parts = mixed_learner(mixed_model(backbone), capacity)
+    reports = []
+    for number, batch in enumerate(mixed_stream(seed)):
+        if number in cuts:
+            checkpoint = through_json(capture(parts))
+            parts = mixed_learner(mixed_model(backbone), capacity, seed=99)
+            parts.restore(checkpoint)
+        reports.append([replace(learner.learn(batch), step_seconds=0) for learner in (whole, parts)])
+    assert all(one == other for one, other in reports)
+    assert_same(whole, parts)
+
+
+def test_the_same_events_in_the_same_batches_give_the_same_weights() -> None:
+    first, second = (mixed_learner(mixed_model(BACKBONES[2])) for _ in range(2))
+    for batch in mixed_stream(0):
+        for learner in (first, second):
+            learner.learn(batch)
+    assert_same(first, second)
+
+
+def test_another_seed_gives_other_weights() -> None:
+    first, second = mixed_learner(mixed_model(BACKBONES[0])), mixed_learner(mixed_model(BACKBONES[0]), seed=1)
+    name = "network.backbone.layers.0.weight"
+    assert (capture(first).tensors[name] != capture(second).tensors[name]).any()
+
+
+def test_a_capture_does_not_change_with_what_is_learnt_later() -> None:
+    learner = mixed_learner(mixed_model(BACKBONES[1]))
+    batches = mixed_stream(0)
+    for batch in batches[:5]:
+        learner.learn(batch)
+    checkpoint = capture(learner)
+    before = {name: array.tobytes() for name, array in checkpoint.tensors.items()}
+    for batch in batches[5:]:
+        learner.learn(batch)
+    assert {name: array.tobytes() for name, array in checkpoint.tensors.items()} == before
+
+
+def test_a_learner_that_has_learnt_nothing_can_be_captured_and_restored() -> None:
+    learner, restored = mixed_learner(mixed_model(BACKBONES[0])), mixed_learner(mixed_model(BACKBONES[0]), seed=3)
+    restored.restore(through_json(capture(learner)))
+    assert_same(learner, restored)
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        (ModelConfig(name="other", features=FEATURES), "is of model 'mixed'; model.name is 'other'"),
+        (PLANE, "is of model 'mixed'"),
+        (ModelConfig(name="mixed", features=FEATURES[:3]), "has learnt other features than model.features now lists"),
+        (
+            ModelConfig(name="mixed", features=FEATURES, backbone=BackboneConfig(hidden=(9,))),
+            r"has the backbone \{.*\[9, 5\]\}; model.backbone is now .*\[9\]",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused_and_changes_nothing(other: ModelConfig, sentence: str) -> None:
+    learner = mixed_learner(mixed_model(BACKBONES[0]))
+    learner.learn(mixed_stream(0)[0])
+    unchanged, twin = mixed_learner(other), mixed_learner(other)
+    with pytest.raises(StateError, match=sentence):
+        unchanged.restore(capture(learner))
+    assert_same(unchanged, twin)
+
+
+def test_a_checkpoint_that_lacks_a_tensor_is_refused() -> None:
+    learner = mixed_learner(mixed_model(BACKBONES[0]))
+    checkpoint = capture(learner)
+    tensors = {name: array for name, array in checkpoint.tensors.items() if name != "moments.mean"}
+    with pytest.raises(StateError, match=r"does not fit this model: 'moments\.mean'"):
+        learner.restore(replace(checkpoint, tensors=tensors))

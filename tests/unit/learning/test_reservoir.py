@@ -1,0 +1,129 @@
+"""The reservoir stores what the policy keeps, and its captures say what changed."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.flow import SlotChanges
+from penstock.learning.reservoir import Reservoir, TrainRows
+from penstock.replay.priority import EventPriorities
+
+CPU = torch.device("cpu")
+WIDTH, TOKENS = 3, 2
+
+
+def class_of(events: np.ndarray) -> np.ndarray:
+    """Classes are born ever more seldom."""
+    classes: np.ndarray = np.floor(np.sqrt(events % 97)).astype(np.int64)
+    return classes
+
+
+def priority_of(events: np.ndarray) -> np.ndarray:
+    nothing = np.zeros(len(events), dtype=np.int32)
+    return EventPriorities("m.labels").at(nothing, events, nothing)
+
+
+def offer(reservoir: Reservoir, first: int, count: int) -> None:
+    """Rows of which every column tells which event they are."""
+    events = np.arange(first, first + count)
+    rows = TrainRows(
+        dense=torch.from_numpy(events).float()[:, None].repeat(1, WIDTH),
+        tokens=torch.from_numpy(events).int()[:, None].repeat(1, TOKENS),
+        classes=class_of(events),
+        weights=events.astype(np.float32),
+    )
+    reservoir.add(rows, priority_of(events))
+
+
+def applied(captures: list[SlotChanges]) -> dict[int, tuple[float, ...]]:
+    """Slot to (event, class, priority), by overwriting as the disk does."""
+    slots: dict[int, tuple[float, ...]] = {}
+    for capture in captures:
+        if capture.full:
+            slots = {}
+        columns = capture.columns
+        for place, slot in enumerate(capture.slots.tolist()):
+            event, label = float(columns["weight"][place]), int(columns["class_index"][place])
+            slots.pop(slot, None)
+            if label >= 0:
+                assert columns["dense"][place].tolist() == [event] * WIDTH
+                assert columns["tokens"][place].tolist() == [event] * TOKENS
+                assert label == class_of(np.array([int(event)]))[0]
+                assert columns["priority"][place] == priority_of(np.array([int(event)]))[0]
+                slots[slot] = (event, label, int(columns["priority"][place]))
+    return slots
+
+
+@given(
+    capacity=st.integers(0, 25),
+    batches=st.lists(st.tuples(st.integers(1, 20), st.sampled_from(["nothing", "changes", "full"])), max_size=12),
+)
+def test_changes_since_the_last_capture_add_up_to_a_full_one(capacity: int, batches: list[tuple[int, str]]) -> None:
+    reservoir = Reservoir(capacity, WIDTH, TOKENS, CPU)
+    captures, first = [reservoir.capture(full=True)], 0
+    for count, capture in batches:
+        offer(reservoir, first, count)
+        first += count
+        if capture != "nothing":
+            captures.append(reservoir.capture(full=capture == "full"))
+    captures.append(reservoir.capture(full=False))
+    assert applied(captures) == applied([reservoir.capture(full=True)])
+    assert len(applied(captures)) == len(reservoir)
+
+
+def test_a_capture_lists_only_what_changed() -> None:
+    reservoir = Reservoir(100, WIDTH, TOKENS, CPU)
+    offer(reservoir, 0, 30)
+    assert len(reservoir.capture(full=False).slots) == 30
+    assert len(reservoir.capture(full=False).slots) == 0
+    offer(reservoir, 30, 5)
+    assert len(reservoir.capture(full=False).slots) == 5
+
+
+def test_a_capture_is_a_copy() -> None:
+    reservoir = Reservoir(4, WIDTH, TOKENS, CPU)
+    offer(reservoir, 0, 4)
+    capture = reservoir.capture(full=True)
+    before = {name: column.copy() for name, column in capture.columns.items()}
+    offer(reservoir, 4, 400)
+    assert all(np.array_equal(column, before[name]) for name, column in capture.columns.items())
+
+
+@pytest.mark.parametrize("capacity", [1, 7, 50])
+def test_a_restored_reservoir_draws_the_same_rows(capacity: int) -> None:
+    reservoir, restored = (Reservoir(capacity, WIDTH, TOKENS, CPU) for _ in range(2))
+    for number in range(9):
+        offer(reservoir, 11 * number, 11)
+    restored.restore(reservoir.capture(full=True), capacity=capacity, quota=reservoir.quota)
+    for number in range(9, 12):
+        draws = [one.draw(64, np.random.default_rng(number)) for one in (reservoir, restored)]
+        assert torch.equal(draws[0].dense, draws[1].dense)
+        assert draws[0].classes.tolist() == draws[1].classes.tolist()
+        assert draws[0].weights.tolist() == draws[1].weights.tolist()
+        for one in (reservoir, restored):
+            offer(one, 11 * number, 11)
+
+
+@pytest.mark.parametrize("capacity", [0, 10, 100])
+def test_rows_move_to_a_reservoir_of_another_size(capacity: int) -> None:
+    large, other, fresh = Reservoir(40, WIDTH, TOKENS, CPU), *(Reservoir(capacity, WIDTH, TOKENS, CPU) for _ in "ab")
+    offer(large, 0, 200)
+    other.restore(large.capture(full=True), capacity=40, quota=large.quota)
+    offer(fresh, 0, 200)
+    assert len(other) <= capacity
+    assert other.capture(full=False).full, "rows have other slots than in the changes before"
+    if capacity <= 40:
+        held = [set(applied([one.capture(full=True)]).values()) for one in (other, fresh)]
+        assert held[0] == held[1]
+
+
+def test_draws_reach_every_row_equally() -> None:
+    reservoir = Reservoir(20, WIDTH, TOKENS, CPU)
+    offer(reservoir, 0, 500)
+    drawn = reservoir.draw(20_000, np.random.default_rng(0)).weights
+    _, counts = np.unique(drawn, return_counts=True)
+    assert len(counts) == len(reservoir)
+    expected = 20_000 / len(reservoir)
+    assert np.square(counts - expected).sum() / expected < 45  # χ² with 19 degrees of freedom, p ≈ 7e-4
