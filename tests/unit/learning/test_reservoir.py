@@ -15,8 +15,8 @@ WIDTH, TOKENS = 3, 2
 
 
 def class_of(events: np.ndarray) -> np.ndarray:
-    """Classes are born ever more seldom."""
-    classes: np.ndarray = np.floor(np.sqrt(events % 97)).astype(np.int64)
+    """Mixed, and new ones all along, ever more seldom."""
+    classes: np.ndarray = np.floor(np.sqrt(events * 31 % (10 + events))).astype(np.int64)
     return classes
 
 
@@ -71,6 +71,15 @@ def test_changes_since_the_last_capture_add_up_to_a_full_one(capacity: int, batc
     captures.append(reservoir.capture(full=False))
     assert applied(captures) == applied([reservoir.capture(full=True)])
     assert len(applied(captures)) == len(reservoir)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_every_row_lands_in_the_slot_named_for_it(count: int) -> None:
+    """Small batches, of which now and then every row enters, and not in the batch's order."""
+    reservoir = Reservoir(12, WIDTH, TOKENS, CPU)
+    for first in range(0, 300, count):
+        offer(reservoir, first, count)
+        applied([reservoir.capture(full=True)])
 
 
 def test_a_capture_lists_only_what_changed() -> None:
