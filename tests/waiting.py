@@ -7,7 +7,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, timeout_seconds: float = 30.0, every_seconds: float = 0.05) -> T:
+def wait_for(
+    condition: Callable[[], T | None], what: str, timeout_seconds: float = 30.0, every_seconds: float = 0.05
+) -> T:
     """The first truthy value of `condition`; fails with `what` at the deadline."""
     deadline = time.monotonic() + timeout_seconds
     while True:

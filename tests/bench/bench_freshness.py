@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,9 @@ def _freshness(running: Line) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         ),
         "both replicas serve what was produced",
     )
-    for thread in (*probes, watch):
-        thread.close()
+    watch.close()
+    for probe in probes:
+        probe.close()
     return np.concatenate([produced.freshness_seconds(watch, probe) for probe in probes])
 
 
@@ -89,5 +91,5 @@ def _produce(running: Line, produced: ProducedEvents) -> None:
             producer.flush(0.001)
         produced_at = time.time()
         message = Outgoing(value=images[number % len(images)], content_type="application/json", num_events=1)
-        producer.send(message, lambda p, o, at=produced_at: produced.add(partition=p, offset=o, produced_at=at))
+        producer.send(message, partial(produced.add, produced_at=produced_at))
     assert producer.flush(10)

@@ -7,6 +7,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -48,7 +49,7 @@ def _replica_and_memory() -> list[Figure]:
             for _ in range(REPEATS):
                 began = time.perf_counter()
                 replica, url = running.start_replica()
-                wait_for(lambda url=url: _is_ready(url), "the replica is ready", every_seconds=0.01)
+                wait_for(partial(_is_ready, url), "the replica is ready", every_seconds=0.01)
                 starts.append(time.perf_counter() - began)
                 replica_mib = psutil.Process(replica.pid).memory_info().rss / 2**20
                 replica.stop()

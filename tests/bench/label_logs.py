@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+
+from kafka_brokers import create_topic
 
 WIDTH = 64
 CLASSES = 10
@@ -56,10 +57,7 @@ def arrow_values(count: int) -> Iterator[bytes]:
 
 def fill(bootstrap_servers: str, topic: str, values: Iterator[bytes], content_type: str, *, partitions: int = 2) -> int:
     """Make the topic and produce every value, spread evenly; returns the number of messages."""
-    for future in (
-        AdminClient({"bootstrap.servers": bootstrap_servers}).create_topics([NewTopic(topic, partitions, 1)]).values()
-    ):
-        future.result(10)
+    create_topic(bootstrap_servers, topic, partitions)
     producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 20, "batch.size": 1_000_000})
     count = 0
     for value in values:

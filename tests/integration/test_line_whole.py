@@ -4,7 +4,9 @@ import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,7 +43,7 @@ def test_a_label_becomes_a_prediction_and_every_answer_names_its_weights(running
     produced = running.produce(events(2000))
     update = running.wait_until_announced(produced)
     for url in replicas:
-        wait_for(lambda url=url: served_version(url, running.model) == update.version, f"{url} serves the newest")
+        wait_for(partial(serves, url, running.model, update.version), f"{url} serves the newest")
         for label in range(4):
             status, answer = ask(f"{url}/v2/models/{running.model}/infer", question(3, label=label))
             assert status == 200, answer
@@ -52,6 +54,10 @@ def test_a_label_becomes_a_prediction_and_every_answer_names_its_weights(running
             assert answer["model_version"] == str(update.version)
             assert answer["parameters"]["sha256"] == update.sha256
             assert from_rfc3339(answer["parameters"]["trained_until"]) == update.trained_until_ms
+
+
+def serves(url: str, model: str, version: int) -> bool:
+    return served_version(url, model) == version
 
 
 def test_probabilities_come_on_request_with_a_class_that_appeared_in_the_middle(running: Line) -> None:
@@ -92,7 +98,7 @@ def test_poison_loses_only_itself_and_is_kept_with_its_reason(running: Line, kaf
     letters = read_all(kafka.bootstrap_servers, running.topics.dead_letters, len(poison))
     assert sorted(letter.value() or b"" for letter in letters) == sorted(poison)
     for letter in letters:
-        headers = dict(letter.headers())
+        headers = dict(cast("list[tuple[str, bytes]]", letter.headers()))
         assert headers["__connect.errors.topic"] == running.topics.labels.encode()
         assert headers["__connect.errors.exception.message"]
         assert {"__connect.errors.partition", "__connect.errors.offset", "__connect.errors.stage"} <= set(headers)
@@ -104,7 +110,12 @@ def read_all(bootstrap_servers: str, topic: str, count: int) -> list[Message]:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
         found: list[Message] = []
-        wait_for(lambda: found.extend(consumer.consume(100, 0.2)) or len(found) >= count, f"{count} messages")
+
+        def complete() -> bool:
+            found.extend(consumer.consume(100, 0.2))
+            return len(found) >= count
+
+        wait_for(complete, f"{count} messages")
         return found
     finally:
         consumer.close()
@@ -162,12 +173,13 @@ def test_status_and_doctor_tell_an_operator_how_it_is(running: Line) -> None:
     assert doctor.returncode == 0, doctor.stdout
     assert doctor.stdout.count(b"ok  ") >= 7
 
-    exposed = urllib.request.urlopen(trainer.says("metrics")["url"], timeout=5).read().decode()
+    metrics_url = str(wait_for(lambda: trainer.says("metrics"), "the trainer exposes metrics")["url"])
+    exposed = urllib.request.urlopen(metrics_url, timeout=5).read().decode()
     assert re.search(r"^penstock_events_learnt_total 500\.0$", exposed, re.MULTILINE)
     wait_for(
         lambda: (
             'penstock_consumer_lag_events{partition="0"} 0.0'
-            in urllib.request.urlopen(trainer.says("metrics")["url"], timeout=5).read().decode()
+            in urllib.request.urlopen(metrics_url, timeout=5).read().decode()
         ),
         "no lag",
     )

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -108,7 +109,7 @@ class Bench:
         """Learn events so that `upto` is the next offset of partition 0."""
         count = upto - self.learner.offsets[0]
         schema = batch_schema(self.config.schema)
-        values = {
+        values: dict[str, Any] = {
             "label": ["a", "b"] * count,
             "weight": np.ones(count),
             "partition": np.zeros(count, np.int32),

@@ -4,9 +4,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from configurations import configuration, events, new_model
+from kafka_brokers import create_topic
 from line import Line, line
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
@@ -18,12 +18,6 @@ def ending(running: Line) -> str:
     assert trainer.wait(60) == 1, trainer.text()
     assert "Traceback" not in trainer.text()
     return trainer.text().splitlines()[-1]
-
-
-def make_topic(bootstrap_servers: str, name: str, partitions: int, **config: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    for future in admin.create_topics([NewTopic(name, partitions, 1, config=config)]).values():
-        future.result(10)
 
 
 def test_missing_topics_are_named_with_the_command_that_makes_them(kafka: LocalKafka, tmp_path: Path) -> None:
@@ -43,9 +37,9 @@ def test_an_update_topic_of_the_wrong_shape_is_refused(
     kafka: LocalKafka, tmp_path: Path, partitions: int, policy: str, word: str
 ) -> None:
     model = new_model()
-    make_topic(kafka.bootstrap_servers, f"{model}.labels", 1)
-    make_topic(kafka.bootstrap_servers, f"{model}.dead-letters", 1)
-    make_topic(kafka.bootstrap_servers, f"{model}.updates", partitions, **{"cleanup.policy": policy})
+    create_topic(kafka.bootstrap_servers, f"{model}.labels", 1)
+    create_topic(kafka.bootstrap_servers, f"{model}.dead-letters", 1)
+    create_topic(kafka.bootstrap_servers, f"{model}.updates", partitions, {"cleanup.policy": policy})
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
     with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
         last_words = ending(running)

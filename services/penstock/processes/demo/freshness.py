@@ -92,7 +92,7 @@ class ProducedEvents:
     def __init__(self) -> None:
         self._events: deque[tuple[int, int, float]] = deque()
 
-    def add(self, *, partition: int, offset: int, produced_at: float) -> None:
+    def add(self, partition: int, offset: int, *, produced_at: float) -> None:
         """One event's place on the label topic and the wall-clock seconds when it was produced."""
         self._events.append((partition, offset, produced_at))
 

@@ -3,6 +3,7 @@
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -94,7 +95,7 @@ class Show:
         produced_at = time.time()
         self._producers[0].send(
             message,
-            lambda partition, offset: self._produced.add(partition=partition, offset=offset, produced_at=produced_at),
+            partial(self._produced.add, produced_at=produced_at),
         )
         self._producers[1].send(message)
         self._num_produced += 1
