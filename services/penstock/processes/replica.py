@@ -1,6 +1,7 @@
 """The replica process: wiring only. Follows the update topic in one thread, infers in another, answers on the loop."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def run(settings: Settings) -> int:
     """
     use_threads(settings.serving.num_threads)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gc.freeze()  # what the imports brought stays: walking over it again and again would only delay answers
     log.info("replica starting", model=settings.model.name, kafka=redacted(settings.kafka), pid=os.getpid())
     run_on_uvloop(lambda: _serve(settings))
     log.info("replica stopped")

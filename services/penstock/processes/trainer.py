@@ -27,6 +27,7 @@ from penstock.flow import Checkpoint, Offsets
 from penstock.intake.intake import Intake
 from penstock.learning.device import use_threads
 from penstock.learning.learner import Learner
+from penstock.learning.warm_up import warm_up
 from penstock.settings import Settings, shown
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
@@ -72,9 +73,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     log.info("metrics", url=f"http://{settings.telemetry.host}:{server.port}/metrics")
 
     record = MlflowRecord(settings.mlflow, settings.model.name, shown(settings)) if settings.mlflow.enabled else None
-    if record is not None:
-        Thread(target=record.prepare, name="mlflow-import", daemon=True).start()
-
+    warm_up(settings.model, settings.training)
     checkpoints = DiskCheckpoints(
         settings.state.directory,
         model=settings.model.name,
@@ -147,6 +146,8 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         epoch=claimed.claim.epoch,
         last_version=max(claimed.highest_version, checkpoint.version if checkpoint else 0),
     )
+    if record is not None:
+        Thread(target=record.prepare, name="mlflow-import", daemon=True).start()
     publisher.start(learner.offsets)
     prefetcher.start()
     resources.callback(prefetcher.close)

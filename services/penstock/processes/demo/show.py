@@ -72,7 +72,7 @@ class Show:
 
     def play(self) -> Iterator[None]:
         """Yields about twenty times a second; between two yields nothing takes long."""
-        yield from self._until(self._trainers_listen, START_SECONDS, "the trainers have not started")
+        yield from self._until(self._all_started, START_SECONDS, "trainers and replicas have not started")
         for pair, images in zip(self.stream.pairs, self.stream.train, strict=True):
             self._stage = f"new digits {pair[0]} and {pair[1]}"
             self._digits += pair
@@ -121,8 +121,13 @@ class Show:
         for examiner in self.examiners:
             examiner.examine(self._digits, num_events=self._num_produced)
 
-    def _trainers_listen(self) -> bool:
-        return all("penstock_consumer_lag_events{" in _scrape(line.metrics_url) for line in self._lines)
+    def _all_started(self) -> bool:
+        """True once the trainers read their topics and the replicas answer, if only that they are not ready."""
+        return all(
+            "penstock_consumer_lag_events{" in _fetch(line.metrics_url)
+            and all(_fetch(f"{url}/v2/health/live") for url in line.replica_urls)
+            for line in self._lines
+        )
 
     def _all_learnt(self) -> bool:
         """True once a replica of each line answers with weights that have learnt everything produced."""
@@ -171,7 +176,8 @@ class _Speed:
         return (last - first) / (now - began) if now > began else 0.0
 
 
-def _scrape(url: str) -> str:
+def _fetch(url: str) -> str:
+    """The body of a 200 answer, or nothing."""
     try:
         with urllib.request.urlopen(url, timeout=1.0) as response:
             return str(response.read().decode())
