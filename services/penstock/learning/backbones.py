@@ -31,7 +31,10 @@ class Backbone(nn.Module):
         return self._learnt_features.detach()
 
     def backward(self, feature_gradients: Tensor) -> None:
-        """Leave the loss's gradient in `.grad` of every parameter that the last `forward_to_learn` used."""
+        """Leave the loss's gradient in `.grad` of every parameter that the last `forward_to_learn` used.
+
+        `feature_gradients` [n, width] may be overwritten.
+        """
         if self._learnt_features.requires_grad:
             torch.autograd.backward(self._learnt_features, feature_gradients)
         del self._learnt_features
@@ -78,7 +81,7 @@ class MlpBackbone(Backbone):
         gradients = feature_gradients
         for place in reversed(range(len(self._linears))):
             weight, bias = self._linears[place]
-            gradients = gradients * (self._outputs[place + 1] > 0)
+            gradients = gradients.mul_(self._outputs[place + 1].sign())  # 1 where ReLU let through, else 0
             weight.grad = torch.mm(gradients.t(), self._outputs[place])
             bias.grad = gradients.sum(dim=0)
             if place:

@@ -110,7 +110,9 @@ class Encoder:
 
     def _encode_numbers(self, columns: Columns, block: Floats) -> None:
         if self._numbers:
-            values = np.array([columns[feature.name] for feature in self._numbers]) - self._origins
+            values = np.array([columns[feature.name] for feature in self._numbers])
+            with np.errstate(over="ignore"):  # what leaves float64 here is clipped with what leaves float32
+                values -= self._origins
             np.clip(values, -_FLOAT32_MAX, _FLOAT32_MAX, out=values)
             block[:] = values.T
 

@@ -7,6 +7,8 @@ from torch import Tensor
 
 CLIPPED_AT = 6.0
 
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
 Float64s = npt.NDArray[np.float64]
 
 
@@ -25,8 +27,9 @@ class Moments:
     def merge(self, rows: npt.NDArray[np.float32]) -> None:
         """Take in `rows` [n, width], n ≥ 1."""
         values = rows.astype(np.float64)
-        mean = values.mean(axis=0)
-        squares = np.square(values - mean).sum(axis=0)
+        mean = np.add.reduce(values) / len(values)
+        values -= mean
+        squares = np.einsum("nk,nk->k", values, values)
         total = self.count + len(values)
         delta = mean - self.mean
         self.mean = self.mean + delta * (len(values) / total)
@@ -45,16 +48,14 @@ class Standardiser:
 
     def __init__(self, width: int, device: torch.device) -> None:
         self.width = width
-        self.mean = torch.zeros(width, device=device)
-        self.inverse_deviation = torch.ones(width, device=device)
+        self._both = torch.zeros(2, width, device=device)
+        self.mean, self.inverse_deviation = self._both
+        self.inverse_deviation.fill_(1)
 
     def follow(self, moments: Moments) -> None:
         """Take over the moments as they stand."""
-        largest = np.finfo(np.float32).max
-        self.mean.copy_(torch.from_numpy(moments.mean.astype(np.float32)))
-        self.inverse_deviation.copy_(
-            torch.from_numpy(np.minimum(moments.inverse_deviation, largest).astype(np.float32))
-        )
+        both = np.array((moments.mean, np.minimum(moments.inverse_deviation, _FLOAT32_MAX)), dtype=np.float32)
+        self._both.copy_(torch.from_numpy(both))
 
     def __call__(self, dense: Tensor) -> Tensor:
         """`dense` [n, D] standardised; the same tensor where there is nothing to do."""

@@ -25,7 +25,7 @@ def test_the_written_out_gradient_is_that_of_autograd(hidden: tuple[int, ...]) -
     dense, gradients = torch.randn(9, 6), torch.randn(9, ours.width)
     with torch.no_grad():
         features = ours.forward_to_learn(dense, NO_TOKENS)
-        ours.backward(gradients)
+        ours.backward(gradients.clone())
     expected = Backbone.forward_to_learn(theirs, dense, NO_TOKENS)
     Backbone.backward(theirs, gradients)
     assert isinstance(ours, MlpBackbone)
