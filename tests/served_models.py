@@ -1,6 +1,7 @@
 """Real models for tests of serving: learnt from a few events, in versions that differ."""
 
 import functools
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -144,8 +145,6 @@ class QueuedFeed:
             raise self.problems.pop(0)
         taken, self._queued = self._queued, []
         if not taken and timeout_seconds:
-            import time
-
             time.sleep(0.002)
         return taken
 

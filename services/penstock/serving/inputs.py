@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from penstock.features import Feature, FeatureSchema
 from penstock.learning.rows import Columns
-from penstock.serving.datatypes import DATATYPES, FLOAT32_MAX, NUMERIC, Datatype
+from penstock.serving.datatypes import DATATYPES, FLOAT32_MAX, NUMERIC
 from penstock.serving.refusals import BadInputError
 from penstock.serving.requests import InputTensor
 
@@ -84,32 +84,34 @@ def _column(tensor: InputTensor, feature: Feature, rows: int) -> object:
         return _texts(tensor)
     if tensor.datatype not in NUMERIC:
         raise _wrong_datatype(tensor, feature.kind)
-    values = _numbers(tensor, DATATYPES[tensor.datatype])
+    values = _numbers(tensor)
+    low, high = values.min(), values.max()
+    _check_range(tensor, low, high)
     if feature.kind == "number":
         return values
-    return _narrowed(values, tensor.name).reshape(rows, feature.dense_width)
+    if low < -FLOAT32_MAX or high > FLOAT32_MAX:
+        raise BadInputError(
+            f"Input {tensor.name!r} holds a value beyond {FLOAT32_MAX:g}; a vector column takes what fits FP32."
+        )
+    return values.astype(np.float32).reshape(rows, feature.dense_width)
 
 
-def _numbers(tensor: InputTensor, datatype: Datatype) -> npt.NDArray[np.float64]:
+def _numbers(tensor: InputTensor) -> npt.NDArray[np.float64]:
     try:
-        values = np.array(tensor.values, dtype=np.float64)
+        return np.array(tensor.values, dtype=np.float64)
     except OverflowError:  # an integer of hundreds of digits
-        values = np.array([np.inf])
-    # Comparisons with NaN are false, so that it is refused here too.
-    if not (values.min() >= datatype.low and values.max() <= datatype.high):
-        raise BadInputError(
-            f"Input {tensor.name!r} holds {_first_outside(tensor, datatype)}; {tensor.datatype} takes finite values "
-            f"from {datatype.low:g} to {datatype.high:g}."
-        )
-    return values
+        return np.array([np.inf])
 
 
-def _narrowed(values: npt.NDArray[np.float64], name: str) -> npt.NDArray[np.float32]:
-    if values.max() > FLOAT32_MAX or values.min() < -FLOAT32_MAX:
-        raise BadInputError(
-            f"Input {name!r} holds a value beyond {FLOAT32_MAX:g}; a vector column takes what fits FP32."
-        )
-    return values.astype(np.float32)
+def _check_range(tensor: InputTensor, low: np.float64, high: np.float64) -> None:
+    datatype = DATATYPES[tensor.datatype]
+    if low >= datatype.low and high <= datatype.high:  # false for NaN, too
+        return
+    bad = next(value for value in tensor.values if not datatype.low <= _as_float(value) <= datatype.high)
+    raise BadInputError(
+        f"Input {tensor.name!r} holds {reprlib.repr(bad)}; {tensor.datatype} takes finite values "
+        f"from {datatype.low:g} to {datatype.high:g}."
+    )
 
 
 def _texts(tensor: InputTensor) -> object:
@@ -118,13 +120,8 @@ def _texts(tensor: InputTensor) -> object:
     return pa.array(tensor.values, type=pa.string())
 
 
-def _first_outside(tensor: InputTensor, datatype: Datatype) -> str:
-    bad = next(value for value in tensor.values if not datatype.low <= float_of(value) <= datatype.high)
-    return reprlib.repr(bad)
-
-
-def float_of(value: object) -> float:
-    """As a float; infinite where it does not fit one."""
+def _as_float(value: object) -> float:
+    """Infinite where it does not fit one."""
     try:
         return float(value)  # type: ignore[arg-type]  # numbers only reach this
     except OverflowError:

@@ -1,5 +1,7 @@
 """The updater: what is served follows the log, and nothing a sender writes takes it away."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -116,14 +118,11 @@ def retold(update: ModelUpdate, **changes: object) -> ModelUpdate:
 
 def with_tensors_spoilt(update: ModelUpdate) -> ModelUpdate:
     """Whole and announced truthfully, but with numbers that are not finite."""
-    import hashlib
-    import json
-
     assert update.inline is not None
     length = int.from_bytes(update.inline[:8], "little")
     metadata = json.loads(update.inline[8 : 8 + length])["__metadata__"]
     tensors = load(update.inline)
-    name = next(name for name, tensor in tensors.items() if tensor.dtype.kind == "f")
+    name = next(name for name, tensor in tensors.items() if tensor.dtype.kind == "f" and tensor.size)
     tensors[name] = tensors[name] * float("nan")
     content = save(tensors, metadata=metadata)
     return replace(update, inline=content, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
@@ -136,7 +135,7 @@ BAD = {
     "not_finite": with_tensors_spoilt(update_of(2)),
     "model": retold(update_with(weights_of(MIXED.name)[0], version=2), model=PIXELS.name),
     "format": update_with(
-        replace(weights_of(PIXELS.name)[0], content=b"no", sha256=__import__("hashlib").sha256(b"no").hexdigest()),
+        replace(weights_of(PIXELS.name)[0], content=b"no", sha256=hashlib.sha256(b"no").hexdigest()),
         version=2,
     ),
     "uri": retold(update_of(2), inline=None, uri="http://elsewhere/weights"),
