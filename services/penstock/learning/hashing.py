@@ -12,7 +12,18 @@ Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 
 _CACHED_TOKENS = 65_536
-_NOT_A_WORD = r"[^\p{L}\p{M}\p{N}_]+"
+_NOT_A_WORD = (
+    "["
+    r"\x00-/:-@\[-^`{-\x7f"  # ASCII but letters, digits and _
+    r"\x{80}-\x{a9}\x{ab}-\x{b1}\x{b4}\x{b6}-\x{b8}\x{bb}\x{bf}\x{d7}\x{f7}"  # Latin-1 signs
+    r"\x{60c}\x{61b}\x{61f}\x{964}\x{965}"  # Arabic and Indic stops
+    r"\x{2000}-\x{200b}\x{200e}-\x{206f}"  # spaces, dashes, quotes, but not the joiners within words
+    r"\x{20a0}-\x{20cf}\x{2190}-\x{2bff}\x{2e00}-\x{2e7f}"  # currencies, arrows, symbols
+    r"\x{3000}-\x{3004}\x{3008}-\x{3020}\x{3030}\x{fe30}-\x{fe4f}"  # East Asian punctuation
+    r"\x{ff01}-\x{ff0f}\x{ff1a}-\x{ff20}\x{ff3b}-\x{ff3e}\x{ff40}\x{ff5b}-\x{ff65}"  # the same, wide and half-wide
+    "]+"
+)
+"""Ranges, since Arrow compiles a pattern at every call: 20 µs for these, 1.3 ms for Unicode's own classes."""
 
 
 class TokenHasher:
@@ -51,7 +62,7 @@ def buckets_and_signs(hashes: UInt64s, buckets: int) -> tuple[Int64s, npt.NDArra
 
 
 def words_of(texts: Any) -> tuple[Any, Int64s]:
-    """Lower-cased words (runs of letters, marks, digits, `_`) of a pyarrow string array [n], flat, and their rows."""
+    """Lower-cased words (what stands between spaces and signs) of a pyarrow string array [n], flat, and their rows."""
     words = pc.split_pattern_regex(pc.utf8_lower(texts), _NOT_A_WORD)
     lengths = pc.list_value_length(words).to_numpy().astype(np.int64)
     flat = words.flatten()

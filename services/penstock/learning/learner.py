@@ -14,8 +14,8 @@ from penstock.errors import DivergedError
 from penstock.flow import Array, Checkpoint, EventBatch, Offsets, StepReport, Weights
 from penstock.learning.backbones import backbone_json
 from penstock.learning.config import ModelConfig, TrainingConfig
-from penstock.learning.descent import StepRows
 from penstock.learning.device import choose_device
+from penstock.learning.mixing import mixed
 from penstock.learning.parts import captured_state, captured_tensors, new_parts, restored_parts
 from penstock.learning.reservoir import TrainRows
 from penstock.learning.rows import EncodedRows, columns_of
@@ -26,6 +26,8 @@ from penstock.replay.priority import EventPriorities
 from penstock.wire import columns as column
 
 Int64s = npt.NDArray[np.int64]
+
+_LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-9, 1e9  # beyond these, sums of weights leave float32
 
 
 class Learner:
@@ -145,7 +147,7 @@ class Learner:
         known = len(parts.ledger)
         partitions, offsets = _numpy(events, column.PARTITION), _numpy(events, column.OFFSET)
         classes, new = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets)
-        weights = _numpy(events, column.WEIGHT).astype(np.float32)
+        weights = np.clip(_numpy(events, column.WEIGHT), _LEAST_WEIGHT, _LARGEST_WEIGHT).astype(np.float32)
         fresh = TrainRows(dense=dense, tokens=tokens, classes=classes, weights=weights)
         predicted = parts.network.logits(dense, tokens) if parts.network.backbone.mode_matters else None
         if new:
@@ -179,10 +181,13 @@ class Learner:
 
         Returns the fresh rows' logits [n, capacity] before the first step.
         """
-        backbone, rows = self._parts.network.backbone, self._mixed(fresh)
+        parts, backbone = self._parts, self._parts.network.backbone
+        num_steps, num_drawn = self._training.inner_steps, self._replay.rows_per_step
+        drawn = parts.reservoir.draw(num_steps * num_drawn, parts.draws) if num_drawn and len(parts.reservoir) else None
+        rows = mixed(fresh, drawn, num_steps, parts.network.standardiser)
         if backbone.mode_matters:
             backbone.train(rows.classes.shape[1] > 1)  # one row alone has no batch statistics
-        first_logits, loss = self._parts.descent.run(rows)
+        first_logits, loss = parts.descent.run(rows)
         if backbone.mode_matters:
             backbone.eval()
         self._last_loss = float(loss)
@@ -192,32 +197,6 @@ class Learner:
                 f" {self._training.learning_rate}: lower it and start again from the last checkpoint."
             )
         return first_logits[: len(fresh.classes)]
-
-    def _mixed(self, fresh: TrainRows) -> StepRows:
-        """The fresh rows in every step; rows drawn from the reservoir, if it has any, dealt out over the steps."""
-        num_steps, num_fresh = self._training.inner_steps, len(fresh.classes)
-        num_drawn = self._replay.rows_per_step if len(self._parts.reservoir) else 0
-        standardise = self._parts.network.standardiser
-        dense = standardise(fresh.dense).expand(num_steps, *fresh.dense.shape)
-        tokens = fresh.tokens.expand(num_steps, *fresh.tokens.shape)
-        classes = np.empty((num_steps, num_fresh + num_drawn), dtype=np.int64)
-        weights = np.empty((num_steps, num_fresh + num_drawn), dtype=np.float32)
-        classes[:, :num_fresh] = fresh.classes
-        weights[:, :num_fresh] = fresh.weights
-        if num_drawn:
-            drawn = self._parts.reservoir.draw(num_steps * num_drawn, self._parts.draws)
-            dense = torch.cat((dense, standardise(drawn.dense).view(num_steps, num_drawn, -1)), dim=1)
-            if tokens.shape[2]:
-                tokens = torch.cat((tokens, drawn.tokens.view(num_steps, num_drawn, -1)), dim=1)
-            classes[:, num_fresh:] = drawn.classes.reshape(num_steps, num_drawn)
-            weights[:, num_fresh:] = drawn.weights.reshape(num_steps, num_drawn)
-        shares = weights / weights.sum(axis=1, keepdims=True)
-        return StepRows(
-            dense=dense,
-            tokens=tokens,
-            classes=torch.from_numpy(classes).to(self.device),
-            shares=torch.from_numpy(shares).to(self.device),
-        )
 
     def _score(self, logits: Tensor, classes: Int64s, known: int) -> None:
         """Score predictions made before learning: `logits` [n, ≥ known].

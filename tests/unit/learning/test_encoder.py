@@ -125,7 +125,9 @@ def test_pairs_do_not_cross_from_one_event_to_the_next() -> None:
     assert together.tolist() == np.array(alone).tolist()
 
 
-@pytest.mark.parametrize("text", ["größe Ñandú", "दिल्ली में", "привет мир", "東京 タワー"])
+@pytest.mark.parametrize(
+    "text", ["größe Ñandú", "दिल्ली में", "привет мир", "東京 タワー", "“buy”—now", "買う。今", "5 €3", "كيف؟ حال"]
+)
 def test_words_of_any_script_are_words(text: str) -> None:
     dense = encoder_of(Feature(name="subject", kind="text", buckets=4096)).encode({"subject": strings(text)}).dense
     assert np.count_nonzero(dense) == 3

@@ -144,6 +144,17 @@ def test_an_event_of_weight_w_is_w_repeats_within_a_step(weight: int) -> None:
             assert one == pytest.approx(other, abs=1e-5), name
 
 
+@pytest.mark.parametrize("weights", [[1e-300, 1e-300], [1.7e308, 1.7e308], [1e-300, 1.7e308]])
+def test_absurd_weights_do_not_stop_the_training(weights: list[float]) -> None:
+    learner = learner_of()
+    points = np.array([[0.0, 1.0], [1.0, 0.0]])
+    for first in range(0, 20, 2):
+        report = learner.learn(
+            event_batch(PLANE.schema, {"point": points}, ["a", "b"], first_offset=first, weights=weights)
+        )
+    assert np.isfinite(report.loss)
+
+
 def test_replay_keeps_a_class_that_no_longer_comes() -> None:
     points, labels = points_of_classes(["a", "u"], 300, seed=77)
     kept = {}

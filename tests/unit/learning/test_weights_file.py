@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
+import mixed_streams
 from labelled_rows import PLANE, plane_batches
+from mixed_streams import BACKBONES, mixed_learner, mixed_model, mixed_stream
 from penstock.errors import RefusedUpdateError
 from penstock.flow import Weights
 from penstock.learning.config import TrainingConfig
@@ -79,3 +85,24 @@ def test_a_file_cut_short_is_refused() -> None:
     with pytest.raises(RefusedUpdateError) as refused:
         read_tensors(content[:-5])
     assert refused.value.reason == "format"
+
+
+def test_another_process_with_another_hash_seed_makes_the_same_bytes() -> None:
+    code = (
+        "import torch; torch.set_num_threads(1)\n"
+        "from mixed_streams import *\n"
+        "learner = mixed_learner(mixed_model(BACKBONES[1]))\n"
+        "[learner.learn(batch) for batch in mixed_stream(0)]\n"
+        "print(learner.capture(epoch=1, version=1, mlflow_run_id=None, full_reservoir=False)[1].sha256)\n"
+    )
+    learner = mixed_learner(mixed_model(BACKBONES[1]))
+    for batch in mixed_stream(0):
+        learner.learn(batch)
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": "17", "PYTHONPATH": str(Path(mixed_streams.__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == weights_of(learner).sha256
