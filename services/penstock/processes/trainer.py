@@ -33,7 +33,6 @@ from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
 from penstock.trainer.loop import Trainer
 from penstock.trainer.ports import Claimed
-from penstock.trainer.prefetch import Prefetcher
 from penstock.trainer.publisher import Publisher
 from penstock.trainer.recorder import Recorder
 from penstock.wire.decoder import EventDecoder
@@ -105,16 +104,14 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         return None
     dead_letters = DeadLetters(settings.kafka, topics.dead_letters)
     resources.callback(dead_letters.close)
-    prefetcher = Prefetcher(
-        Intake(
-            source,
-            dead_letters,
-            EventDecoder(settings.model.schema),
-            settings.intake,
-            clock,
-            telemetry,
-            step=learner.step,
-        )
+    intake = Intake(
+        source,
+        dead_letters,
+        EventDecoder(settings.model.schema),
+        settings.intake,
+        clock,
+        telemetry,
+        step=learner.step,
     )
     recorder = Recorder(
         record,
@@ -149,10 +146,8 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     if record is not None:
         Thread(target=record.prepare, name="mlflow-import", daemon=True).start()
     publisher.start(learner.offsets)
-    prefetcher.start()
-    resources.callback(prefetcher.close)
     return Trainer(
-        batches=prefetcher,
+        batches=intake,
         learner=learner,
         publisher=publisher,
         offset_log=source,

@@ -1,7 +1,8 @@
 """START HERE: the trainer's loop. Take a micro-batch, learn it, report, and publish when it is time.
 
-Everything slow happens elsewhere: polling and decoding on the intake's thread, disk and update topic on the
-publisher's, MLflow on the recorder's. This thread only learns, and takes a candidate between two micro-batches.
+What waits for the outside happens elsewhere: disk and update topic on the publisher's threads, MLflow on the
+recorder's, fetching inside librdkafka. This thread decodes and learns in turn, which is faster than doing both at once:
+a step is a hundred short operations, and beside a second busy Python thread each would wait for the interpreter's lock.
 """
 
 from collections.abc import Iterator
@@ -11,8 +12,7 @@ from penstock.clock import Clock
 from penstock.flow import EventBatch, StepReport
 from penstock.learning.learner import Learner
 from penstock.telemetry import Telemetry
-from penstock.trainer.ports import OffsetLog
-from penstock.trainer.prefetch import BatchSource
+from penstock.trainer.ports import BatchSource, OffsetLog
 from penstock.trainer.publisher import Publisher
 from penstock.trainer.reporting import Reporter
 

@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from penstock.flow import Checkpoint, Claim, ModelUpdate, Offsets, Weights
+from penstock.flow import Checkpoint, Claim, EventBatch, ModelUpdate, Offsets, Weights
+
+
+class BatchSource(Protocol):
+    """Where micro-batches come from: the intake."""
+
+    def next_batch(self, timeout_seconds: float) -> EventBatch | None:
+        """The next closed micro-batch, or None if none has closed by the timeout.
+
+        Raises:
+            StopError: the stream must not be read on (poisoned, a retention hole).
+        """
+        ...
 
 
 class OffsetLog(Protocol):
