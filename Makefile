@@ -4,9 +4,8 @@ PYTHON ?= python3
 BROKER ?= embedded
 VENV := .venv
 BIN := $(VENV)/bin
-KAFKA := .cache/kafka/libs
 
-.PHONY: help setup demo test lint bench requirements clean
+.PHONY: help setup demo test lint bench helm requirements clean
 
 help:
 	@echo "make demo    see the main job on embedded defaults (BROKER=kafka: on a real Apache Kafka; KEEP=1: stay up)"
@@ -28,19 +27,18 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 demo: setup
 	@exec $(BIN)/penstock demo --broker $(BROKER) $(if $(KEEP),--keep)
 
-test: setup $(KAFKA) .cache/bin/helm
+test: setup helm
 	@$(BIN)/pytest $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-bench: setup $(KAFKA)
+bench: setup
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
-$(KAFKA): services/penstock/adapters/kafka/pom.xml | setup
-	@$(BIN)/python -m penstock.adapters.kafka.local_kafka
-
-.cache/bin/helm: | setup
+# Helm is built from its Go module once, unless it is installed; Apache Kafka is resolved by Maven when it is first started.
+helm: setup
+	@echo "Looking for Helm (built once if it is not installed, about two minutes) …"
 	@$(BIN)/python tests/helm_binary.py
 
 # The pins carry no index lines, so they are the same wherever they are installed from.

@@ -1,4 +1,4 @@
-"""What the learner adds to the steps themselves: events/s beside a raw torch loop that does the same steps.
+"""learner: events/s on decoded micro-batches beside a raw torch loop that does the same steps on ready tensors
 
     python tests/bench/bench_learner.py
 
@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from figures import Figure
 from penstock.features import Feature
 from penstock.flow import EventBatch, Offsets
 from penstock.learning.config import ModelConfig, TrainingConfig
@@ -127,6 +128,21 @@ def _seconds(call: Callable[[Any], object], arguments: Sequence[Any]) -> float:
     for argument in arguments:
         call(argument)
     return (time.perf_counter() - started) / len(arguments)
+
+
+def measure() -> list[Figure]:
+    """The figures of the README."""
+    torch.set_num_threads(1)
+    figures = []
+    for name, features in (("a vector of 64", VECTOR), ("64 number columns", NUMBERS)):
+        for batch_rows, num_batches in ((256, 60), (32, 200)):
+            found = compare(features, batch_rows, num_batches)
+            events_per_second = batch_rows / statistics.median(found.learner_seconds)
+            figures += [
+                Figure(name=f"{name}, batch {batch_rows}: learner", value=events_per_second, unit="events/s"),
+                Figure(name=f"{name}, batch {batch_rows}: learner ÷ raw loop", value=found.ratio, unit=""),
+            ]
+    return figures
 
 
 def main() -> None:

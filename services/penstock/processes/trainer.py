@@ -1,5 +1,6 @@
 """The trainer process: wiring only. On start: claim, load the newest checkpoint, seek to its offsets, learn on."""
 
+import gc
 import os
 import secrets
 import socket
@@ -57,6 +58,7 @@ def run(settings: Settings, stop: Event) -> int:
     with ExitStack() as resources:
         trainer = _assemble(settings, resources, stop)
         if trainer is not None:
+            gc.freeze()  # what was imported stays; collections need not walk it between micro-batches
             trainer.run(stop)
     log.info("trainer stopped")
     return 0
