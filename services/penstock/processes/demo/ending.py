@@ -1,6 +1,7 @@
 """What stays when the demo ends: a table, a picture, a copy of the metrics, and where to look further."""
 
 import json
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def say_how_to_look(directory: Path, picture: Path, line: Line, view: View, *, k
     """Where everything is, and how to open it."""
     view.say(f"picture    {picture}")
     view.say(f"figures    {directory / 'result.json'}; logs in {directory / 'logs'}")
-    view.say(f"MLflow     mlflow ui --backend-store-uri sqlite:///{directory / 'state' / 'mlflow.db'}")
+    view.say(f"MLflow     {_beside_python('mlflow')} ui --backend-store-uri sqlite:///{directory / 'state' / 'mlflow.db'}")
     if not keep:
         view.say(f"metrics    {directory / 'metrics'} (as scraped at the end; live with --keep)")
         return
@@ -74,3 +75,9 @@ def say_how_to_look(directory: Path, picture: Path, line: Line, view: View, *, k
     body.write_text(json.dumps(request_body(np.zeros((1, 64), dtype=np.float32))), encoding="utf-8")
     view.say("ask        " + f"curl -s {line.replica_urls[0]}/v2/models/{line.model}/infer -d @{body}")
     view.say("Everything keeps serving; Ctrl-C stops it.")
+
+
+def _beside_python(program: str) -> Path:
+    """A program of this environment, as short as it can be typed from here."""
+    path = Path(sys.executable).with_name(program)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
