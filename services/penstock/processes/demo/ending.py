@@ -66,7 +66,8 @@ def say_how_to_look(directory: Path, picture: Path, line: Line, view: View, *, k
     """Where everything is, and how to open it."""
     view.say(f"picture    {picture}")
     view.say(f"figures    {directory / 'result.json'}; logs in {directory / 'logs'}")
-    view.say(f"MLflow     {_beside_python('mlflow')} ui --backend-store-uri sqlite:///{directory / 'state' / 'mlflow.db'}")
+    database = directory / "state" / "mlflow.db"
+    view.say(f"MLflow     {_beside_python('mlflow')} ui --backend-store-uri sqlite:///{database}")
     if not keep:
         view.say(f"metrics    {directory / 'metrics'} (as scraped at the end; live with --keep)")
         return
