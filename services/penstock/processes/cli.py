@@ -140,6 +140,64 @@ def create_topics(config: Path, partitions: int, replication_factor: int) -> int
     return command.create(_load(config), partitions=partitions, replication_factor=replication_factor)
 
 
+@commands.group("dead-letters")
+def dead_letters() -> None:
+    """What was refused, and why. The topic is a log: letters stay in it, replayed or not, until they are too old."""
+
+
+@dead_letters.command("list")
+@_config_option
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Of the newest letters.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a letter; the count goes to standard error.")
+def list_dead_letters(config: Path, limit: int, as_json: bool) -> int:
+    """Show the newest dead letters, newest last, and count all of them by reason."""
+    from penstock.processes import dead_letters as command
+    from penstock.processes import logs
+
+    settings = _load(config)
+    logs.configure()
+    return command.show(settings, limit=limit, as_json=as_json)
+
+
+def _starts(_context: click.Context, _option: click.Parameter, places: tuple[str, ...]) -> dict[int, int] | None:
+    """Offsets by partition; None if no place is given."""
+    starts: dict[int, int] = {}
+    for place in places:
+        partition, _, offset = place.partition(":")
+        if not (partition.isdecimal() and offset.isdecimal()):
+            raise click.BadParameter(f"{place!r} is not PARTITION:OFFSET, two whole numbers such as 0:17.")
+        if int(partition) in starts:
+            raise click.BadParameter(f"partition {partition} is named twice; give each once.")
+        starts[int(partition)] = int(offset)
+    return starts or None
+
+
+@dead_letters.command("replay")
+@_config_option
+@click.option("--reason", help="Only letters with this reason, as `list` counts them.")
+@click.option(
+    "--from",
+    "starts",
+    multiple=True,
+    metavar="PARTITION:OFFSET",
+    callback=_starts,
+    help="Only letters of this partition of the dead-letter topic, from this offset on; repeat for other partitions.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
+def replay_dead_letters(config: Path, reason: str | None, starts: dict[int, int] | None, dry_run: bool) -> int:
+    """Send dead letters to the label topic again: key, value and headers as they were before they were refused.
+
+    Of an Arrow message of which only some rows were refused, only those rows are sent. The letters themselves stay in
+    the dead-letter topic, which is a log: replayed twice, they are learnt twice.
+    """
+    from penstock.processes import dead_letters as command
+    from penstock.processes import logs
+
+    settings = _load(config)
+    logs.configure()
+    return command.replay(settings, reason=reason, starts=starts, dry_run=dry_run)
+
+
 @commands.command()
 @_config_option
 @click.option("--replica", "replicas", multiple=True, metavar="URL", help="A replica's address; repeat for more.")

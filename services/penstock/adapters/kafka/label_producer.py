@@ -1,6 +1,6 @@
 """Sends labelled events and keeps count of what the broker has acknowledged."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +15,16 @@ DELIVERY_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Outgoing:
-    """One message on its way to the label topic, holding `num_events` events."""
+    """One message on its way to the label topic, holding `num_events` events.
 
-    value: bytes = field(repr=False)
-    content_type: str
+    `headers` go as they are; `content_type` becomes one behind them, unless None: for a message that has its own.
+    """
+
+    value: bytes | None = field(repr=False)
+    content_type: str | None
     num_events: int
     key: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class LabelProducer:
@@ -45,7 +49,7 @@ class LabelProducer:
                     self._topic,
                     value=message.value,
                     key=message.key,
-                    headers=[("content-type", message.content_type.encode())],
+                    headers=_headers(message),
                     on_delivery=lambda error, report: self._delivered(error, report, message, on_acknowledged),
                 )
             except BufferError:
@@ -67,3 +71,9 @@ class LabelProducer:
                 on_acknowledged(report.partition(), report.offset())
         elif self.first_failure is None:
             self.first_failure = str(error.str())
+
+
+def _headers(message: Outgoing) -> list[tuple[str, str | bytes | None]]:
+    if message.content_type is None:
+        return [*message.headers]
+    return [*message.headers, ("content-type", message.content_type.encode())]
