@@ -174,6 +174,17 @@ def test_a_place_that_cannot_be_is_refused(stopped: Line, place: str, sentence: 
     assert sentence in done.stderr
 
 
+def test_what_the_label_topic_does_not_take_is_named_and_fails(bare: Line, kafka: LocalKafka) -> None:
+    create_topic(kafka.bootstrap_servers, bare.topics.labels, 1, {"max.message.bytes": 1000})
+    create_topic(kafka.bootstrap_servers, bare.topics.dead_letters, 1)
+    refuse(bare, b"x" * 5000)
+    done = bare.run("dead-letters", "replay")
+    assert done.returncode == 1
+    assert b"1 dead letter sent" in done.stdout
+    assert b" 0 acknowledged." in done.stdout
+    assert b"1 not delivered: Broker: Message size too large: 0:0" in done.stderr
+
+
 def test_an_empty_topic_says_so(stopped: Line) -> None:
     for command in ("list", "replay"):
         done = stopped.run("dead-letters", command)

@@ -5,6 +5,8 @@ import heapq
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import click
@@ -42,34 +44,59 @@ def replay(settings: Settings, *, reason: str | None, starts: Mapping[int, int] 
     read_ends(settings.kafka, names.labels)  # a label topic that is missing is said now, not by a message timing out
     by_reason: Counter[str] = Counter()
     letters = _counted(read_letters(settings.kafka, names.dead_letters, starts), by_reason)
-    producer = LabelProducer(settings.kafka, names.labels)
-    sent = skipped = 0
-    acknowledged: list[tuple[int, int]] = []
-    for letter in letters:
-        if reason is not None and letter.reason != reason:
-            continue
+    chosen = (letter for letter in letters if reason is None or letter.reason == reason)
+    replayed = _Replayed()
+    if dry_run:
+        for letter, _ in _messages(chosen, replayed):
+            replayed.sent += 1
+            click.echo(_line(letter))
+        click.echo(f"{_letters(replayed.sent)} would be sent to {names.labels}.")
+    else:
+        _send(chosen, replayed, LabelProducer(settings.kafka, names.labels), names.labels)
+    if replayed.sent + replayed.skipped == 0:
+        click.echo(_nothing(names.dead_letters, reason, by_reason))
+    return 0 if replayed.skipped == 0 and not replayed.outstanding else 1
+
+
+@dataclass(kw_only=True)
+class _Replayed:
+    """How many letters so far, and the places of those whose message is not acknowledged, in the order sent."""
+
+    sent: int = 0
+    skipped: int = 0
+    outstanding: dict[str, None] = field(default_factory=dict)
+
+    def acknowledged(self, place: str, _partition: int, _offset: int) -> None:
+        del self.outstanding[place]
+
+
+def _send(chosen: Iterator[StoredLetter], replayed: _Replayed, producer: LabelProducer, topic: str) -> None:
+    try:
+        for letter, message in _messages(chosen, replayed):
+            replayed.sent += 1
+            replayed.outstanding[letter.place] = None
+            producer.send(message, partial(replayed.acknowledged, letter.place))
+    finally:  # if reading breaks off, what was sent is still waited for and said: it must not be sent twice
+        while not producer.flush(FLUSH_SECONDS):
+            pass
+        num_missing = len(replayed.outstanding)
+        if replayed.sent:
+            click.echo(f"{_letters(replayed.sent)} sent to {topic}, {replayed.sent - num_missing} acknowledged.")
+        if num_missing:
+            places = ", ".join(replayed.outstanding)
+            click.echo(f"penstock: {num_missing} not delivered: {producer.first_failure}: {places}", err=True)
+
+
+def _messages(chosen: Iterator[StoredLetter], replayed: _Replayed) -> Iterator[tuple[StoredLetter, Outgoing]]:
+    """Each letter with what is to be sent for it; those that cannot be read are named and skipped."""
+    for letter in chosen:
         try:
             message = _again(letter)
         except InvalidEventError as error:
-            skipped += 1
+            replayed.skipped += 1
             click.echo(f"penstock: letter {letter.place} is skipped: {error}", err=True)
-            continue
-        sent += 1
-        if dry_run:
-            click.echo(_line(letter))
         else:
-            producer.send(message, lambda partition, offset: acknowledged.append((partition, offset)))
-    while not producer.flush(FLUSH_SECONDS):
-        pass
-    if sent + skipped == 0:
-        click.echo(_nothing(names.dead_letters, reason, by_reason))
-    elif dry_run:
-        click.echo(f"{_letters(sent)} would be sent to {names.labels}.")
-    else:
-        click.echo(f"{_letters(sent)} sent to {names.labels}, {len(acknowledged)} acknowledged.")
-    if producer.first_failure is not None:
-        click.echo(f"penstock: {sent - len(acknowledged)} not delivered: {producer.first_failure}", err=True)
-    return 0 if not skipped and (dry_run or len(acknowledged) == sent) else 1
+            yield letter, message
 
 
 def _again(letter: StoredLetter) -> Outgoing:
