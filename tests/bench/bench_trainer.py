@@ -22,7 +22,7 @@ from waiting import wait_for
 INNER_STEPS = 3
 REPLAYED = 64
 HIDDEN = 128
-REPEATS = 3
+REPEATS = 2
 RAW_SECONDS = 3.0
 JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 
@@ -31,7 +31,7 @@ def measure() -> list[Figure]:
     """JSON and Arrow at batch 256 and 32; the raw loop runs before and after each, alone."""
     figures = []
     with tempfile.TemporaryDirectory() as folder, LocalKafka(Path(folder) / "kafka") as kafka:
-        for batch, events, target in ((256, 500_000, 0.8), (32, 120_000, 0.8)):
+        for batch, events, target in ((256, 400_000, 0.8), (32, 100_000, 0.8)):
             for kind, values in ((JSON, json_values(events)), (ARROW, arrow_values(events))):
                 ours, raw = _side_by_side(Path(folder), kafka.bootstrap_servers, batch, values, kind)
                 name = f"batch {batch}, {'JSON' if kind == JSON else 'Arrow'}"

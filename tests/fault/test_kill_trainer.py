@@ -15,9 +15,9 @@ from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
 
 KILLS = 20
-EVENTS = 40_000
+EVENTS = 90_000
 COUNT_ONLY = "max_events = 32\nmax_age_seconds = 0"
-SLOW_ENOUGH_TO_BE_KILLED = "learning_rate = 0.003\ninner_steps = 16"
+SLOW_ENOUGH_TO_BE_KILLED = "learning_rate = 0.003\ninner_steps = 48"
 
 
 def newest_checkpoint(directory: Path, model: str) -> dict[str, object] | None:
@@ -75,7 +75,7 @@ def kill_at_a_random_moment(
 ) -> None:
     """kill -9 somewhere in its start, or somewhere in its learning, also between two checkpoints."""
     if while_starting:
-        time.sleep(chance.uniform(0, 3))  # the moment of the kill is what is random here
+        time.sleep(chance.uniform(0, 2.5))  # the moment of the kill is what is random here
     else:
         before = learnt(state, model)
         wait_for(lambda: learnt(state, model) > before, "the trainer learns on", every_seconds=0.01)

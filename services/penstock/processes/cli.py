@@ -3,6 +3,8 @@
 `penstock --help` must not pay for torch or MLflow.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,18 +18,26 @@ from penstock.errors import PenstockError
 if TYPE_CHECKING:
     from penstock.settings import Settings
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def main() -> None:
-    """Run the command line; an error that is not a defect ends it with one sentence and exit code 1."""
+    """Run the command line; an error that is not a defect ends it with one sentence and exit code 1.
+
+    Until a command handles Ctrl-C in its own way, there is nothing to tidy up: it ends the process at once. Python's
+    own way, an exception, can be swallowed by the imports that a command begins with.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     try:
         code = commands.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        code = 130
+        code = INTERRUPTED
     except PenstockError as error:
         click.echo(f"penstock: {error}", err=True)
         code = 1
@@ -70,7 +80,10 @@ def commands() -> None:
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of images and of the weights.")
 def demo(broker: str, keep: bool, directory: Path, seed: int) -> int:
-    """See the main job: digits stream in two at a time, replicas answer, nothing is forgotten."""
+    """See the main job at work in a minute.
+
+    Digits stream in two new ones at a time, replicas answer, and nothing is forgotten.
+    """
     from penstock.processes.demo.run import run
 
     return run(directory=directory, broker=broker, keep=keep, seed=seed)
@@ -79,7 +92,10 @@ def demo(broker: str, keep: bool, directory: Path, seed: int) -> int:
 @commands.command()
 @_config_option
 def train(config: Path) -> int:
-    """Learn from the label topic and announce new weights, until SIGTERM or Ctrl-C."""
+    """Learn from the label topic.
+
+    Announces new weights as it learns, until SIGTERM or Ctrl-C.
+    """
     from penstock.processes import logs, trainer
     from penstock.processes.signals import stop_on_signals
 
@@ -93,7 +109,10 @@ def train(config: Path) -> int:
 @click.option("--host", help="Instead of serving.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of serving.port; 0 takes a free one.")
 def serve(config: Path, host: str | None, port: int | None) -> int:
-    """Answer inference requests with the newest weights, until SIGTERM or Ctrl-C."""
+    """Answer with the newest weights.
+
+    Open Inference Protocol over HTTP, until SIGTERM or Ctrl-C.
+    """
     from dataclasses import replace
 
     settings = _load(config)
@@ -118,7 +137,10 @@ def serve(config: Path, host: str | None, port: int | None) -> int:
     "--rows-per-message", type=click.IntRange(1, 100_000), default=256, show_default=True, help="For Parquet."
 )
 def produce(file: Path, config: Path, rate: float | None, rows_per_message: int) -> int:
-    """Send labelled events from FILE (.jsonl, .parquet, or - for JSON lines on standard input)."""
+    """Send labelled events from a file.
+
+    FILE is .jsonl, .parquet, or - for JSON lines on standard input. It ends once all are acknowledged.
+    """
     from penstock.processes import produce as command
 
     return command.run(_load(config), file, rate=rate, rows_per_message=rows_per_message)
@@ -203,7 +225,10 @@ def replay_dead_letters(config: Path, reason: str | None, starts: dict[int, int]
 @click.option("--replica", "replicas", multiple=True, metavar="URL", help="A replica's address; repeat for more.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def status(config: Path, replicas: tuple[str, ...], as_json: bool) -> int:
-    """Say whether the thing is learning: lag, speed, accuracy, last version and its age, versions on replicas."""
+    """Say whether the model is learning.
+
+    Lag, events a second, accuracy, the last version and its age, and the versions on the replicas it can see.
+    """
     from penstock.processes import status as command
 
     return command.run(_load(config), replicas=replicas, as_json=as_json)
@@ -212,7 +237,10 @@ def status(config: Path, replicas: tuple[str, ...], as_json: bool) -> int:
 @commands.command()
 @_config_option
 def doctor(config: Path) -> int:
-    """Check configuration, broker, topics, MLflow, state folder and device; say what is wrong with each."""
+    """Check all that the line depends on.
+
+    Configuration, broker, topics, MLflow, state folder and device: a sentence on what is wrong with each.
+    """
     from penstock.processes import doctor as command
 
     return command.run(config)

@@ -1,5 +1,6 @@
 """`penstock produce`: labelled events from files to the label topic, delivery confirmed."""
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ REPORT_SECONDS = 0.1
 
 def run(settings: Settings, file: Path, *, rate: float | None, rows_per_message: int) -> int:
     """Send all of `file`; 0 once every event is acknowledged, 1 if some were not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     topic = TopicNames(settings.model.name).labels
     producer = LabelProducer(settings.kafka, topic)
     total = _count(file)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,7 +132,8 @@ def test_with_idle_seconds_0_an_unfilled_batch_never_closes() -> None:
         assert waiting.close(now, lambda: frozenset({0})) is None
 
 
-def test_a_long_queue_is_full_until_it_is_half_empty() -> None:
+def test_a_long_queue_is_full_until_it_is_half_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.intake.rotation.MESSAGES_AHEAD", 16)
     log = log_of([1] * 16, [1] * 16)
     waiting = batcher(log)
     waiting.add(log[0][:15], 0.0)
@@ -157,7 +159,8 @@ def test_few_messages_of_many_bytes_make_a_full_queue_too() -> None:
     assert waiting.full_partitions() == {0}
 
 
-def test_a_slow_partition_does_not_let_a_fast_one_pile_up() -> None:
+def test_a_slow_partition_does_not_let_a_fast_one_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.intake.rotation.MESSAGES_AHEAD", 16)
     clock = SteppedClock()
     value = json_event(event_id="e", features={"n": 1}, label="x")
     log = {p: [KafkaMessage(value, at_partition=p, at_offset=o) for o in range(n)] for p, n in ((0, 500), (1, 0))}
