@@ -74,6 +74,8 @@ def test_a_state_folder_of_another_schema_or_in_use_is_refused(kafka: LocalKafka
         trainer = running.start_trainer()
         running.wait_until_announced(running.produce(events(100)))
         assert str(trainer.pid) in ending(running)
+        running.produce(events(100, seed=1))
+        running.wait_until_announced(200)  # the one that was refused has not fenced it
         assert trainer.stop() == 0
         running.config.write_text(configuration(model, kafka.bootstrap_servers, tmp_path / "state", width=9))
         assert "schema" in ending(running)

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from threading import Event, Thread
+from threading import Event
 from typing import TypeVar
 
 import structlog
@@ -65,15 +65,11 @@ def run(settings: Settings, stop: Event) -> int:
 
 
 def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer | None:
-    """Everything connected and started; None if `stop` was set while waiting for the broker."""
-    clock, topics = SystemClock(), TopicNames(settings.model.name)
-    telemetry = PrometheusTelemetry(side="trainer")
-    telemetry.gauge("penstock_reservoir_capacity_rows", settings.replay.capacity)
-    server = telemetry.serve(settings.telemetry.host, settings.telemetry.port)
-    resources.callback(server.close)
-    log.info("metrics", url=f"http://{settings.telemetry.host}:{server.port}/metrics")
+    """Everything connected and started; None if `stop` was set while waiting for the broker.
 
-    record = MlflowRecord(settings.mlflow, settings.model.name, shown(settings)) if settings.mlflow.enabled else None
+    The state folder is locked before the claim: a trainer that may not use it must not fence the one that does.
+    """
+    clock, telemetry = SystemClock(), _telemetry(settings, resources)
     warm_up(settings.model, settings.training)
     checkpoints = DiskCheckpoints(
         settings.state.directory,
@@ -82,6 +78,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         kept=settings.state.checkpoints_kept,
     )
     resources.callback(checkpoints.close)
+    on_disk = checkpoints.load_newest()
     update_log = KafkaUpdateLog(settings.kafka, settings.model.name)
     resources.callback(update_log.close)
     claimed = _patiently(lambda: update_log.claim(_holder()), stop)
@@ -89,41 +86,15 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         return None
     log.info("claimed", epoch=claimed.claim.epoch, last_version=claimed.highest_version)
 
-    checkpoint = _newest_checkpoint(checkpoints, record, claimed, stop)
+    record = MlflowRecord(settings.mlflow, settings.model.name, shown(settings)) if settings.mlflow.enabled else None
+    checkpoint = on_disk or _recorded_checkpoint(checkpoints, record, claimed, stop)
     learner = _learner(settings, checkpoint)
-    if record is not None:
-        record.run_id = checkpoint.mlflow_run_id if checkpoint else None
-        resources.callback(record.close)
-
-    source = LabelSource(
-        settings.kafka,
-        topics.labels,
-        group_id=f"penstock.{settings.model.name}",
-        follows_new_partitions=settings.intake.max_age_seconds > 0,
-    )
-    resources.callback(source.close)
-    if not _started(source, learner.offsets, stop):
+    source = _started_source(settings, learner.offsets, resources, stop)
+    if source is None:
         return None
-    dead_letters = DeadLetters(settings.kafka, topics.dead_letters)
+    dead_letters = DeadLetters(settings.kafka, TopicNames(settings.model.name).dead_letters)
     resources.callback(dead_letters.close)
-    intake = Intake(
-        source,
-        dead_letters,
-        EventDecoder(settings.model.schema),
-        settings.intake,
-        clock,
-        telemetry,
-        step=learner.step,
-    )
-    recorder = Recorder(
-        record,
-        pin=pin,
-        pinned_into=checkpoints.recording_folder,
-        interval_seconds=settings.mlflow.record_interval_seconds,
-        telemetry=telemetry,
-        clock=clock,
-        run_id=checkpoint.mlflow_run_id if checkpoint else None,
-    )
+    recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources)
     announcer = Announcer(
         update_log=update_log,
         weights_store=ArtifactStore(settings.mlflow, settings.model.name),
@@ -145,16 +116,48 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         epoch=claimed.claim.epoch,
         last_version=max(claimed.highest_version, checkpoint.version if checkpoint else 0),
     )
-    if record is not None:
-        Thread(target=record.prepare, name="mlflow-import", daemon=True).start()
     publisher.start(learner.offsets)
+    decoder = EventDecoder(settings.model.schema)
     return Trainer(
-        batches=intake,
+        batches=Intake(source, dead_letters, decoder, settings.intake, clock, telemetry, step=learner.step),
         learner=learner,
         publisher=publisher,
         offset_log=source,
         telemetry=telemetry,
         clock=clock,
+    )
+
+
+def _telemetry(settings: Settings, resources: ExitStack) -> PrometheusTelemetry:
+    telemetry = PrometheusTelemetry(side="trainer")
+    telemetry.gauge("penstock_reservoir_capacity_rows", settings.replay.capacity)
+    server = telemetry.serve(settings.telemetry.host, settings.telemetry.port)
+    resources.callback(server.close)
+    log.info("metrics", url=f"http://{settings.telemetry.host}:{server.port}/metrics")
+    return telemetry
+
+
+def _recorder(
+    settings: Settings,
+    record: MlflowRecord | None,
+    checkpoints: DiskCheckpoints,
+    checkpoint: Checkpoint | None,
+    telemetry: PrometheusTelemetry,
+    resources: ExitStack,
+) -> Recorder:
+    """Goes on with the run of the checkpoint."""
+    run_id = checkpoint.mlflow_run_id if checkpoint else None
+    if record is not None:
+        record.run_id = run_id
+        resources.callback(record.close)
+    return Recorder(
+        record,
+        pin=pin,
+        pinned_into=checkpoints.recording_folder,
+        interval_seconds=settings.mlflow.record_interval_seconds,
+        telemetry=telemetry,
+        clock=SystemClock(),
+        run_id=run_id,
     )
 
 
@@ -184,13 +187,12 @@ def _learner(settings: Settings, checkpoint: Checkpoint | None) -> Learner:
     return learner
 
 
-def _newest_checkpoint(
+def _recorded_checkpoint(
     checkpoints: DiskCheckpoints, record: MlflowRecord | None, claimed: Claimed, stop: Event
 ) -> Checkpoint | None:
-    """From the disk; if it has none although updates were announced, from MLflow's newest record."""
-    checkpoint = checkpoints.load_newest()
-    if checkpoint is not None or record is None or claimed.newest_update is None:
-        return checkpoint
+    """The newest that MLflow has, for a trainer whose disk has none although updates were announced."""
+    if record is None or claimed.newest_update is None:
+        return None
     log.warning("no checkpoint on disk but updates on the topic; asking MLflow for the newest record")
     if _patiently(lambda: record.newest_checkpoint(checkpoints.incoming_folder), stop):
         return checkpoints.load_newest()
@@ -198,12 +200,21 @@ def _newest_checkpoint(
     return None
 
 
-def _started(source: LabelSource, offsets: Offsets, stop: Event) -> bool:
-    def start() -> bool:
-        source.start(offsets)
-        return True
+def _started_source(settings: Settings, offsets: Offsets, resources: ExitStack, stop: Event) -> LabelSource | None:
+    """The label topic from these offsets on; None if `stop` was set first."""
+    source = LabelSource(
+        settings.kafka,
+        TopicNames(settings.model.name).labels,
+        group_id=f"penstock.{settings.model.name}",
+        follows_new_partitions=settings.intake.max_age_seconds > 0,
+    )
+    resources.callback(source.close)
 
-    return _patiently(start, stop) or False
+    def start() -> LabelSource:
+        source.start(offsets)
+        return source
+
+    return _patiently(start, stop)
 
 
 def _patiently(attempt: Callable[[], T], stop: Event) -> T | None:

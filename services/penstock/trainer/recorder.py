@@ -65,7 +65,7 @@ class Recorder:
         """Record the newest announced, if it is not yet recorded and that succeeds in time, and stop."""
         if self._record is None:
             return
-        if self._newest is not None and self._waiting.is_empty:
+        if self._newest is not None:  # in place of an older one that may still wait
             self._hand_over(self._newest)
         self._waiting.close()
         self._thread.join(timeout_seconds)
@@ -81,6 +81,7 @@ class Recorder:
 
     def _run(self) -> None:
         assert self._record is not None  # start() sees to it
+        self._record.prepare()
         while (announced := self._waiting.take()) is not None:
             try:
                 self.run_id = self._record.record(announced, announced.metrics)
