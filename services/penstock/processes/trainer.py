@@ -71,6 +71,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     """
     clock, telemetry = SystemClock(), _telemetry(settings, resources)
     warm_up(settings.model, settings.training)
+    record = _record(settings)
     checkpoints = DiskCheckpoints(
         settings.state.directory,
         model=settings.model.name,
@@ -86,7 +87,6 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         return None
     log.info("claimed", epoch=claimed.claim.epoch, last_version=claimed.highest_version)
 
-    record = MlflowRecord(settings.mlflow, settings.model.name, shown(settings)) if settings.mlflow.enabled else None
     checkpoint = on_disk or _recorded_checkpoint(checkpoints, record, claimed, stop)
     learner = _learner(settings, checkpoint)
     source = _started_source(settings, learner.offsets, resources, stop)
@@ -135,6 +135,15 @@ def _telemetry(settings: Settings, resources: ExitStack) -> PrometheusTelemetry:
     resources.callback(server.close)
     log.info("metrics", url=f"http://{settings.telemetry.host}:{server.port}/metrics")
     return telemetry
+
+
+def _record(settings: Settings) -> MlflowRecord | None:
+    """Imported before the claim: beside learning, the import would hold it up for a second or two."""
+    if not settings.mlflow.enabled:
+        return None
+    record = MlflowRecord(settings.mlflow, settings.model.name, shown(settings))
+    record.prepare()
+    return record
 
 
 def _recorder(

@@ -117,10 +117,6 @@ class WeightsStore(Protocol):
 class ModelRecord(Protocol):
     """The registry for people: MLflow."""
 
-    def prepare(self) -> None:
-        """Get ready for the first record, which may take seconds; never raises."""
-        ...
-
     def record(self, announced: "Announced", metrics: Mapping[str, float]) -> str | None:
         """Upload weights, model card and checkpoint, register and tag a model version, move the alias `live`.
 

@@ -81,7 +81,6 @@ class Recorder:
 
     def _run(self) -> None:
         assert self._record is not None  # start() sees to it
-        self._record.prepare()
         while (announced := self._waiting.take()) is not None:
             try:
                 self.run_id = self._record.record(announced, announced.metrics)

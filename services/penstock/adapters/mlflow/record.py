@@ -52,7 +52,7 @@ class MlflowRecord:
     def prepare(self) -> None:
         """Import MLflow's client, which takes seconds, ahead of the first record; failures wait for that one.
 
-        On the thread that records: MLflow's modules do not bear being imported by two threads at once.
+        Before threads use it: MLflow's modules do not bear being imported by two at once.
         """
         with suppress(UnavailableError), self._connection.failures_as_unavailable():
             self._connection.client()
