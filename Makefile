@@ -31,7 +31,7 @@ test: setup helm
 	@$(BIN)/pytest $(ARGS)
 
 lint: setup
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/ruff check --no-cache . && $(BIN)/ruff format --no-cache --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py $(ARGS)

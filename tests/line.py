@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
-from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 
 from penstock.adapters.kafka.topic_names import TopicNames
+from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.flow import ModelUpdate
 from waiting import wait_for
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
-from penstock.intake.intake import Intake
-from penstock.wire.decoder import EventDecoder
 
 from figures import Figure, interleaved
 from label_logs import ROWS_PER_MESSAGE, WIDTH, arrow_values, fill, json_values
@@ -19,6 +17,8 @@ from penstock.clock import SystemClock
 from penstock.features import Feature, FeatureSchema
 from penstock.flow import Offsets
 from penstock.intake.config import IntakeConfig
+from penstock.intake.intake import Intake
+from penstock.wire.decoder import EventDecoder
 
 EVENTS = 200_000
 BATCH = 256

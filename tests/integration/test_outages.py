@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow_servers import mlflow_server
 
 from configurations import configuration, events, new_model, question
 from line import Line, ask, line, served_version
+from mlflow_servers import mlflow_server
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
 
