@@ -36,7 +36,7 @@ EVERY_KEY: Values = {
         "max_invalid_ratio": 0.25,
         "max_invalid_run": 9,
     },
-    "replay": {"capacity": 20_000_000, "rows_per_step": 128},
+    "replay": {"capacity": 20_000_000, "rows_per_step": 128, "policy": "recency", "half_life_events": 2.5e6},
     "training": {
         "device": "cuda",
         "learning_rate": 0.00001,

@@ -22,7 +22,7 @@ from penstock.learning.standardiser import Moments
 from penstock.learning.tensors import host_copies, host_tensor, under
 from penstock.replay.config import ReplayConfig
 
-FORMAT = 1
+FORMAT = 2
 
 _NETWORK, _ADAM, _GENERATORS = "network.", "adam.", "generators."
 
@@ -52,7 +52,7 @@ def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig
         network=network,
         moments=Moments(encoder.num_numbers),
         descent=Descent(network, training.learning_rate),
-        reservoir=Reservoir(replay.capacity, encoder.dense_width, encoder.tokens_width, device),
+        reservoir=Reservoir(replay, encoder.dense_width, encoder.tokens_width, device),
         draws=np.random.Generator(np.random.PCG64(training.seed)),
         randomness=OwnRandomness(training.seed, device),
         score=PrequentialScore(training.prequential_fading),
@@ -81,7 +81,7 @@ def captured_state(parts: LearnerParts, model: ModelConfig) -> dict[str, Json]:
         "class_ledger": parts.ledger.to_json(),
         "encoder": parts.encoder.constants.to_json(),
         "moments_count": parts.moments.count,
-        "reservoir": {"capacity": parts.reservoir.capacity, "quota": parts.reservoir.quota},
+        "reservoir": parts.reservoir.state(),
         "draws": _generator_json(parts.draws),
     }
 
@@ -135,7 +135,7 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) ->
     parts.score.totals = tensors["score.totals"].astype(np.float64)
     parts.score.class_hits = tensors["score.class_hits"].astype(np.float64)
     parts.score.class_rows = tensors["score.class_rows"].astype(np.float64)
-    parts.reservoir.restore(checkpoint.reservoir, **state["reservoir"])
+    parts.reservoir.restore(checkpoint.reservoir, state["reservoir"])
     _restore_generator(parts.draws, state["draws"])
 
 

@@ -1,15 +1,19 @@
 """The rows kept for replay: inputs on the training device, each slot filled as the policy says."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from penstock.flow import Array, SlotChanges
+from penstock.flow import Array, Json, SlotChanges
 from penstock.learning.tensors import host_tensor
-from penstock.replay.class_balanced import EMPTY_SLOT, ClassBalancedPolicy
+from penstock.replay.choice import empty_policy
+from penstock.replay.config import ReplayConfig
+from penstock.replay.policy import EMPTY_SLOT, Arrivals
 
 Int64s = npt.NDArray[np.int64]
 
@@ -49,14 +53,18 @@ class TrainRows:
 class Reservoir:
     """`capacity` slots of one encoded row each."""
 
-    def __init__(self, capacity: int, dense_width: int, tokens_width: int, device: torch.device) -> None:
-        self._policy = ClassBalancedPolicy(capacity)
+    def __init__(self, config: ReplayConfig, dense_width: int, tokens_width: int, device: torch.device) -> None:
+        capacity = config.capacity
+        self._config = config
+        self._policy = empty_policy(config, capacity)
         self._rows = TrainRows(
             dense=torch.zeros(capacity, dense_width, device=device),
             tokens=torch.zeros(capacity, tokens_width, dtype=torch.int32, device=device),
             classes=np.full(capacity, EMPTY_SLOT, dtype=np.int64),
             weights=np.zeros(capacity, dtype=np.float32),
         )
+        self._times: Int64s = np.zeros(capacity, dtype=np.int64)
+        self._num_offered = 0
         self._changed: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
         self._moved = False
 
@@ -67,23 +75,24 @@ class Reservoir:
     def capacity(self) -> int:
         return self._policy.capacity
 
-    @property
-    def quota(self) -> int:
-        """How many rows of one class are kept at most."""
-        return self._policy.quota
-
     def draw(self, num_rows: int, generator: np.random.Generator) -> TrainRows:
         """So many rows, uniformly and with replacement; the reservoir must not be empty."""
         return self._rows.at(self._policy.slots_of(generator.integers(0, len(self), size=num_rows)))
 
     def add(self, rows: TrainRows, priorities: npt.NDArray[np.uint64]) -> None:
         """Offer a batch, with the priority [n] of each row."""
-        plan = self._policy.admit(rows.classes, priorities)
+        times = np.arange(self._num_offered, self._num_offered + len(rows.classes))
+        self._num_offered += len(rows.classes)
+        self._put(rows, Arrivals(classes=rows.classes, priorities=priorities, times=times))
+
+    def _put(self, rows: TrainRows, arrivals: Arrivals) -> None:
+        plan = self._policy.admit(arrivals)
         if len(plan.freed):
             self._rows.classes[plan.freed] = EMPTY_SLOT
             self._changed[plan.freed] = True
         if len(plan.rows):
             self._rows.put(plan.slots, rows.at(plan.rows))
+            self._times[plan.slots] = arrivals.times[plan.rows]
             self._changed[plan.slots] = True
 
     def capture(self, *, full: bool) -> SlotChanges:
@@ -100,15 +109,25 @@ class Reservoir:
             "class_index": rows.classes,
             "weight": rows.weights,
             "priority": self._policy.slot_priorities[slots],
+            "time": self._times[slots],
         }
         self._changed[:] = False
         self._moved = False
         return SlotChanges(full=full, slots=slots, columns=columns)
 
-    def restore(self, stored: SlotChanges, *, capacity: int, quota: int) -> None:
-        """Hold the rows of a full capture of a reservoir of this `capacity` and `quota`, in the same slots.
+    def state(self) -> dict[str, Json]:
+        """What `restore` needs beside the rows."""
+        return {
+            "capacity": self.capacity,
+            "policy": self._config.policy,
+            "num_offered": self._num_offered,
+            "policy_state": dict(self._policy.state()),
+        }
 
-        Where our own capacity is another, the rows are offered anew, and so cut or given room.
+    def restore(self, stored: SlotChanges, state: Mapping[str, Any]) -> None:
+        """Hold the rows of a full capture of a reservoir of this `state()`, in the same slots.
+
+        Where our own capacity or policy is another, the rows are offered anew, and so cut or given room.
 
         Raises:
             ValueError: the capture is not full.
@@ -117,7 +136,6 @@ class Reservoir:
             raise ValueError("the reservoir was stored as changes only")
         used = stored.columns["class_index"] != EMPTY_SLOT
         slots, columns = stored.slots[used], {name: column[used] for name, column in stored.columns.items()}
-        priorities = columns["priority"].astype(np.uint64)
         device = self._rows.dense.device
         rows = TrainRows(
             dense=host_tensor(columns["dense"]).to(device),
@@ -125,12 +143,19 @@ class Reservoir:
             classes=columns["class_index"].astype(np.int64),
             weights=columns["weight"].astype(np.float32),
         )
+        kept = Arrivals(
+            classes=rows.classes,
+            priorities=columns["priority"].astype(np.uint64),
+            times=columns["time"].astype(np.int64),
+        )
+        self._num_offered = state["num_offered"]
         self._rows.classes[:] = EMPTY_SLOT
-        self._moved = capacity != self.capacity
-        if capacity == self.capacity:
-            self._policy = ClassBalancedPolicy.restored(capacity, slots, rows.classes, priorities, quota)
-            self._rows.put(slots, rows)
+        self._moved = (state["capacity"], state["policy"]) != (self.capacity, self._config.policy)
+        self._policy = empty_policy(self._config, self.capacity)
+        if self._moved:
+            self._put(rows, kept)
         else:
-            self._policy = ClassBalancedPolicy(self.capacity)
-            self.add(rows, priorities)
+            self._policy.restore(slots, kept, state["policy_state"])
+            self._rows.put(slots, rows)
+            self._times[slots] = kept.times
         self._changed[:] = False

@@ -7,34 +7,17 @@ chance, full classes hold equally many, and a class that never exceeded the quot
 than slots, one row each is kept of the classes whose lowest priority is lowest.
 
 The quota only falls as events come, so a row once dropped is never wanted again, and kept rows plus quota are all the
-state there is.
+state there is. Only a removal raises it: the room goes to what comes after.
 """
 
 import heapq
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-Int64s = npt.NDArray[np.int64]
-UInt64s = npt.NDArray[np.uint64]
+from penstock.replay.policy import EMPTY_SLOT, NO_CHANGE, Arrivals, Int64s, Plan, UInt64s
 
-EMPTY_SLOT = -1
 _HIGHEST = np.uint64(2**64 - 1)
-_NOTHING: Int64s = np.empty(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a container must do: put the batch's `rows` [k] into `slots` [k], and forget what is in `freed` [j]."""
-
-    rows: Int64s
-    slots: Int64s
-    freed: Int64s
-
-
-NO_CHANGE = Plan(rows=_NOTHING, slots=_NOTHING, freed=_NOTHING)
 
 
 def largest_quota(counts: Int64s, capacity: int, at_most: int) -> int:
@@ -77,10 +60,11 @@ class ClassBalancedPolicy:
         used: Int64s = np.flatnonzero(self.slot_classes[: self._top] != EMPTY_SLOT)
         return used[positions]
 
-    def admit(self, classes: Int64s, priorities: UInt64s) -> Plan:
-        """Decide on a batch: `classes` and `priorities` are [n]. A row that is kept already is passed over."""
-        if self.capacity == 0 or len(classes) == 0:
+    def admit(self, arrivals: Arrivals) -> Plan:
+        """Decide on a batch, whatever its times. A row that is kept already is passed over."""
+        if self.capacity == 0 or len(arrivals) == 0:
             return NO_CHANGE
+        classes, priorities = arrivals.classes, arrivals.priorities
         self._know_classes(int(classes.max()) + 1)
         candidates = np.flatnonzero(priorities <= self._ceilings[classes])
         if len(candidates) == 0:
@@ -89,26 +73,39 @@ class ClassBalancedPolicy:
         emptied = self._make_room(waiting, classes) if waiting else []
         return self._place(replaced, waiting, emptied, classes, priorities)
 
-    @classmethod
-    def restored(
-        cls, capacity: int, slots: Int64s, classes: Int64s, priorities: UInt64s, quota: int
-    ) -> "ClassBalancedPolicy":
-        """The policy that holds rows of these `classes` and `priorities` in these `slots`, each [k]."""
-        policy = cls(capacity)
-        policy.quota = quota
-        policy.slot_classes[slots] = classes
-        policy.slot_priorities[slots] = priorities
-        policy._top = int(slots.max(initial=-1)) + 1
-        policy._holes = np.flatnonzero(policy.slot_classes[: policy._top] == EMPTY_SLOT).tolist()
-        policy._know_classes(int(classes.max(initial=-1)) + 1)
-        policy._slot_of = dict(zip(priorities.tolist(), slots.tolist(), strict=True))
-        for priority, label in zip(priorities.tolist(), classes.tolist(), strict=True):
-            policy._worst_first[label].append(-priority)
-        for label, heap in enumerate(policy._worst_first):
+    def remove(self, slots: Int64s) -> None:
+        """Forget what is kept in `slots` [k], all in use; time grows with the rows of their classes."""
+        gone = set(self.slot_priorities[slots].tolist())
+        for label in np.unique(self.slot_classes[slots]).tolist():
+            left = [negated for negated in self._worst_first[label] if -negated not in gone]
+            heapq.heapify(left)
+            self._worst_first[label] = left
+            self._counts[label] = len(left)
+        for priority in gone:
+            heapq.heappush(self._holes, self._slot_of.pop(priority))
+        self.slot_classes[slots] = EMPTY_SLOT
+        self.quota = largest_quota(self._counts, self.capacity, self.capacity)
+        self._set_ceilings(range(len(self._worst_first)))
+
+    def state(self) -> Mapping[str, int]:
+        """The quota."""
+        return {"quota": self.quota}
+
+    def restore(self, slots: Int64s, kept: Arrivals, state: Mapping[str, int]) -> None:
+        """Become, from empty, the policy of this quota that keeps `kept` [k] in `slots` [k]."""
+        self.quota = state["quota"]
+        self.slot_classes[slots] = kept.classes
+        self.slot_priorities[slots] = kept.priorities
+        self._top = int(slots.max(initial=-1)) + 1
+        self._holes = np.flatnonzero(self.slot_classes[: self._top] == EMPTY_SLOT).tolist()
+        self._know_classes(int(kept.classes.max(initial=-1)) + 1)
+        self._slot_of = dict(zip(kept.priorities.tolist(), slots.tolist(), strict=True))
+        for priority, label in zip(kept.priorities.tolist(), kept.classes.tolist(), strict=True):
+            self._worst_first[label].append(-priority)
+        for label, heap in enumerate(self._worst_first):
             heapq.heapify(heap)
-            policy._counts[label] = len(heap)
-        policy._set_ceilings(range(len(policy._worst_first)))
-        return policy
+            self._counts[label] = len(heap)
+        self._set_ceilings(range(len(self._worst_first)))
 
     def _know_classes(self, num_classes: int) -> None:
         missing = num_classes - len(self._worst_first)

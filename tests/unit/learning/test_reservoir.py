@@ -8,10 +8,17 @@ from hypothesis import strategies as st
 
 from penstock.flow import SlotChanges
 from penstock.learning.reservoir import Reservoir, TrainRows
+from penstock.replay.config import Policy, ReplayConfig
 from penstock.replay.priority import EventPriorities
 
 CPU = torch.device("cpu")
 WIDTH, TOKENS = 3, 2
+POLICIES: tuple[Policy, ...] = ("class_balanced", "uniform", "recency", "window")
+
+
+def reservoir_of(capacity: int, policy: Policy = "class_balanced") -> Reservoir:
+    config = ReplayConfig(capacity=capacity, policy=policy, half_life_events=50)
+    return Reservoir(config, WIDTH, TOKENS, CPU)
 
 
 def class_of(events: np.ndarray) -> np.ndarray:
@@ -61,7 +68,7 @@ def applied(captures: list[SlotChanges]) -> dict[int, tuple[float, ...]]:
     batches=st.lists(st.tuples(st.integers(1, 20), st.sampled_from(["nothing", "changes", "full"])), max_size=12),
 )
 def test_changes_since_the_last_capture_add_up_to_a_full_one(capacity: int, batches: list[tuple[int, str]]) -> None:
-    reservoir = Reservoir(capacity, WIDTH, TOKENS, CPU)
+    reservoir = reservoir_of(capacity)
     captures, first = [reservoir.capture(full=True)], 0
     for count, capture in batches:
         offer(reservoir, first, count)
@@ -76,14 +83,14 @@ def test_changes_since_the_last_capture_add_up_to_a_full_one(capacity: int, batc
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_every_row_lands_in_the_slot_named_for_it(count: int) -> None:
     """Small batches, of which now and then every row enters, and not in the batch's order."""
-    reservoir = Reservoir(12, WIDTH, TOKENS, CPU)
+    reservoir = reservoir_of(12)
     for first in range(0, 300, count):
         offer(reservoir, first, count)
         applied([reservoir.capture(full=True)])
 
 
 def test_a_capture_lists_only_what_changed() -> None:
-    reservoir = Reservoir(100, WIDTH, TOKENS, CPU)
+    reservoir = reservoir_of(100)
     offer(reservoir, 0, 30)
     assert len(reservoir.capture(full=False).slots) == 30
     assert len(reservoir.capture(full=False).slots) == 0
@@ -92,7 +99,7 @@ def test_a_capture_lists_only_what_changed() -> None:
 
 
 def test_a_capture_is_a_copy() -> None:
-    reservoir = Reservoir(4, WIDTH, TOKENS, CPU)
+    reservoir = reservoir_of(4)
     offer(reservoir, 0, 4)
     capture = reservoir.capture(full=True)
     before = {name: column.copy() for name, column in capture.columns.items()}
@@ -100,12 +107,13 @@ def test_a_capture_is_a_copy() -> None:
     assert all(np.array_equal(column, before[name]) for name, column in capture.columns.items())
 
 
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("capacity", [1, 7, 50])
-def test_a_restored_reservoir_draws_the_same_rows(capacity: int) -> None:
-    reservoir, restored = (Reservoir(capacity, WIDTH, TOKENS, CPU) for _ in range(2))
+def test_a_restored_reservoir_draws_the_same_rows(policy: Policy, capacity: int) -> None:
+    reservoir, restored = (reservoir_of(capacity, policy) for _ in range(2))
     for number in range(9):
         offer(reservoir, 11 * number, 11)
-    restored.restore(reservoir.capture(full=True), capacity=capacity, quota=reservoir.quota)
+    restored.restore(reservoir.capture(full=True), reservoir.state())
     for number in range(9, 12):
         draws = [one.draw(64, np.random.default_rng(number)) for one in (reservoir, restored)]
         assert torch.equal(draws[0].dense, draws[1].dense)
@@ -117,9 +125,9 @@ def test_a_restored_reservoir_draws_the_same_rows(capacity: int) -> None:
 
 @pytest.mark.parametrize("capacity", [0, 10, 100])
 def test_rows_move_to_a_reservoir_of_another_size(capacity: int) -> None:
-    large, other, fresh = Reservoir(40, WIDTH, TOKENS, CPU), *(Reservoir(capacity, WIDTH, TOKENS, CPU) for _ in "ab")
+    large, other, fresh = reservoir_of(40), *(reservoir_of(capacity) for _ in "ab")
     offer(large, 0, 200)
-    other.restore(large.capture(full=True), capacity=40, quota=large.quota)
+    other.restore(large.capture(full=True), large.state())
     offer(fresh, 0, 200)
     assert len(other) <= capacity
     assert other.capture(full=False).full, "rows have other slots than in the changes before"
@@ -128,8 +136,21 @@ def test_rows_move_to_a_reservoir_of_another_size(capacity: int) -> None:
         assert held[0] == held[1]
 
 
+@pytest.mark.parametrize("policy", POLICIES[1:])
+def test_rows_move_to_a_reservoir_of_another_policy(policy: Policy) -> None:
+    balanced, other, direct = reservoir_of(60), reservoir_of(30, policy), reservoir_of(30, policy)
+    offer(balanced, 0, 60)
+    other.restore(balanced.capture(full=True), balanced.state())
+    assert other.capture(full=False).full, "rows have other slots than in the changes before"
+    offer(direct, 0, 60)
+    for one in (other, direct):
+        offer(one, 60, 20)
+    held = [set(applied([one.capture(full=True)]).values()) for one in (other, direct)]
+    assert held[0] == held[1]
+
+
 def test_draws_reach_every_row_equally() -> None:
-    reservoir = Reservoir(20, WIDTH, TOKENS, CPU)
+    reservoir = reservoir_of(20)
     offer(reservoir, 0, 500)
     drawn = reservoir.draw(20_000, np.random.default_rng(0)).weights
     _, counts = np.unique(drawn, return_counts=True)

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2
 
-from penstock.replay.class_balanced import EMPTY_SLOT, ClassBalancedPolicy, largest_quota
+from kept_events import admit, arrivals, kept_in_slots, uniformity
+from penstock.replay.class_balanced import ClassBalancedPolicy, largest_quota
+from penstock.replay.policy import EMPTY_SLOT, Arrivals, Plan
 from penstock.replay.priority import EventPriorities
 
-Event = tuple[int, int]
+Labelled = tuple[int, int]
 """Class, priority; an event's class never changes."""
 
 events = st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 6), max_size=80).map(
@@ -21,7 +22,7 @@ events = st.dictionaries(st.integers(0, 2**64 - 1), st.integers(0, 6), max_size=
 capacities = st.integers(0, 30)
 
 
-def kept_by_definition(seen: list[Event], capacity: int) -> set[Event]:
+def kept_by_definition(seen: list[Labelled], capacity: int) -> set[Labelled]:
     """Straight from the definition, by trying every quota."""
     by_class: dict[int, list[int]] = {}
     for label, priority in set(seen):
@@ -34,43 +35,23 @@ def kept_by_definition(seen: list[Event], capacity: int) -> set[Event]:
     return {(label, p) for label, priorities in by_class.items() for p in sorted(priorities)[:quota]}
 
 
-def admitted(policy: ClassBalancedPolicy, seen: list[Event], batch: int) -> None:
-    """Offer in batches, and check that a container that follows the plans holds what the policy believes."""
-    slots: dict[int, Event] = dict(
-        zip(
-            np.flatnonzero(policy.slot_classes != EMPTY_SLOT).tolist(),
-            kept_in_slots(policy),
-            strict=True,
-        )
-    )
-    for start in range(0, len(seen), batch):
-        part = seen[start : start + batch]
-        classes = np.array([label for label, _ in part], dtype=np.int64)
-        priorities = np.array([priority for _, priority in part], dtype=np.uint64)
-        plan = policy.admit(classes, priorities)
-        assert len(set(plan.slots.tolist())) == len(plan.slots)
-        assert not set(plan.slots.tolist()) & set(plan.freed.tolist())
-        for slot in plan.freed.tolist():
-            del slots[slot]
-        for row, slot in zip(plan.rows.tolist(), plan.slots.tolist(), strict=True):
-            slots[slot] = part[row]
-        assert sorted(slots.values()) == sorted(kept_in_slots(policy))
-        assert policy.num_rows == len(slots)
-        assert policy.slots_of(np.arange(len(slots))).tolist() == sorted(slots)
+def admitted(policy: ClassBalancedPolicy, seen: list[Labelled], batch: int) -> None:
+    """Times are of no matter."""
+    admit(policy, [(label, priority, 0) for label, priority in seen], batch)
 
 
-def kept_in_slots(policy: ClassBalancedPolicy) -> list[Event]:
-    used = policy.slot_classes != EMPTY_SLOT
-    return list(zip(policy.slot_classes[used].tolist(), policy.slot_priorities[used].tolist(), strict=True))
+def admit_arrays(policy: ClassBalancedPolicy, classes: np.ndarray, priorities: np.ndarray) -> Plan:
+    times = np.zeros(len(classes), dtype=np.int64)
+    return policy.admit(Arrivals(classes=classes, priorities=priorities.astype(np.uint64), times=times))
 
 
-def kept(policy: ClassBalancedPolicy) -> set[Event]:
+def kept(policy: ClassBalancedPolicy) -> set[Labelled]:
     return set(kept_in_slots(policy))
 
 
 @given(seen=events, capacity=capacities, batch=st.integers(1, 20), shuffle=st.randoms())
 def test_the_kept_set_is_that_of_the_definition_in_any_order_and_any_batches(
-    seen: list[Event], capacity: int, batch: int, shuffle: object
+    seen: list[Labelled], capacity: int, batch: int, shuffle: object
 ) -> None:
     shuffle.shuffle(seen)  # type: ignore[attr-defined]  # random.Random
     policy = ClassBalancedPolicy(capacity)
@@ -79,7 +60,7 @@ def test_the_kept_set_is_that_of_the_definition_in_any_order_and_any_batches(
 
 
 @given(seen=events, capacity=capacities, again=st.data())
-def test_a_redelivered_event_changes_nothing(seen: list[Event], capacity: int, again: st.DataObject) -> None:
+def test_a_redelivered_event_changes_nothing(seen: list[Labelled], capacity: int, again: st.DataObject) -> None:
     redelivered = again.draw(st.lists(st.sampled_from(seen), max_size=60)) if seen else []
     policy, other = ClassBalancedPolicy(capacity), ClassBalancedPolicy(capacity)
     admitted(policy, seen, 7)
@@ -89,7 +70,7 @@ def test_a_redelivered_event_changes_nothing(seen: list[Event], capacity: int, a
 
 
 @given(first=events, second=events, capacity=capacities)
-def test_two_reservoirs_merge_by_union_and_cut(first: list[Event], second: list[Event], capacity: int) -> None:
+def test_two_reservoirs_merge_by_union_and_cut(first: list[Labelled], second: list[Labelled], capacity: int) -> None:
     known = {priority: label for label, priority in first}
     second = [(known.get(priority, label), priority) for label, priority in second]
     one, two, merged = (ClassBalancedPolicy(capacity) for _ in range(3))
@@ -101,13 +82,13 @@ def test_two_reservoirs_merge_by_union_and_cut(first: list[Event], second: list[
 
 
 @given(seen=events, capacity=capacities, cut=st.integers(0, 80))
-def test_a_restored_policy_goes_on_as_if_never_stopped(seen: list[Event], capacity: int, cut: int) -> None:
+def test_a_restored_policy_goes_on_as_if_never_stopped(seen: list[Labelled], capacity: int, cut: int) -> None:
     policy = ClassBalancedPolicy(capacity)
     admitted(policy, seen[:cut], 6)
     slots = np.flatnonzero(policy.slot_classes != EMPTY_SLOT)
-    restored = ClassBalancedPolicy.restored(
-        capacity, slots, policy.slot_classes[slots], policy.slot_priorities[slots], policy.quota
-    )
+    restored = ClassBalancedPolicy(capacity)
+    held = [(label, priority, 0) for label, priority in kept_in_slots(policy)]
+    restored.restore(slots, arrivals(held), policy.state())
     for one in (policy, restored):
         admitted(one, seen[cut:], 6)
     assert restored.slot_classes.tolist() == policy.slot_classes.tolist()
@@ -128,7 +109,7 @@ def test_full_classes_hold_equally_many_and_small_ones_are_stored_whole() -> Non
     priorities = generator.integers(0, 2**63, size=4000).astype(np.uint64)
     policy = ClassBalancedPolicy(300)
     for start in range(0, 4000, 32):
-        policy.admit(classes[start : start + 32].astype(np.int64), priorities[start : start + 32])
+        admit_arrays(policy, classes[start : start + 32].astype(np.int64), priorities[start : start + 32])
     held = Counter(label for label, _ in kept(policy))
     seen = Counter(classes.tolist())
     full = [held[label] for label in seen if held[label] < seen[label]]
@@ -140,15 +121,8 @@ def test_full_classes_hold_equally_many_and_small_ones_are_stored_whole() -> Non
 def test_a_thousand_classes_in_one_batch_fit_into_fewer_slots() -> None:
     policy = ClassBalancedPolicy(200)
     priorities = np.random.default_rng(0).permutation(1000).astype(np.uint64)
-    policy.admit(np.arange(1000), priorities)
+    admit_arrays(policy, np.arange(1000), priorities)
     assert sorted(priority for _, priority in kept(policy)) == list(range(200))
-
-
-def uniformity(position_counts: np.ndarray, trials: int, chance: float) -> float:
-    """p-value of (N − 1)/N · Σ (O − Tp)² / (Tp(1 − p)) against χ² with N − 1 degrees of freedom."""
-    count = len(position_counts)
-    squares = np.square(position_counts - trials * chance) / (trials * chance * (1 - chance))
-    return float(chi2.sf((count - 1) / count * squares.sum(), count - 1))
 
 
 def test_every_position_of_the_stream_is_kept_with_the_same_chance() -> None:
@@ -160,7 +134,7 @@ def test_every_position_of_the_stream_is_kept_with_the_same_chance() -> None:
         policy = ClassBalancedPolicy(capacity)
         for start in range(0, length, 7):
             part = priorities[start : start + 7]
-            policy.admit(np.zeros(len(part), dtype=np.int64), part)
+            admit_arrays(policy, np.zeros(len(part), dtype=np.int64), part)
         positions += np.isin(priorities, policy.slot_priorities)
     assert positions.sum() == trials * capacity
     assert uniformity(positions, trials, capacity / length) > 1e-3
@@ -183,7 +157,7 @@ def test_the_uniformity_test_finds_a_reservoir_off_by_one() -> None:
 
 def test_a_reservoir_without_room_keeps_nothing() -> None:
     policy = ClassBalancedPolicy(0)
-    plan = policy.admit(np.zeros(3, dtype=np.int64), np.arange(3, dtype=np.uint64))
+    plan = admit_arrays(policy, np.zeros(3, dtype=np.int64), np.arange(3))
     assert (len(plan.rows), len(plan.slots), len(plan.freed), policy.num_rows) == (0, 0, 0, 0)
 
 
@@ -193,11 +167,37 @@ def test_a_full_reservoir_of_ten_thousand_rows_admits_in_few_operations(batch: i
     generator = np.random.default_rng(0)
     policy = ClassBalancedPolicy(10_000)
     for _ in range(400):
-        policy.admit(generator.integers(0, 10, 256), generator.integers(0, 2**63, 256).astype(np.uint64))
+        admit_arrays(policy, generator.integers(0, 10, 256), generator.integers(0, 2**63, 256))
     offered = [
         (generator.integers(0, 10, batch), generator.integers(0, 2**63, batch).astype(np.uint64)) for _ in range(2000)
     ]
     started = time.process_time()
     for classes, priorities in offered:
-        policy.admit(classes, priorities)
+        admit_arrays(policy, classes, priorities)
     assert (time.process_time() - started) / 2000 < 500e-6
+
+
+@given(seen=events, capacity=st.integers(1, 30), cut=st.integers(0, 80), which=st.data())
+def test_removed_rows_are_gone_and_their_room_is_given_to_what_comes_after(
+    seen: list[Labelled], capacity: int, cut: int, which: st.DataObject
+) -> None:
+    policy = ClassBalancedPolicy(capacity)
+    admitted(policy, seen[:cut], 6)
+    before = kept(policy)
+    used = np.flatnonzero(policy.slot_classes != EMPTY_SLOT)
+    gone = np.array(which.draw(st.lists(st.sampled_from(used.tolist()), unique=True)) if len(used) else [], dtype=int)
+    removed = {(policy.slot_classes[slot], policy.slot_priorities[slot]) for slot in gone}
+    policy.remove(gone)
+    assert kept(policy) == before - removed
+    admitted(policy, seen[cut:], 6)
+    offered = [event for event in seen if event in before - removed or event in seen[cut:]]
+    assert kept(policy) == (kept_by_definition(offered, capacity) if offered else set())
+
+
+def test_after_a_class_is_removed_the_others_may_fill_the_reservoir() -> None:
+    generator = np.random.default_rng(0)
+    policy = ClassBalancedPolicy(100)
+    admit_arrays(policy, generator.integers(0, 2, 400), generator.integers(0, 2**63, 400))
+    policy.remove(np.flatnonzero(policy.slot_classes == 0))
+    admit_arrays(policy, np.ones(400, dtype=np.int64), generator.integers(0, 2**63, 400))
+    assert policy.num_rows == 100
