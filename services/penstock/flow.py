@@ -42,6 +42,58 @@ class Offsets:
         return cls(next={int(partition): offset for partition, offset in value.items()})
 
 
+ClassVerb = Literal["hibernate", "wake", "retire"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRequest:
+    """Put classes to sleep, wake them, or retire them for good: these `classes`, or all that only `tenant` has used."""
+
+    verb: ClassVerb
+    classes: tuple[str, ...] = ()
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportRequest:
+    """Take in a class from a packet, under the name that the packet gives unless `name` is set."""
+
+    packet: bytes = field(repr=False)
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventPlace:
+    """Where an event stands in the log; `row` is its position within its message."""
+
+    topic: str
+    partition: int
+    offset: int
+    row: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetractionRequest:
+    """Undo an earlier event, named by its place or its `event_id`.
+
+    `event` is one row with the columns of `EventBatch.events`: features, label and weight as they were learnt.
+    """
+
+    event: pa.RecordBatch = field(repr=False)
+    of: EventPlace | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A request with its place: `partition`, `offset` and `row` in the log, behind `at` rows of its batch's events."""
+
+    at: int
+    partition: int
+    offset: int
+    row: int
+    request: ClassRequest | ImportRequest | RetractionRequest
+
+
 ClosedBy = Literal["size", "age", "end"]
 
 
@@ -51,18 +103,48 @@ class EventBatch:
 
     `events` has one column per feature (see `wire.columns`) and `label` string, `weight` float64, `partition` int32,
     `offset` int64, `row` int32 (position within its message), `timestamp_ms` int64 (Kafka's). It may have no rows
-    when all its messages were invalid; `offsets` moves on all the same. `age_seconds` is how long it was open.
+    when all its messages were invalid; `offsets` moves on all the same. `age_seconds` is how long it was open. Where
+    any of its events has a tenant there is one more column, `tenant` string, null for those that have none.
+
+    `controls` stand in the order of the log, each at its place among the events.
     """
 
     events: pa.RecordBatch
     offsets: Offsets
     closed_by: ClosedBy
     age_seconds: float
+    controls: tuple[Control, ...] = ()
 
     def slices(self, max_events: int) -> Iterator[pa.RecordBatch]:
         """The events in order, at most `max_events` at a time (one Arrow message may hold many more)."""
         for start in range(0, self.events.num_rows, max_events):
             yield self.events.slice(start, max_events)
+
+    def pieces(self, max_events: int) -> Iterator["pa.RecordBatch | Control"]:
+        """Events and controls in their one order, at most `max_events` of the events at a time, and at least one."""
+        start = 0
+        for control in self.controls:
+            yield from self._between(start, control.at, max_events)
+            yield control
+            start = control.at
+        yield from self._between(start, self.events.num_rows, max_events)
+
+    def _between(self, start: int, stop: int, max_events: int) -> Iterator[pa.RecordBatch]:
+        for first in range(start, stop, max_events):
+            yield self.events.slice(first, min(max_events, stop - first))
+
+
+ControlResult = Literal["applied", "unchanged", "refused"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlOutcome:
+    """What became of a control; `sentence` says it to a person, `classes` are those it concerned."""
+
+    control: Control
+    result: ControlResult
+    classes: tuple[str, ...]
+    sentence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +162,7 @@ class StepReport:
     reservoir_rows: int
     trained_until_ms: int
     step_seconds: float
+    controls: tuple[ControlOutcome, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

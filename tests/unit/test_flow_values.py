@@ -1,11 +1,12 @@
 """The nouns keep their promises: offsets are next offsets, instants round-trip."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.clock import from_rfc3339, to_rfc3339
-from penstock.flow import ModelUpdate, Offsets
+from penstock.flow import ClassRequest, Control, EventBatch, ModelUpdate, Offsets
 
 offsets = st.dictionaries(st.integers(0, 8), st.integers(0, 2**40)).map(lambda next_: Offsets(next=next_))
 
@@ -59,3 +60,31 @@ def test_an_update_carries_weights_in_exactly_one_way(inline: bytes | None, uri:
             inline=inline,
             uri=uri,
         )
+
+
+@given(st.integers(0, 12), st.lists(st.integers(0, 12), max_size=4), st.integers(1, 5))
+def test_a_batch_in_pieces_has_every_event_and_every_control_at_its_place(
+    num_events: int, places: list[int], max_events: int
+) -> None:
+    controls = tuple(
+        Control(at=at, partition=0, offset=number, row=0, request=ClassRequest(verb="wake", tenant="t"))
+        for number, at in enumerate(sorted(min(place, num_events) for place in places))
+    )
+    batch = EventBatch(
+        events=pa.RecordBatch.from_pydict({"n": list(range(num_events))}),
+        offsets=Offsets(),
+        closed_by="size",
+        age_seconds=0.0,
+        controls=controls,
+    )
+    met: list[int] = []
+    carried_out: list[Control] = []
+    for piece in batch.pieces(max_events):
+        if isinstance(piece, Control):
+            assert len(met) == piece.at
+            carried_out.append(piece)
+        else:
+            assert 1 <= piece.num_rows <= max_events
+            met.extend(piece.column("n").to_pylist())
+    assert met == list(range(num_events))
+    assert tuple(carried_out) == controls

@@ -1,11 +1,12 @@
 """From the label topic to closed micro-batches of valid events: poll, close, decode, dead-letter."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import structlog
 
 from penstock.clock import Clock
-from penstock.flow import EventBatch, Offsets
+from penstock.flow import Control, ControlOutcome, EventBatch, Offsets, RetractionRequest
 from penstock.intake.arrival import ArrivalBatcher
 from penstock.intake.batching import Batcher, ClosedBatch, CountEvents
 from penstock.intake.config import IntakeConfig
@@ -14,7 +15,8 @@ from penstock.intake.quarantine import Quarantine
 from penstock.intake.rotation import RotationBatcher
 from penstock.telemetry import Telemetry
 from penstock.wire.dead_letter import dead_letter
-from penstock.wire.decoder import Decoded, EventDecoder
+from penstock.wire.decoder import Decoded, EventDecoder, holds_many
+from penstock.wire.message import Message
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,7 @@ class Intake:
         self._batcher = _batcher(config, source, step, decoder.count_events)
         self._quarantine = Quarantine(config)
         self._paused: frozenset[int] = frozenset()
+        self._control_messages: dict[tuple[int, int], Message] = {}
 
     def next_batch(self, timeout_seconds: float) -> EventBatch | None:
         """The next micro-batch, or None if it has not closed by the timeout; it then stays open.
@@ -63,6 +66,7 @@ class Intake:
             return None
         decoded = self._decoder.decode(closed.messages)
         self._set_aside(closed, decoded)
+        self._control_messages = _messages_of(decoded.controls, closed)
         self._telemetry.observe("penstock_batch_events", decoded.events.num_rows)
         self._telemetry.observe("penstock_batch_age_seconds", closed.age_seconds)
         return EventBatch(
@@ -70,7 +74,18 @@ class Intake:
             offsets=_next_offsets(closed),
             closed_by=closed.closed_by,
             age_seconds=closed.age_seconds,
+            controls=decoded.controls,
         )
+
+    def refuse(self, outcomes: Sequence[ControlOutcome]) -> None:
+        """Dead-letter controls of the batch handed over last that could not be carried out."""
+        for outcome in outcomes:
+            control = outcome.control
+            reason = "retracts" if isinstance(control.request, RetractionRequest) else "control"
+            message = self._control_messages[control.partition, control.offset]
+            rows = (control.row,) if holds_many(message) else None
+            self._dead_letters.send(dead_letter(message, reason, outcome.sentence, rows))
+            self._telemetry.count("penstock_events_invalid_total", reason=reason)
 
     def _next_closed(self, timeout_seconds: float) -> ClosedBatch | None:
         now = self._clock.monotonic_seconds()
@@ -130,6 +145,15 @@ def _batcher(config: IntakeConfig, source: MessageSource, step: int, count_event
         idle_seconds=config.idle_seconds,
         count_events=count_events,
     )
+
+
+def _messages_of(controls: Sequence[Control], closed: ClosedBatch) -> dict[tuple[int, int], Message]:
+    """The messages of these controls, by partition and offset."""
+    if not controls:
+        return {}
+    places = {(control.partition, control.offset) for control in controls}
+    found = (((message.partition(), message.offset()), message) for message in closed.messages)
+    return {place: message for place, message in found if place in places}
 
 
 def _next_offsets(closed: ClosedBatch) -> Offsets:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from penstock.flow import Checkpoint, Claim, EventBatch, ModelUpdate, Offsets, Weights
+from penstock.flow import Checkpoint, Claim, ControlOutcome, EventBatch, ModelUpdate, Offsets, Weights
 
 
 class BatchSource(Protocol):
@@ -16,6 +16,10 @@ class BatchSource(Protocol):
         Raises:
             StopError: the stream must not be read on (poisoned, a retention hole).
         """
+        ...
+
+    def refuse(self, outcomes: Sequence[ControlOutcome]) -> None:
+        """Dead-letter controls of the micro-batch returned last that could not be carried out; returns at once."""
         ...
 
 

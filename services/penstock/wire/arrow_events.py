@@ -1,6 +1,6 @@
 """Arrow events: one message is an IPC stream of many, each of which is accepted or refused by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -17,12 +17,24 @@ from penstock.wire.arrow_types import (
     as_instants,
     as_labels,
     as_numbers,
+    as_targets,
     as_text,
 )
 from penstock.wire.columns import feature_column
-from penstock.wire.event_columns import EVENT_ID, FEATURES, FIELDS, LABEL, OCCURRED_AT, TENANT, WEIGHT, EventColumns
+from penstock.wire.event_columns import (
+    EVENT_ID,
+    FEATURES,
+    FIELDS,
+    LABEL,
+    OCCURRED_AT,
+    RETRACTS,
+    TENANT,
+    WEIGHT,
+    EventColumns,
+)
 from penstock.wire.invalid import InvalidMessage, Reason, RefusedMessageError
 from penstock.wire.part import Part
+from penstock.wire.retraction import Target, targets_of
 from penstock.wire.validation import Mask, validate
 
 MAX_ROWS: Final = 1_000_000
@@ -45,8 +57,8 @@ class DecodedStream:
 class ArrowEvents:
     """Decodes messages that hold an Arrow IPC stream each.
 
-    Columns: `event_id`, `label`, optionally `occurred_at`, `weight`, `tenant`, and the features: either one struct
-    column `features`, or a column for each under its own name. Others are ignored.
+    Columns: `event_id`, `label`, optionally `occurred_at`, `weight`, `tenant`, `retracts`, and the features:
+    either one struct column `features`, or a column for each under its own name. Others are ignored.
     """
 
     def __init__(self, schema: FeatureSchema) -> None:
@@ -67,6 +79,8 @@ class ArrowEvents:
             features=checked.features,
             label=checked.label,
             weight=checked.weight,
+            tenant=checked.tenant,
+            retracts=checked.retracts,
         )
         if not checked.faults:
             return DecodedStream(part=part, accepted=checked.accepted, invalid=None)
@@ -97,6 +111,7 @@ class ArrowEvents:
             weight=_column(table, WEIGHT, as_numbers, "weight"),
             tenant=_column(table, TENANT, as_text, "tenant"),
             features=self._features(table),
+            retracts=_retracts(table),
         )
 
     def _features(self, table: Any) -> tuple[Any, ...]:
@@ -150,6 +165,15 @@ def _read_stream(value: bytes) -> Any:
     if len(set(table.schema.names)) < len(table.schema.names):
         raise RefusedMessageError("decode", f"The Arrow stream names a column twice: {', '.join(table.schema.names)}.")
     return table
+
+
+def _retracts(table: Any) -> Sequence[Target | None] | None:
+    if RETRACTS not in table.schema.names:
+        return None
+    try:
+        return targets_of([target for chunk in table.column(RETRACTS).chunks for target in as_targets(chunk)])
+    except ArrowTypeError as error:
+        raise RefusedMessageError("retracts", f"Column {RETRACTS} {error}.") from error
 
 
 def _column(table: Any, name: str, convert: Callable[[Any], Any], reason: Reason) -> Any:

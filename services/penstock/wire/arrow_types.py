@@ -11,9 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.features import Feature
+from penstock.wire.retraction import PlaceDocument, Target
 
 MAX_TEXT_BYTES: Final = 268_435_456
 """A dictionary column may unfold to this many bytes of text."""
+
+NUMBERS: Final = ("partition", "offset", "row")
+PLACE: Final = "structs of topic, partition, offset and row"
 
 
 class ArrowTypeError(Exception):
@@ -91,6 +95,27 @@ def as_instants(column: Any) -> Any:
         return as_text(column)
     except ArrowTypeError:
         raise ArrowTypeError(f"has type {column.type}; it must be of RFC 3339 strings or of timestamps") from None
+
+
+def as_targets(column: Any) -> list[Target | None]:
+    """What each event retracts: strings are `event_id`s, structs places in the log."""
+    column = _storage(column)
+    if not pa.types.is_struct(column.type):
+        try:
+            values: list[Target | None] = as_text(column).to_pylist()
+        except ArrowTypeError:
+            raise ArrowTypeError(f"has type {column.type}; it must be of strings or of {PLACE}") from None
+        return values
+    held = dict(zip((field.name for field in column.type), column.flatten(), strict=True))
+    if any(name in held and not pa.types.is_integer(held[name].type) for name in NUMBERS):
+        raise ArrowTypeError(f"has type {column.type}; it must be of strings or of {PLACE}")
+    nothing = pa.nulls(len(column))
+    topics = as_text(held.get("topic", nothing)).to_pylist()
+    rows = zip(topics, *(held.get(name, nothing).to_pylist() for name in NUMBERS), strict=True)
+    return [
+        PlaceDocument(topic=topic, partition=partition, offset=offset, row=row) if is_there else None
+        for is_there, (topic, partition, offset, row) in zip(column.is_valid().to_pylist(), rows, strict=True)
+    ]
 
 
 def _unfolded(column: Any, dictionary: Any) -> Any:

@@ -17,6 +17,8 @@ PARTITION: Final = "partition"
 OFFSET: Final = "offset"
 ROW: Final = "row"
 TIMESTAMP_MS: Final = "timestamp_ms"
+TENANT: Final = "tenant"
+"""Only in batches in which an event has one; null for those that have none."""
 
 
 def feature_column(name: str) -> str:

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from penstock.features import FeatureSchema
+from penstock.flow import ClassRequest, Control, ImportRequest
 from penstock.wire.arrow_events import ArrowEvents, count_rows
 from penstock.wire.arrow_stream import MAGIC
+from penstock.wire.assembly import assemble
 from penstock.wire.columns import batch_schema
+from penstock.wire.control import CONTROL_TYPE, decode_control
 from penstock.wire.invalid import InvalidMessage, RefusedMessageError, shown
 from penstock.wire.json_events import COLUMNAR_FROM_BYTES, JsonEvents
 from penstock.wire.message import Message
@@ -24,22 +26,28 @@ OPENING_BRACE: Final = b"{"
 WHITESPACE: Final = b" \t\r\n"
 ACCEPTED: Final[Mask] = np.ones(1, dtype=np.bool_)
 
+ContentType = Literal[
+    "application/json", "application/vnd.apache.arrow.stream", "application/vnd.penstock.control+json"
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
     """What a batch of messages held.
 
-    `events` are the accepted events in message order, with the columns of `wire.columns.batch_schema`; `invalid` has
-    an entry for each message with refused events, in message order; `accepted` is bool [all events] in message order.
+    `events` are the accepted events in message order, with the columns of `EventBatch.events`; `controls` are control
+    events and retractions, each at its place among them. `invalid` has an entry for each message with refused events,
+    in message order; `accepted` is bool [all events and controls] in message order.
     """
 
     events: pa.RecordBatch
+    controls: tuple[Control, ...]
     invalid: tuple[InvalidMessage, ...]
     accepted: Mask
 
 
 class EventDecoder:
-    """Decodes labelled events, JSON and Arrow, for one feature schema. Not thread-safe."""
+    """Decodes labelled events, JSON and Arrow, for one feature schema, and controls. Not thread-safe."""
 
     def __init__(self, schema: FeatureSchema, *, columnar_from_bytes: int = COLUMNAR_FROM_BYTES) -> None:
         self._schema = batch_schema(schema)
@@ -48,20 +56,22 @@ class EventDecoder:
 
     def count_events(self, message: Message) -> int:
         """How many events a message holds, without decoding it: at least 1, and 1 for one that does not read."""
-        value = message.value()
-        return count_rows(value) if value is not None and value.startswith(MAGIC) else 1
+        return count_rows(message.value() or b"") if holds_many(message) else 1
 
     def decode(self, messages: Sequence[Message]) -> Decoded:
         """Decode messages in order. A refused event costs no other event anything."""
         values = [message.value() or b"" for message in messages]
         invalid: list[InvalidMessage] = []
-        json_at, arrow_at = _sorted_by_content(messages, values, invalid)
+        json_at, arrow_at, control_at = _sorted_by_content(messages, values, invalid)
         parts: list[Part] = []
         accepted_by_message: dict[int, Mask] = {}
         if json_at:
             part, refused = self._json.decode([values[at] for at in json_at], np.array(json_at, dtype=np.int64))
             parts.append(part)
-            invalid.extend(refused)
+            # Headers cost a microsecond each: only of what is no labelled event they are asked for a control.
+            controls = {each.index for each in refused if _named_type(messages[each.index]) == CONTROL_TYPE}
+            control_at.extend(controls)
+            invalid.extend(each for each in refused if each.index not in controls)
         for at in arrow_at:
             try:
                 stream = self._arrow.decode(values[at], at)
@@ -72,59 +82,40 @@ class EventDecoder:
             accepted_by_message[at] = stream.accepted
             if stream.invalid is not None:
                 invalid.append(stream.invalid)
+        requests = _requests(values, control_at, invalid)
         invalid.sort(key=lambda refused: refused.index)
+        events, placed = assemble(messages, parts, requests, self._schema)
         return Decoded(
-            events=self._batch(messages, parts),
+            events=events,
+            controls=placed,
             invalid=tuple(invalid),
             accepted=_accepted(len(messages), invalid, accepted_by_message),
         )
 
-    def _batch(self, messages: Sequence[Message], parts: Sequence[Part]) -> Any:
-        """One record batch of all parts, in message order."""
-        partition = np.array([message.partition() for message in messages], dtype=np.int32)
-        offset = np.array([message.offset() for message in messages], dtype=np.int64)
-        # Without a timestamp (type 0) Kafka says -1.
-        timestamp_ms = np.array([max(message.timestamp()[1], 0) for message in messages], dtype=np.int64)
-        batches = [
-            pa.RecordBatch.from_arrays(
-                [
-                    *part.features,
-                    part.label,
-                    part.weight,
-                    pa.array(partition[part.message]),
-                    pa.array(offset[part.message]),
-                    pa.array(part.row),
-                    pa.array(timestamp_ms[part.message]),
-                ],
-                schema=self._schema,
-            )
-            for part in parts
-        ]
-        if len(batches) == 1:
-            return batches[0]
-        if not batches:
-            return pa.RecordBatch.from_pylist([], schema=self._schema)
-        return _in_order(pa.concat_batches(batches), np.concatenate([part.message for part in parts]))
+
+def holds_many(message: Message) -> bool:
+    """True for an Arrow message, whose events are refused row by row."""
+    return (message.value() or b"").startswith(MAGIC)
 
 
 def _sorted_by_content(
     messages: Sequence[Message], values: Sequence[bytes], invalid: list[InvalidMessage]
-) -> tuple[list[int], list[int]]:
-    """Positions of JSON and of Arrow messages; the others are appended to `invalid`."""
-    json_at: list[int] = []
-    arrow_at: list[int] = []
+) -> tuple[list[int], list[int], list[int]]:
+    """Positions of JSON, of Arrow and of control messages; the others are appended to `invalid`."""
+    found: dict[ContentType, list[int]] = {JSON_TYPE: [], ARROW_TYPE: [], CONTROL_TYPE: []}
+    json_at = found[JSON_TYPE]
     for at, value in enumerate(values):
         if value.startswith(OPENING_BRACE):
             json_at.append(at)
             continue
         try:
-            (json_at if _content_type(messages[at], value) == JSON_TYPE else arrow_at).append(at)
+            found[_content_type(messages[at], value)].append(at)
         except RefusedMessageError as error:
             invalid.append(_refused(at, error, 1))
-    return json_at, arrow_at
+    return json_at, found[ARROW_TYPE], found[CONTROL_TYPE]
 
 
-def _content_type(message: Message, value: bytes) -> Literal["application/json", "application/vnd.apache.arrow.stream"]:
+def _content_type(message: Message, value: bytes) -> ContentType:
     """What a value that does not begin with a brace holds; headers cost a microsecond and are read here only.
 
     Raises:
@@ -134,28 +125,37 @@ def _content_type(message: Message, value: bytes) -> Literal["application/json",
         raise RefusedMessageError("decode", "The message has no value; it must be a labelled event.")
     if value.lstrip(WHITESPACE).startswith(OPENING_BRACE):
         return JSON_TYPE
-    named = [content or b"" for name, content in message.headers() or () if name.lower() == "content-type"]
-    if not named:
+    named = _named_type(message)
+    if named is None:
         return ARROW_TYPE if value.startswith(MAGIC) else JSON_TYPE
-    content_type = named[-1].decode(errors="replace").partition(";")[0].strip().lower()
-    if content_type == JSON_TYPE:
-        return JSON_TYPE
-    if content_type == ARROW_TYPE:
-        return ARROW_TYPE
+    if named in (JSON_TYPE, ARROW_TYPE, CONTROL_TYPE):
+        return cast(ContentType, named)
     raise RefusedMessageError(
-        "content_type", f"content-type is {shown(content_type)}; it must be {JSON_TYPE} or {ARROW_TYPE}."
+        "content_type", f"content-type is {shown(named)}; it must be {JSON_TYPE}, {ARROW_TYPE} or {CONTROL_TYPE}."
     )
+
+
+def _named_type(message: Message) -> str | None:
+    """What the header `content-type` says, without parameters; None if there is none."""
+    named = [content or b"" for name, content in message.headers() or () if name.lower() == "content-type"]
+    return named[-1].decode(errors="replace").partition(";")[0].strip().lower() if named else None
+
+
+def _requests(
+    values: Sequence[bytes], control_at: Sequence[int], invalid: list[InvalidMessage]
+) -> dict[int, ClassRequest | ImportRequest]:
+    """What control events ask for, by position; malformed ones are appended to `invalid`."""
+    requests: dict[int, ClassRequest | ImportRequest] = {}
+    for at in control_at:
+        try:
+            requests[at] = decode_control(values[at])
+        except RefusedMessageError as error:
+            invalid.append(_refused(at, error, 1))
+    return requests
 
 
 def _refused(at: int, error: RefusedMessageError, num_events: int) -> InvalidMessage:
     return InvalidMessage(index=at, rows=None, num_events=num_events, reason=error.reason, sentence=str(error))
-
-
-def _in_order(batch: Any, message: npt.NDArray[np.int64]) -> Any:
-    """The rows ordered by message; within a message they are in order already."""
-    if bool((np.diff(message) >= 0).all()):
-        return batch
-    return batch.take(pa.array(np.argsort(message, kind="stable")))
 
 
 def _accepted(num_messages: int, invalid: Sequence[InvalidMessage], streams: Mapping[int, Mask]) -> Mask:

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from penstock.wire.event_columns import FEATURES, FIELDS
+from penstock.flow import EventPlace
+from penstock.wire.event_columns import FEATURES, FIELDS, RETRACTS
 
 FeatureValue = float | str | Sequence[float]
 
@@ -19,9 +20,13 @@ def json_event(
     occurred_at: str | None = None,
     weight: float | None = None,
     tenant: str | None = None,
+    retracts: EventPlace | str | None = None,
 ) -> bytes:
-    """One event as `schemas/labelled-event.schema.json` describes it; optional fields are left out, not null."""
-    optional = {"occurred_at": occurred_at, "weight": weight, "tenant": tenant}
+    """One event as `schemas/labelled-event.schema.json` describes it; optional fields are left out, not null.
+
+    With `retracts`, features, label and weight are those of the event retracted, which is undone.
+    """
+    optional = {"occurred_at": occurred_at, "weight": weight, "tenant": tenant, RETRACTS: retracts}
     event = {"event_id": event_id, "features": features, "label": label}
     return msgspec.json.encode(event | {name: value for name, value in optional.items() if value is not None})
 
@@ -30,7 +35,8 @@ def arrow_message(events: pa.RecordBatch | pa.Table) -> bytes:
     """Many events as one Arrow IPC stream, content type `application/vnd.apache.arrow.stream`.
 
     Args:
-        events: columns `event_id`, `label`, optionally `occurred_at`, `weight`, `tenant`, and the features, either in
+        events: columns `event_id`, `label`, optionally `occurred_at`, `weight`, `tenant`, `retracts`, and the features,
+            either in
             a struct column `features` or as columns beside these, which are then put into it.
     """
     shaped = _with_features_struct(events)

@@ -5,8 +5,21 @@ from typing import Literal
 
 from penstock.errors import InvalidEventError
 
-Reason = Literal["decode", "content_type", "size", "event_id", "field", "label", "weight", "occurred_at", "tenant"]
-"""`decode`: not JSON or not an Arrow stream; `size`: too many rows or bytes; the others name the field."""
+Reason = Literal[
+    "decode",
+    "content_type",
+    "size",
+    "event_id",
+    "field",
+    "label",
+    "weight",
+    "occurred_at",
+    "tenant",
+    "retracts",
+    "control",
+]
+"""`decode`: not JSON or not an Arrow stream; `size`: too many rows or bytes; `control`: a control event; the others
+name the field."""
 
 MAX_SHOWN = 60
 """Characters of a refused value that a sentence repeats."""

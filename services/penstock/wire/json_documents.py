@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from penstock.errors import ConfigurationError
 from penstock.features import Feature, FeatureSchema
-from penstock.wire.event_columns import EVENT_ID, FEATURES, LABEL, OCCURRED_AT, TENANT, WEIGHT, EventColumns
+from penstock.wire.event_columns import EVENT_ID, FEATURES, LABEL, OCCURRED_AT, RETRACTS, TENANT, WEIGHT, EventColumns
 from penstock.wire.invalid import Fault, Reason
 from penstock.wire.json_columns import JsonColumns, LabelType
+from penstock.wire.retraction import PlaceDocument, targets_of
 
 REASONS: dict[str, Reason] = {
     EVENT_ID: "event_id",
@@ -23,6 +24,7 @@ REASONS: dict[str, Reason] = {
     OCCURRED_AT: "occurred_at",
     WEIGHT: "weight",
     TENANT: "tenant",
+    RETRACTS: "retracts",
 }
 WORDS = {
     "str": "a string",
@@ -109,6 +111,7 @@ class JsonDocuments:
                 _feature_column(feature, [None if held is None else getattr(held, f"f{index}") for held in features])
                 for index, feature in enumerate(self._schema)
             ),
+            retracts=targets_of([event.retracts for event in events]),
         )
 
 
@@ -134,6 +137,7 @@ def _event_type(schema: FeatureSchema) -> Any:
             (OCCURRED_AT, str | None, None),
             (WEIGHT, float | None, None),
             (TENANT, str | None, None),
+            (RETRACTS, str | PlaceDocument | None, None),
         ],
         gc=False,
     )

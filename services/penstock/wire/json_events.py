@@ -50,6 +50,8 @@ class JsonEvents:
             features=checked.features,
             label=checked.label,
             weight=checked.weight,
+            tenant=checked.tenant,
+            retracts=checked.retracts,
         )
         return part, [
             InvalidMessage(

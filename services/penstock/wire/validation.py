@@ -1,6 +1,6 @@
 """The rules of a valid event, over columns: vectorised for all rows, in words only for those refused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.features import Feature, FeatureSchema
+from penstock.flow import EventPlace
 from penstock.wire.columns import feature_column
 from penstock.wire.event_columns import EventColumns
 from penstock.wire.instant import RFC3339
 from penstock.wire.invalid import Fault, Reason, shown
+from penstock.wire.retraction import Target, named, problem_of
 from penstock.wire.vectors import VectorColumn
 
 Mask = npt.NDArray[np.bool_]
@@ -23,12 +25,14 @@ MAX_LABEL_CHARACTERS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Validated:
-    """`accepted` is bool [n]; the arrays hold the accepted rows only, as `wire.columns` types them."""
+    """`accepted` is bool [n]; the arrays hold the accepted rows only, as `wire.part` types them."""
 
     accepted: Mask
     features: tuple[Any, ...]
     label: Any
     weight: Any
+    tenant: Any | None
+    retracts: Sequence[EventPlace | str | None] | None
     faults: tuple[Fault, ...]
 
 
@@ -54,7 +58,15 @@ def validate(events: EventColumns, schema: FeatureSchema) -> Validated:
         features = tuple(
             vector.array(None) if vector else column for vector, column in zip(vectors, events.features, strict=True)
         )
-        return Validated(accepted=kept, features=features, label=events.label, weight=weight, faults=())
+        return Validated(
+            accepted=kept,
+            features=features,
+            label=events.label,
+            weight=weight,
+            tenant=_unless_all_null(events.tenant),
+            retracts=_named(events.retracts, kept),
+            faults=(),
+        )
     kept = ~np.logical_or.reduce([finding.refused for finding in findings])
     mask = pa.array(kept)
     return Validated(
@@ -65,8 +77,21 @@ def validate(events: EventColumns, schema: FeatureSchema) -> Validated:
         ),
         label=events.label.filter(mask),
         weight=weight.filter(mask),
+        tenant=_unless_all_null(events.tenant.filter(mask)),
+        retracts=_named(events.retracts, kept),
         faults=tuple(_faults(findings, kept)),
     )
+
+
+def _unless_all_null(column: Any) -> Any | None:
+    return None if column.null_count == len(column) else column
+
+
+def _named(targets: Sequence[Target | None] | None, kept: Mask) -> Sequence[EventPlace | str | None] | None:
+    if targets is None:
+        return None
+    accepted = (targets[row] for row in np.flatnonzero(kept).tolist())
+    return [None if target is None else named(target) for target in accepted]
 
 
 def _faults(findings: list[_Finding], kept: Mask) -> Iterator[Fault]:
@@ -82,6 +107,8 @@ def _findings(
     yield from _labels(events.label)
     yield from _weights(events.weight)
     yield from _instants(events.occurred_at)
+    if events.retracts is not None:
+        yield from _targets(events.retracts)
     for feature, column, vector in zip(schema, events.features, vectors, strict=True):
         if column.null_count:
             yield _missing(feature, column)
@@ -136,6 +163,13 @@ def _instants(occurred_at: Any) -> Iterator[_Finding]:
             "occurred_at",
             lambda row: _said("occurred_at", occurred_at, row, "it must be an RFC 3339 instant with a zone"),
         )
+
+
+def _targets(targets: Sequence[Target | None]) -> Iterator[_Finding]:
+    problems = [None if target is None else problem_of(target) for target in targets]
+    refused = np.array([problem is not None for problem in problems])
+    if refused.any():
+        yield _Finding(refused, "retracts", lambda row: f"{problems[row]}.")
 
 
 def _missing(feature: Feature, column: Any) -> _Finding:

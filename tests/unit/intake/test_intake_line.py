@@ -6,9 +6,10 @@ import pytest
 from kafka_messages import KafkaMessage
 from penstock.errors import PoisonedStreamError
 from penstock.features import Feature, FeatureSchema
-from penstock.flow import EventBatch
+from penstock.flow import ClassRequest, ControlOutcome, EventBatch
 from penstock.intake.config import IntakeConfig
 from penstock.intake.intake import Intake
+from penstock.wire.control import CONTROL_TYPE, encode_control
 from penstock.wire.dead_letter import invalid_rows
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_writer import arrow_message, json_event
@@ -123,3 +124,67 @@ def test_the_unfilled_last_batch_of_a_rotation_closes_by_end() -> None:
     assert (batch.closed_by, batch.events.num_rows) == ("end", 2)
     assert line.clock.seconds == 100.5
     assert line.intake.next_batch(3.0) is None
+
+
+def control(offset: int, *classes: str, number: int = 0) -> KafkaMessage:
+    value = encode_control(ClassRequest(verb="hibernate", classes=classes))
+    headers: list[tuple[str, bytes | None]] = [("content-type", CONTROL_TYPE.encode())]
+    return KafkaMessage(value, at_partition=number, at_offset=offset, with_headers=headers)
+
+
+@pytest.mark.parametrize("max_age_seconds", [0, 0.02])
+def test_a_control_counts_as_one_event_of_its_batch_and_keeps_its_place(max_age_seconds: float) -> None:
+    messages = partition(*[good(label) for label in "abcdef"])
+    messages[1], messages[4] = control(1, "x"), control(4, "y")
+    line = Line(messages, max_events=3, max_age_seconds=max_age_seconds)
+    first, second = line.batch(), line.batch()
+    assert [batch.events.column("label").to_pylist() for batch in (first, second)] == [["a", "c"], ["d", "f"]]
+    assert [(each.at, each.offset) for batch in (first, second) for each in batch.controls] == [(1, 1), (1, 4)]
+    assert dict(second.offsets.next) == {0: 6}
+    assert line.letters.sent == []
+
+
+def test_with_several_partitions_a_control_has_the_place_that_the_rotation_gives_it() -> None:
+    def batches(chop: int) -> list[tuple[list[tuple[int, int]], list[tuple[int, int, int]]]]:
+        parts = [partition(*[good()] * 4, number=number) for number in range(3)]
+        parts[1][2] = control(2, "x", number=1)
+        line = Line(*parts, max_events=4, max_age_seconds=0)
+        line.source = ScriptedLog(dict(enumerate(parts)), line.clock, chop=lambda most: min(most, chop))
+        line.intake = Intake(
+            line.source,
+            line.letters,
+            EventDecoder(SCHEMA),
+            IntakeConfig(max_events=4, max_age_seconds=0),
+            line.clock,
+            line.reports,
+        )
+        made = []
+        for batch in [line.batch() for _ in range(3)]:
+            places = zip(
+                batch.events.column("partition").to_pylist(), batch.events.column("offset").to_pylist(), strict=True
+            )
+            made.append((list(places), [(each.at, each.partition, each.offset) for each in batch.controls]))
+        return made
+
+    assert batches(1) == batches(2) == batches(100)
+    assert [controls for _, controls in batches(1)] == [[], [(3, 1, 2)], []]
+
+
+def test_a_control_that_cannot_be_carried_out_goes_to_the_dead_letters_with_the_sentence() -> None:
+    retracting = arrow_message(
+        pa.table({"event_id": ["a", "b"], "label": ["x", "y"], "n": [1, 2], "retracts": [None, "e"]})
+    )
+    line = Line([control(0, "x"), KafkaMessage(retracting, at_offset=1), KafkaMessage(good(), at_offset=2)])
+    batch = line.batch()
+    line.intake.refuse(
+        [
+            ControlOutcome(control=each, result="refused", classes=(), sentence=f"No {number}.")
+            for number, each in enumerate(batch.controls)
+        ]
+    )
+    first, second = line.letters.sent
+    assert (first.value, second.value) == (control(0, "x").value(), retracting)
+    assert (first.headers[0], invalid_rows(first.headers)) == (("content-type", CONTROL_TYPE.encode()), None)
+    assert dict(first.headers)["__connect.errors.exception.message"] == b"No 0."
+    assert invalid_rows(second.headers) == (1,)
+    assert (line.invalid("control"), line.invalid("retracts")) == (1, 1)

@@ -39,7 +39,7 @@ def test_another_content_type_is_refused_by_name(content_type: bytes) -> None:
     assert invalid.reason == "content_type"
     assert invalid.sentence == (
         f"content-type is {content_type.decode(errors='replace')!r}; "
-        "it must be application/json or application/vnd.apache.arrow.stream."
+        "it must be application/json, application/vnd.apache.arrow.stream or application/vnd.penstock.control+json."
     )
 
 

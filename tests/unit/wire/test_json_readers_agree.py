@@ -1,6 +1,7 @@
 """What the columnar reader accepts, the typed reader accepts with the same values, and neighbours never matter."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from kafka_messages import messages_of
 from penstock.features import Feature, FeatureSchema
+from penstock.flow import Control, RetractionRequest
 from penstock.wire.decoder import EventDecoder
 
 SCHEMA = FeatureSchema(
@@ -39,12 +41,17 @@ features = st.fixed_dictionaries(
 labels = st.one_of(
     st.text(min_size=1, max_size=5), st.booleans(), st.integers(), st.sampled_from(["2026-01-01", "x" * 256])
 )
+places = st.fixed_dictionaries(
+    {"topic": mostly(st.text(max_size=3)), "partition": mostly(st.integers(0, 3)), "offset": mostly(st.integers(0, 9))},
+    optional={"row": mostly(st.integers(0, 3)), "other": anything},
+)
 documents = st.fixed_dictionaries(
     {"event_id": mostly(st.text(min_size=1, max_size=4)), "features": mostly(features), "label": mostly(labels)},
     optional={
         "weight": mostly(st.floats(min_value=0.1, max_value=9)),
         "occurred_at": mostly(st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01 10:00:00.5+02:00", "2026", ""])),
         "tenant": mostly(st.text(max_size=3)),
+        "retracts": st.one_of(st.none(), st.none(), mostly(st.one_of(st.text(max_size=3), places))),
         "other": anything,
     },
 )
@@ -71,11 +78,19 @@ def values(draw: st.DrawFn) -> bytes:
 
 
 def outcome(decoder: EventDecoder, value: bytes) -> list[dict[str, Any]]:
-    return alike(decoder.decode(messages_of(value)).events.to_pylist())
+    decoded = decoder.decode(messages_of(value))
+    return alike(decoded.events.to_pylist()) + retracted(decoded.controls)
+
+
+def retracted(controls: Sequence[Control]) -> list[dict[str, Any]]:
+    requests = [control.request for control in controls]
+    retractions = [request for request in requests if isinstance(request, RetractionRequest)]
+    assert len(retractions) == len(requests)
+    return [row | {"of": request.of} for request in retractions for row in alike(request.event.to_pylist())]
 
 
 def alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name != "offset"} for row in rows]
+    return [{"tenant": None} | {name: value for name, value in row.items() if name != "offset"} for row in rows]
 
 
 @settings(max_examples=400, deadline=None)
@@ -90,6 +105,12 @@ def test_what_becomes_of_an_event_does_not_depend_on_its_neighbours(batch: list[
     decoded = COLUMNAR.decode(messages_of(*batch))
     alone = [outcome(TYPED, value) for value in batch]
     assert decoded.accepted.tolist() == [bool(rows) for rows in alone]
-    assert alike(decoded.events.to_pylist()) == [row for rows in alone for row in rows]
-    assert decoded.events.column("offset").to_pylist() == [at for at, rows in enumerate(alone) if rows]
+    learnt = [(at, row) for at, rows in enumerate(alone) for row in rows if "of" not in row]
+    undone = [(at, row) for at, rows in enumerate(alone) for row in rows if "of" in row]
+    assert alike(decoded.events.to_pylist()) == [row for _, row in learnt]
+    assert decoded.events.column("offset").to_pylist() == [at for at, _ in learnt]
+    assert retracted(decoded.controls) == [row for _, row in undone]
+    assert [(control.offset, control.at) for control in decoded.controls] == [
+        (at, sum(before < at for before, _ in learnt)) for at, _ in undone
+    ]
     assert [refused.index for refused in decoded.invalid] == [at for at, rows in enumerate(alone) if not rows]
