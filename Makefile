@@ -5,13 +5,14 @@ BROKER ?= embedded
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench helm requirements clean
+.PHONY: help setup demo test lint bench bench-learning helm requirements clean
 
 help:
 	@echo "make demo    see the main job on embedded defaults (BROKER=kafka: on a real Apache Kafka; KEEP=1: stay up)"
 	@echo "make test    every test, a real Kafka, a real MLflow server and Helm included"
 	@echo "make lint    ruff, mypy strict and the import layers"
 	@echo "make bench   the figures of the README, side by side, into bench/"
+	@echo "make bench-learning  the table of docs/learning.md: how well it learns (PEERS=1: other libraries beside it)"
 
 setup: $(VENV)/.ready
 
@@ -35,6 +36,9 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+bench-learning: setup
+	@exec $(BIN)/python tests/bench_learning/run.py $(ARGS)
 
 # Helm is built from its Go module once, unless it is installed; Apache Kafka is resolved by Maven when it is first started.
 helm: setup

@@ -1,0 +1,108 @@
+"""A learner that reads an in-memory log: the trainer's own code, from decoded micro-batches to the served answer."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bench_learning.configuration import column_names, settings_for
+from bench_learning.stream import Floats, Labels, Stream
+from labelled_rows import event_batch
+from penstock.flow import Checkpoint, EventBatch
+from penstock.learning.learner import Learner
+from penstock.learning.predictor import Predictor
+
+Hits = npt.NDArray[np.bool_]
+
+ASKED_AT_ONCE = 1024
+
+
+class Lesson:
+    """One learner, its log's next offset, and the replica that would serve it."""
+
+    def __init__(
+        self, stream: Stream, *, seed: int, batch_rows: int, overrides: Mapping[str, str] | None = None
+    ) -> None:
+        self._settings = settings_for(stream, seed=seed, batch_rows=batch_rows, overrides=overrides)
+        self._kind, self._names = stream.kind, column_names(stream)
+        self._next_offset = 0
+        self._version = 0
+        self.batch_rows = batch_rows
+        self.learner = self._new_learner()
+
+    def fork(self) -> "Lesson":
+        """Another lesson that goes on from a checkpoint of this one."""
+        other = object.__new__(Lesson)
+        other.__dict__.update(self.__dict__)
+        other.learner = self._new_learner()
+        other.learner.restore(self.checkpoint())
+        return other
+
+    def batches(self, rows: Floats, labels: Labels) -> Iterator[EventBatch]:
+        """Micro-batches of these rows at the offsets that come next."""
+        for start in range(0, len(labels), self.batch_rows):
+            stop = start + self.batch_rows
+            yield self._batch(rows[start:stop], labels[start:stop])
+
+    def teach(self, rows: Floats, labels: Labels) -> Hits:
+        """Learn rows [n, d] in micro-batches; which of them [n] were predicted right before they were learnt."""
+        hits = []
+        for start in range(0, len(labels), self.batch_rows):
+            some, theirs = rows[start : start + self.batch_rows], labels[start : start + self.batch_rows]
+            hits.append(self.served_hits(some, theirs))
+            self.learner.learn(self._batch(some, theirs))
+        return np.concatenate(hits) if hits else np.empty(0, dtype=np.bool_)
+
+    def served_hits(self, rows: Floats, labels: Labels) -> Hits:
+        """Which rows [n] a replica on the newest weights would answer right."""
+        if not self.learner.class_names:
+            return np.zeros(len(labels), dtype=np.bool_)
+        right: Hits = self.answers(rows) == labels
+        return right
+
+    def predictor(self) -> Predictor:
+        """What a replica serves once this state is announced: built from the weights file alone."""
+        self._version += 1
+        _, weights = self.learner.capture(epoch=1, version=self._version, mlflow_run_id=None, full_reservoir=False)
+        return Predictor.from_weights(weights.content, model=self._settings.model, device=torch.device("cpu"))
+
+    def probabilities(self, rows: Floats) -> Floats:
+        """The replica's [n, classes], by the learner's class names."""
+        predictor = self.predictor()
+        found = [
+            predictor.probabilities(predictor.encode(self._columns(rows[start : start + ASKED_AT_ONCE])))
+            for start in range(0, len(rows), ASKED_AT_ONCE)
+        ]
+        return np.concatenate(found).astype(np.float64)
+
+    def answers(self, rows: Floats) -> Labels:
+        """The replica's labels [n]."""
+        names: Labels = np.array(self.learner.class_names)
+        found: Labels = names[self.probabilities(rows).argmax(axis=1)]
+        return found
+
+    def checkpoint(self) -> Checkpoint:
+        """All that would survive."""
+        return self.learner.capture(epoch=1, version=1, mlflow_run_id=None, full_reservoir=True)[0]
+
+    def _new_learner(self) -> Learner:
+        settings = self._settings
+        return Learner(
+            settings.model,
+            settings.training,
+            settings.replay,
+            topic=f"{settings.model.name}.labels",
+            max_events=settings.intake.max_events,
+        )
+
+    def _batch(self, rows: Floats, labels: Labels) -> EventBatch:
+        schema = self._settings.model.schema
+        batch = event_batch(schema, self._columns(rows), labels.tolist(), first_offset=self._next_offset)
+        self._next_offset += len(labels)
+        return batch
+
+    def _columns(self, rows: Floats) -> dict[str, npt.NDArray[np.floating]]:
+        if self._kind == "vector":
+            return {self._names[0]: rows.astype(np.float32)}
+        return dict(zip(self._names, rows.T, strict=True))

@@ -1,0 +1,89 @@
+"""Measurements in a few processes of one thread each, as they come."""
+
+import multiprocessing
+import signal
+import time
+import traceback
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+
+from bench_learning.playing import Figures
+from bench_learning.row import NotThereYetError, Row
+
+LIMIT_SECONDS = 600.0
+"""No single measurement may take longer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One measurement to make."""
+
+    row: str
+    seed: int
+    batch_rows: int
+    development: bool
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What came of it: `figures`, or `missing`, the sentence that says why there are none."""
+
+    row: str
+    seed: int
+    batch_rows: int
+    figures: Figures = field(default_factory=dict)
+    missing: str = ""
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def rows_of(*, development: bool) -> Sequence[Row]:
+    """The registry a job's row stands in."""
+    if development:
+        from bench_learning.development import development_rows
+
+        return development_rows()
+    from bench_learning.reported import reported_rows
+
+    return reported_rows()
+
+
+def measured(jobs: Sequence[Job], num_processes: int) -> Generator[Measurement]:
+    """Every job's measurement, in the order in which they are ready. Closing the iterator ends the processes."""
+    with multiprocessing.get_context("spawn").Pool(num_processes, initializer=_alone_on_one_thread) as pool:
+        ready = pool.imap_unordered(measure, jobs)
+        for _ in jobs:
+            yield ready.next(timeout=LIMIT_SECONDS)
+
+
+def measure(job: Job) -> Measurement:
+    """Make one measurement here; a failure of the row is a missing figure with its reason."""
+    row = next(row for row in rows_of(development=job.development) if row.key == job.row)
+    started = time.perf_counter()
+    figures: Figures = {}
+    missing = ""
+    try:
+        figures = row.measure(seed=job.seed, batch_rows=job.batch_rows, overrides=job.overrides)
+    except NotThereYetError as error:
+        missing = f"not there yet: {error}"
+    except Exception as error:  # a row that fails must not take the others with it
+        traceback.print_exc()
+        missing = f"failed: {error!r}"
+    return Measurement(
+        row=job.row,
+        seed=job.seed,
+        batch_rows=job.batch_rows,
+        figures=figures,
+        missing=missing,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _alone_on_one_thread() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    torch.set_num_threads(1)
