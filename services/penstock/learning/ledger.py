@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,34 +12,48 @@ import numpy.typing as npt
 from penstock.flow import Json
 
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 ClassState = Literal["live", "hibernated", "retired"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassEntry:
-    """One class. `born_offset` is `partition:offset` of its first event; `generation` counts its awakenings."""
+    """One class. `born_offset` is `partition:offset` of its first event; `generation` counts its awakenings.
+
+    `tenant` is the one whose events alone have named the class so far; None once any other event has.
+    """
 
     index: int
     name: str
     born_offset: str
     state: ClassState = "live"
     generation: int = 0
+    tenant: str | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain values; a class that is nobody's says nothing of tenants."""
+        value = cast(dict[str, Json], asdict(self))
+        return value if self.tenant is not None else {key: held for key, held in value.items() if key != "tenant"}
 
 
 class ClassLedger:
-    """Entries by index; grows at the end only."""
+    """Entries by index; grows at the end only, and what an entry says of state and tenant may change."""
 
     def __init__(self, entries: Iterable[ClassEntry] = ()) -> None:
         self._entries: list[ClassEntry] = []
         self._indices: dict[str, int] = {}
         self._names: tuple[str, ...] = ()
+        self._live: Bools = np.zeros(0, dtype=np.bool_)
+        self._num_owned = 0
         for entry in entries:
             if entry.index != len(self._entries) or entry.name in self._indices:
                 raise ValueError(
                     f"class {entry.name!r} stands at place {len(self._entries)} of the ledger with index {entry.index};"
                     " indices must count up from 0 and names must be unique"
                 )
+            if entry.state not in get_args(ClassState):
+                raise ValueError(f"class {entry.name!r} has the state {entry.state!r}")
             self._add(entry)
 
     def __len__(self) -> int:
@@ -58,15 +72,34 @@ class ClassLedger:
         return self._names
 
     @property
+    def live(self) -> Bools:
+        """[C]: classes that may be answered. Not a copy; a new array whenever a state changes."""
+        if len(self._live) < len(self._entries):
+            missing = [entry.state == "live" for entry in self._entries[len(self._live) :]]
+            self._live = np.concatenate((self._live, np.array(missing, dtype=np.bool_)))
+        return self._live
+
+    @property
     def digest(self) -> str:
         """sha256 (hex) of the canonical JSON form."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def look_up(self, labels: Any, partitions: Int64s, offsets: Int64s) -> tuple[Int64s, tuple[str, ...]]:
+    def index_of(self, name: str) -> int | None:
+        """The class of this name, if it was ever seen."""
+        return self._indices.get(name)
+
+    def of_tenant(self, tenant: str, state: ClassState) -> tuple[int, ...]:
+        """Classes in this state that no events but this tenant's have named."""
+        return tuple(each.index for each in self._entries if each.tenant == tenant and each.state == state)
+
+    def look_up(
+        self, labels: Any, partitions: Int64s, offsets: Int64s, tenants: Any | None = None
+    ) -> tuple[Int64s, tuple[str, ...]]:
         """Indices int64 [n] of a pyarrow string array [n]; names not seen before are entered, in order of appearance.
 
-        `partitions` and `offsets` [n] say where each label stands. Returns the indices and the new names.
+        `partitions` and `offsets` [n] say where each label stands, `tenants` (pyarrow strings [n] or None) whose each
+        is. Returns the indices and the new names.
         """
         encoded = labels.dictionary_encode()
         places = encoded.indices.to_numpy()
@@ -76,13 +109,39 @@ class ClassLedger:
             first_rows = np.unique(places, return_index=True)[1]
             for name, row in zip(names, first_rows.tolist(), strict=True):
                 if name not in self._indices:
-                    self._add(ClassEntry(index=len(self), name=name, born_offset=f"{partitions[row]}:{offsets[row]}"))
-        indices: Int64s = np.array([self._indices[name] for name in names], dtype=np.int64)[places]
+                    tenant = None if tenants is None else tenants[row].as_py() or None
+                    self._add(
+                        ClassEntry(
+                            index=len(self), name=name, born_offset=f"{partitions[row]}:{offsets[row]}", tenant=tenant
+                        )
+                    )
+        of_names: Int64s = np.array([self._indices[name] for name in names], dtype=np.int64)
+        indices: Int64s = of_names[places]
+        if self._num_owned:
+            self._share(indices, of_names, tenants)
         return indices, self.names[known:]
+
+    def enter(self, name: str, born_offset: str, *, tenant: str | None = None) -> int:
+        """A class of a name not seen before, known otherwise than by an event. Returns its index."""
+        if name in self._indices:
+            raise ValueError(f"class {name!r} is in the ledger already")
+        self._add(ClassEntry(index=len(self), name=name, born_offset=born_offset, tenant=tenant))
+        return len(self) - 1
+
+    def change(self, index: int, state: ClassState, *, awakened: bool = False) -> None:
+        """Give a class another state; `awakened` begins another generation.
+
+        Raises:
+            ValueError: the class is retired, which is for good.
+        """
+        entry = self._entries[index]
+        if entry.state == "retired" and state != "retired":
+            raise ValueError(f"class {entry.name!r} is retired, which is for good")
+        self._put(replace(entry, state=state, generation=entry.generation + awakened))
 
     def to_json(self) -> list[Json]:
         """Plain values by index."""
-        return [cast(Json, asdict(entry)) for entry in self._entries]
+        return [entry.to_json() for entry in self._entries]
 
     @classmethod
     def from_json(cls, value: Json) -> "ClassLedger":
@@ -98,6 +157,28 @@ class ClassLedger:
         except TypeError as error:
             raise ValueError(f"an entry of the class ledger does not read: {error}") from error
 
+    def _share(self, indices: Int64s, touched: Int64s, tenants: Any | None) -> None:
+        """A class that an event of another tenant or of none has named is no longer its tenant's alone."""
+        owned = [index for index in touched.tolist() if self._entries[index].tenant is not None]
+        if not owned:
+            return
+        users: dict[int, set[str | None]] = {index: set() for index in touched.tolist()}
+        if tenants is not None:
+            encoded = tenants.dictionary_encode()
+            whose = encoded.indices.fill_null(-1).to_numpy()
+            names = [*encoded.dictionary.to_pylist(), None]
+            for index, place in np.unique(np.stack((indices, whose)), axis=1).T.tolist():
+                users[index].add(names[place] or None)
+        for index in owned:
+            if users[index] != {self._entries[index].tenant}:
+                self._put(replace(self._entries[index], tenant=None))
+                self._num_owned -= 1
+
     def _add(self, entry: ClassEntry) -> None:
         self._entries.append(entry)
         self._indices[entry.name] = entry.index
+        self._num_owned += entry.tenant is not None
+
+    def _put(self, entry: ClassEntry) -> None:
+        self._entries[entry.index] = entry
+        self._live = self._live[:0]

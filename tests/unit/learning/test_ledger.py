@@ -71,3 +71,98 @@ def test_the_digest_depends_on_the_order_of_birth() -> None:
 def test_entries_that_skip_an_index_or_repeat_a_name_are_refused(entries: list[ClassEntry]) -> None:
     with pytest.raises(ValueError, match="indices must count up from 0 and names must be unique"):
         ClassLedger(entries)
+
+
+def test_a_class_changes_state_and_keeps_its_index() -> None:
+    ledger = ClassLedger()
+    look_up(ledger, "a", "b", "c")
+    ledger.change(1, "hibernated")
+    assert ledger.live.tolist() == [True, False, True]
+    assert look_up(ledger, "d", "b") == ([3, 1], ("d",))
+    assert ledger.live.tolist() == [True, False, True, True]
+    ledger.change(1, "live", awakened=True)
+    assert [(entry.state, entry.generation) for entry in ledger.entries[:2]] == [("live", 0), ("live", 1)]
+    assert ClassLedger.from_json(ledger.to_json()).entries == ledger.entries
+
+
+def test_falling_asleep_and_waking_at_once_leaves_the_ledger_as_it_was() -> None:
+    ledger = ClassLedger()
+    look_up(ledger, "a", "b")
+    digest = ledger.digest
+    ledger.change(0, "hibernated")
+    assert ledger.digest != digest
+    ledger.change(0, "live")
+    assert ledger.digest == digest
+
+
+def test_retired_is_for_good() -> None:
+    ledger = ClassLedger()
+    look_up(ledger, "a")
+    ledger.change(0, "retired")
+    ledger.change(0, "retired")
+    with pytest.raises(ValueError, match="class 'a' is retired, which is for good"):
+        ledger.change(0, "live")
+    assert look_up(ledger, "a") == ([0], ()), "the name is not given to another index"
+
+
+def with_tenants(ledger: ClassLedger, **tenants_of: list[str | None]) -> None:
+    labels = [label for label, tenants in tenants_of.items() for _ in tenants]
+    tenants = pa.array([tenant for each in tenants_of.values() for tenant in each], pa.string())
+    ledger.look_up(pa.array(labels), np.zeros(len(labels), np.int64), np.arange(len(labels)), tenants)
+
+
+def test_a_class_is_its_first_tenants_until_anyone_else_names_it() -> None:
+    ledger = ClassLedger()
+    with_tenants(ledger, a=["t", "t"], b=["t"], c=["u"], d=[None, "t"], e=["t", None], f=["t", "u"], g=[""])
+    assert [entry.tenant for entry in ledger.entries] == ["t", "t", "u", None, None, None, None]
+    with_tenants(ledger, b=["t"], a=["t", "u"], c=["u"])
+    assert ledger.of_tenant("t", "live") == (1,)
+    look_up(ledger, "d", "b")
+    assert ledger.of_tenant("t", "live") == ()
+    with_tenants(ledger, b=["t"])
+    assert ledger.entries[1].tenant is None, "who shared it once has not used it alone"
+    ledger.change(2, "hibernated")
+    assert (ledger.of_tenant("u", "live"), ledger.of_tenant("u", "hibernated")) == ((), (2,))
+    again = ClassLedger.from_json(ledger.to_json())
+    assert again.entries == ledger.entries
+    look_up(again, "c")
+    assert again.entries[2].tenant is None
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["t", "u", None])), min_size=1, max_size=6),
+        max_size=5,
+    )
+)
+def test_only_the_tenants_of_all_its_events_decide_whose_a_class_is(
+    batches: list[list[tuple[str, str | None]]],
+) -> None:
+    ledger = ClassLedger()
+    seen: dict[str, set[str | None]] = {}
+    for batch in batches:
+        for label, tenant in batch:
+            seen.setdefault(label, set()).add(tenant)
+        ledger.look_up(
+            pa.array([label for label, _ in batch]),
+            np.zeros(len(batch), np.int64),
+            np.arange(len(batch)),
+            pa.array([tenant for _, tenant in batch], pa.string()),
+        )
+    for entry in ledger.entries:
+        (first, *others) = seen[entry.name]
+        assert entry.tenant == (None if others else first)
+
+
+def test_a_name_can_be_entered_without_an_event_and_only_once() -> None:
+    ledger = ClassLedger()
+    look_up(ledger, "a")
+    assert ledger.enter("b", "0:7", tenant="t") == 1
+    assert look_up(ledger, "b", "a") == ([1, 0], ())
+    with pytest.raises(ValueError, match="class 'b' is in the ledger already"):
+        ledger.enter("b", "0:8")
+
+
+def test_a_state_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="class 'a' has the state 'asleep'"):
+        ClassLedger.from_json([{"index": 0, "name": "a", "born_offset": "0:0", "state": "asleep", "generation": 0}])
