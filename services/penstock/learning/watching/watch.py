@@ -1,0 +1,218 @@
+"""All that watches the stream: scores, detectors, confusion, history; one value that a checkpoint carries whole."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.flow import Array, Json
+from penstock.learning.tensors import under
+from penstock.learning.watching.adwin import Adwin, Change
+from penstock.learning.watching.alarms import Alarms, DriftAlarm
+from penstock.learning.watching.class_scores import ClassScores
+from penstock.learning.watching.confusion import Confusion
+from penstock.learning.watching.hddm import HddmA
+from penstock.learning.watching.history import History
+from penstock.learning.watching.observed import ObservedRows
+from penstock.learning.watching.scores import Kappas, StreamScores
+
+SETTLED_ROWS = 512
+SETTLED_MS = 1000
+"""What is told by class, the early warning and the history take rows in once so many have come, or so much time, by
+Kafka's timestamps, has passed: a dozen operations on arrays cost as much for one row as for hundreds."""
+NAMED_IN_ALARM = 5
+LEAST_LOSS = 0.1
+"""Recall that a class must have lost of late to be named in an alarm, unless none has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What one micro-batch brought to light: alarms raised, alarms recovered from, early warnings begun."""
+
+    raised: tuple[DriftAlarm, ...] = ()
+    recovered: tuple[DriftAlarm, ...] = ()
+    warnings: int = 0
+
+
+@dataclass(kw_only=True)
+class Details:
+    """What takes rows in by the hundred."""
+
+    classes: ClassScores
+    kappas: Kappas
+    confusion: Confusion
+    history: History
+    early: HddmA
+
+    def take_in(self, rows: ObservedRows, established: npt.NDArray[np.bool_], events_seen: int) -> int:
+        """Rows in order, and which are of established classes; returns how many early warnings began."""
+        self.classes.update(rows, events_seen)
+        self.kappas.update(rows)
+        self.confusion.update(rows)
+        known = rows.hits if established.all() else rows.hits[established]
+        return len(self.early.update(~known)) if len(known) else 0
+
+
+class Watch:
+    """Fed with every row before it is learnt; a pure function of the rows and of how they are cut into batches.
+
+    Errors on classes with fewer than 30 rows are not drift, they are news: the detectors do not see them.
+    """
+
+    def __init__(self, fading: float) -> None:
+        self.events = 0
+        self.scores = StreamScores(fading)
+        self.alarms = Alarms()
+        self._adwin = Adwin()
+        self._details = Details(
+            classes=ClassScores(fading),
+            kappas=Kappas(fading),
+            confusion=Confusion(fading),
+            history=History(),
+            early=HddmA(),
+        )
+        self._waiting: list[ObservedRows] = []
+        self._num_waiting = 0
+        self._settled_ms = 0
+
+    def details(self) -> Details:
+        """A copy that has taken in every row; it does not change any more."""
+        details = copy.deepcopy(self._details)
+        if self._waiting:
+            rows = ObservedRows.joined(self._waiting)
+            details.take_in(rows, self._are_established(rows), self.events)
+        return details
+
+    def observe(
+        self,
+        rows: ObservedRows,
+        *,
+        class_names: Sequence[str],
+        step: int,
+        now_ms: int,
+        figures: Mapping[str, float] | None = None,
+    ) -> Watched:
+        """Take in rows of one micro-batch.
+
+        Args:
+            rows: as they were predicted.
+            class_names: by index.
+            step: the micro-batch's number.
+            now_ms: the Kafka timestamp of the newest event.
+            figures: more to note in the history, such as the weights of heads.
+        """
+        self.events += len(rows)
+        self.scores.update(rows)
+        self._waiting.append(rows)
+        self._num_waiting += len(rows)
+        recovered, changes = self._detect(rows, now_ms)
+        warnings = 0
+        if changes or self._num_waiting >= SETTLED_ROWS or now_ms >= self._settled_ms + SETTLED_MS:
+            warnings = self._settle(now_ms, figures or {})
+        raised = tuple(self._raise(change, class_names, step, now_ms) for change in changes)
+        return Watched(raised=raised, recovered=recovered, warnings=warnings)
+
+    def tensors(self) -> dict[str, Array]:
+        """Copies of all arrays by dotted name."""
+        owners = {"scores": self.scores, **{name: getattr(self._details, name) for name in _WITH_ARRAYS}}
+        tensors = {f"{part}.{name}": array for part, owner in owners.items() for name, array in owner.tensors().items()}
+        waiting = ObservedRows.joined(self._waiting).tensors() if self._waiting else {}
+        return tensors | {f"waiting.{name}": array for name, array in waiting.items()}
+
+    def state(self) -> dict[str, Json]:
+        """What is not an array, as JSON."""
+        details = self._details
+        return {
+            "events": self.events,
+            "settled_ms": self._settled_ms,
+            "scores": self.scores.state(),
+            "kappas": details.kappas.state(),
+            "alarms": self.alarms.state(),
+            "adwin": self._adwin.state(),
+            "hddm_a": details.early.state(),
+            "history": details.history.state(),
+        }
+
+    def restore(self, tensors: Mapping[str, Array], state: Mapping[str, Json]) -> None:
+        """Go on, to the bit, from `tensors()` and `state()`. Raises `KeyError` for what is missing."""
+        stored, details = cast(Mapping[str, Any], state), self._details
+        self.events, self._settled_ms = stored["events"], stored["settled_ms"]
+        self.scores.restore(under("scores.", tensors), stored["scores"])
+        self.alarms.restore(stored["alarms"])
+        self._adwin.restore(stored["adwin"])
+        details.classes.restore(under("classes.", tensors))
+        details.kappas.restore(under("kappas.", tensors), stored["kappas"])
+        details.confusion.restore(under("confusion.", tensors))
+        details.history.restore(under("history.", tensors), stored["history"])
+        details.early.restore(stored["hddm_a"])
+        waiting = under("waiting.", tensors)
+        self._waiting = [ObservedRows.from_tensors(waiting)] if waiting else []
+        self._num_waiting = sum(len(rows) for rows in self._waiting)
+
+    def _detect(self, rows: ObservedRows, now_ms: int) -> tuple[tuple[DriftAlarm, ...], list[Change]]:
+        """Returns the alarms recovered from, and the changes for the worse."""
+        established = self._are_established(rows)
+        errors = ~(rows.hits if established.all() else rows.hits[established])
+        if not len(errors):
+            return (), []
+        recovered = self.alarms.follow(errors, event=self.events, now_ms=now_ms)
+        return recovered, [change for change in self._adwin.update(errors) if change.after > change.before]
+
+    def _are_established(self, rows: ObservedRows) -> npt.NDArray[np.bool_]:
+        """[n]: rows of classes that were known when rows were last taken in by class."""
+        known = self._details.classes.is_established
+        if not len(known):
+            return np.zeros(len(rows), dtype=np.bool_)
+        within: npt.NDArray[np.bool_] = known.take(rows.labels, mode="clip")
+        return within if int(rows.labels.max()) < len(known) else within & (rows.labels < len(known))
+
+    def _settle(self, now_ms: int, figures: Mapping[str, float]) -> int:
+        """Take in by class what waits; returns how many early warnings began."""
+        details, rows = self._details, ObservedRows.joined(self._waiting)
+        warnings = details.take_in(rows, self._are_established(rows), self.events)
+        self._waiting, self._num_waiting, self._settled_ms = [], 0, now_ms
+        if details.history.is_due(self.events):
+            details.history.add(self.events, self._noted(now_ms) | dict(figures), details.classes.recall)
+        return warnings
+
+    def _raise(self, change: Change, class_names: Sequence[str], step: int, now_ms: int) -> DriftAlarm:
+        alarm = DriftAlarm(
+            number=self.alarms.count + 1,
+            at_ms=now_ms,
+            at_event=self.events,
+            at_step=step,
+            before=change.before,
+            after=change.after,
+            num_after=change.num_after,
+            classes=tuple(class_names[index] for index in self._losers(change.num_after)),
+        )
+        self.alarms.raise_(alarm)
+        return alarm
+
+    def _losers(self, num_after: int) -> list[int]:
+        """Established classes among the events after a change that lost most recall of late, worst first."""
+        classes = self._details.classes
+        asked = np.flatnonzero(classes.is_established & (classes.last_event > self.events - 2 * num_after))
+        lost = (classes.recall - classes.recent_recall)[asked]
+        worst_first = np.argsort(-lost, kind="stable")[:NAMED_IN_ALARM].tolist()
+        named = [place for place in worst_first if lost[place] >= max(LEAST_LOSS, lost[worst_first[0]] / 2)]
+        return [int(asked[place]) for place in named or worst_first[:1]]
+
+    def _noted(self, now_ms: int) -> dict[str, float]:
+        scores = self.scores
+        return {
+            "events": float(self.events),
+            "time_ms": float(now_ms),
+            "accuracy": scores.accuracy,
+            "no_change_accuracy": scores.no_change_accuracy,
+            "loss": scores.loss,
+            "kappa": self._details.kappas.kappa,
+            "kappa_temporal": scores.kappa_temporal,
+            "classes": float(len(self._details.classes)),
+        }
+
+
+_WITH_ARRAYS = ("classes", "kappas", "confusion", "history")
