@@ -12,12 +12,12 @@ from bench_learning.streams.generated import taken
 
 def image_segments(seed: int) -> Stream:
     """2,310 rows of 18 numbers, 7 classes."""
-    return taken(datasets.ImageSegments())  # type: ignore[no-untyped-call]  # river types only part of itself
+    return taken(datasets.ImageSegments())
 
 
 def bananas(seed: int) -> Stream:
     """5,300 rows of 2 numbers, 2 classes."""
-    return taken(datasets.Bananas())  # type: ignore[no-untyped-call]
+    return taken(datasets.Bananas())
 
 
 def phishing(seed: int) -> Stream:
