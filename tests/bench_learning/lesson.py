@@ -43,7 +43,7 @@ class Lesson:
         """Micro-batches of these rows at the offsets that come next."""
         for start in range(0, len(labels), self.batch_rows):
             stop = start + self.batch_rows
-            yield self._batch(rows[start:stop], labels[start:stop])
+            yield self.batch(rows[start:stop], labels[start:stop])
 
     def teach(self, rows: Floats, labels: Labels) -> Hits:
         """Learn rows [n, d] in micro-batches; which of them [n] were predicted right before they were learnt."""
@@ -51,7 +51,7 @@ class Lesson:
         for start in range(0, len(labels), self.batch_rows):
             some, theirs = rows[start : start + self.batch_rows], labels[start : start + self.batch_rows]
             hits.append(self.served_hits(some, theirs))
-            self.learner.learn(self._batch(some, theirs))
+            self.learner.learn(self.batch(some, theirs))
         return np.concatenate(hits) if hits else np.empty(0, dtype=np.bool_)
 
     def served_hits(self, rows: Floats, labels: Labels) -> Hits:
@@ -96,7 +96,8 @@ class Lesson:
             max_events=settings.intake.max_events,
         )
 
-    def _batch(self, rows: Floats, labels: Labels) -> EventBatch:
+    def batch(self, rows: Floats, labels: Labels) -> EventBatch:
+        """One micro-batch of these rows at the offsets that come next."""
         schema = self._settings.model.schema
         batch = event_batch(schema, self._columns(rows), labels.tolist(), first_offset=self._next_offset)
         self._next_offset += len(labels)

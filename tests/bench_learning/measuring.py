@@ -55,7 +55,16 @@ def rows_of(*, development: bool) -> Sequence[Row]:
 
 def measured(jobs: Sequence[Job], num_processes: int) -> Generator[Measurement]:
     """Every job's measurement, in the order in which they are ready. Closing the iterator ends the processes."""
-    with multiprocessing.get_context("spawn").Pool(num_processes, initializer=_alone_on_one_thread) as pool:
+    alone = {row.key for development in (False, True) for row in rows_of(development=development) if row.alone}
+    yield from _measured([job for job in jobs if job.row not in alone], num_processes, jobs_a_process=None)
+    yield from _measured([job for job in jobs if job.row in alone], 1, jobs_a_process=1)
+
+
+def _measured(jobs: Sequence[Job], num_processes: int, jobs_a_process: int | None) -> Generator[Measurement]:
+    if not jobs:
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(num_processes, initializer=_on_one_thread, maxtasksperchild=jobs_a_process) as pool:
         ready = pool.imap_unordered(measure, jobs)
         for _ in jobs:
             yield ready.next(timeout=LIMIT_SECONDS)
@@ -72,7 +81,7 @@ def measure(job: Job) -> Measurement:
     except NotThereYetError as error:
         missing = f"not there yet: {error}"
     except Exception as error:  # a row that fails must not take the others with it
-        traceback.print_exc()
+        traceback.print_exc(limit=-2)
         missing = f"failed: {error!r}"
     return Measurement(
         row=job.row,
@@ -84,6 +93,6 @@ def measure(job: Job) -> Measurement:
     )
 
 
-def _alone_on_one_thread() -> None:
+def _on_one_thread() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     torch.set_num_threads(1)

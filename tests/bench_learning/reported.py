@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench_learning import click, hibernation
+from bench_learning import click, hibernation, speed
 from bench_learning.row import Bar, Row, streamed
 from bench_learning.stream import StreamOf
 from bench_learning.streams import digits, drifting, recorded
@@ -57,6 +57,7 @@ def reported_rows() -> Sequence[Row]:
         ),
         hibernation.row("hibernate", digits.digits_at_once),
         click.row("click", digits.digits_at_once),
+        *speed.speed_rows(),
     )
 
 

@@ -67,6 +67,8 @@ class Row:
     bars: Sequence[Bar]
     seeds: Sequence[int] = SEEDS
     batches: Sequence[int] = (32,)
+    alone: bool = False
+    """Measured with nothing beside it, for what is timed; shown in a table of its own."""
 
     def at_batches(self, batches: Sequence[int] | None) -> "Row":
         """The same at those of its batch sizes that are named; at all where none is."""

@@ -89,11 +89,20 @@ def lines_of(rows: Sequence[Row], measurements: Sequence[Measurement]) -> list[L
 
 
 def markdown(lines: Sequence[Line]) -> str:
-    """The table as `docs/learning.md` holds it."""
-    shown = ["| stream | batches of 32 | of 1 | bar | |", "|---|---|---|---|---|"]
+    """The tables as `docs/learning.md` holds them: of streams, and of what was timed alone."""
+    streams = [line for line in lines if not line.row.alone]
+    timed = [line for line in lines if line.row.alone]
+    shown = []
+    if streams:
+        shown += ["| stream | batches of 32 | of 1 | bar | |", "|---|---|---|---|---|"]
     shown += [
         f"| {line.title} | {line.text_at(32)} | {line.text_at(1)} | {line.bar_text} | {line.verdict} |"
-        for line in lines
+        for line in streams
+    ]
+    if timed:
+        shown += ["", "| speed and size | measured | bar | |", "|---|---|---|---|"]
+    shown += [
+        f"| {line.title} | {line.text_at(line.row.batches[0])} | {line.bar_text} | {line.verdict} |" for line in timed
     ]
     return "\n".join(shown)
 
