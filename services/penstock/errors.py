@@ -9,6 +9,7 @@ PenstockError
     ├── FencedError          another trainer holds a higher claim
     ├── PoisonedStreamError  too many invalid events in a row or in a window
     ├── RetentionError       events between the checkpoint and the log's start are gone
+    ├── IntakeEndedError     the process that reads and decodes is gone
     ├── StateError           the state folder cannot be used: other model, other schema, not writable
     └── DivergedError        weights or loss are no longer finite
 """
@@ -66,6 +67,10 @@ class PoisonedStreamError(StopError):
 
 class RetentionError(StopError):
     """The topic no longer holds the events that follow the checkpoint."""
+
+
+class IntakeEndedError(StopError):
+    """The process that reads and decodes for the trainer has ended by itself."""
 
 
 class StateError(StopError):

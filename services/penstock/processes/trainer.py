@@ -14,9 +14,9 @@ import structlog
 
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
 from penstock.adapters.disk.pinning import pin
+from penstock.adapters.intake_process.client import IntakeProcess
+from penstock.adapters.intake_process.messages import Start
 from penstock.adapters.kafka.config import redacted
-from penstock.adapters.kafka.dead_letters import DeadLetters
-from penstock.adapters.kafka.label_source import LabelSource
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
 from penstock.adapters.mlflow.artifacts import ArtifactStore
@@ -25,10 +25,10 @@ from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
 from penstock.errors import UnavailableError
 from penstock.flow import Checkpoint, Offsets
-from penstock.intake.intake import Intake
 from penstock.learning.device import use_threads
 from penstock.learning.learner import Learner
 from penstock.learning.warm_up import warm_up
+from penstock.processes.intake import COMMAND as INTAKE_COMMAND
 from penstock.settings import Settings, shown
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
@@ -36,7 +36,6 @@ from penstock.trainer.loop import Trainer
 from penstock.trainer.ports import Claimed
 from penstock.trainer.publisher import Publisher
 from penstock.trainer.recorder import Recorder
-from penstock.wire.decoder import EventDecoder
 
 RETRY_SECONDS = 1.0
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -70,6 +69,8 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     The state folder is locked before the claim: a trainer that may not use it must not fence the one that does.
     """
     clock, telemetry = SystemClock(), _telemetry(settings, resources)
+    intake = IntakeProcess(INTAKE_COMMAND, settings.model.schema, telemetry)  # it imports while we do
+    resources.callback(intake.close)
     warm_up(settings.model, settings.training)
     record = _record(settings)
     checkpoints = DiskCheckpoints(
@@ -89,16 +90,11 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
 
     checkpoint = on_disk or _recorded_checkpoint(checkpoints, record, claimed, stop)
     learner = _learner(settings, checkpoint)
-    source = _started_source(settings, learner.offsets, resources, stop)
-    if source is None:
-        return None
-    dead_letters = DeadLetters(settings.kafka, TopicNames(settings.model.name).dead_letters)
-    resources.callback(dead_letters.close)
     recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources)
     announcer = Announcer(
         update_log=update_log,
         weights_store=ArtifactStore(settings.mlflow, settings.model.name),
-        offset_log=source,
+        offset_log=intake,
         recorder=recorder,
         telemetry=telemetry,
         clock=clock,
@@ -107,7 +103,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     )
     publisher = Publisher(
         checkpoints=checkpoints,
-        dead_letters=dead_letters,
+        dead_letters=intake,
         announcer=announcer,
         recorder=recorder,
         cadence=Cadence(settings.publish, clock),
@@ -117,12 +113,12 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         last_version=max(claimed.highest_version, checkpoint.version if checkpoint else 0),
     )
     publisher.start(learner.offsets)
-    decoder = EventDecoder(settings.model.schema)
+    intake.start(_intake_start(settings, learner))
     return Trainer(
-        batches=Intake(source, dead_letters, decoder, settings.intake, clock, telemetry, step=learner.step),
+        batches=intake,
         learner=learner,
         publisher=publisher,
-        offset_log=source,
+        offset_log=intake,
         telemetry=telemetry,
         clock=clock,
     )
@@ -196,6 +192,17 @@ def _learner(settings: Settings, checkpoint: Checkpoint | None) -> Learner:
     return learner
 
 
+def _intake_start(settings: Settings, learner: Learner) -> Start:
+    return Start(
+        model=settings.model.name,
+        features=settings.model.schema.features,
+        kafka=settings.kafka,
+        intake=settings.intake,
+        offsets=learner.offsets.next,
+        step=learner.step,
+    )
+
+
 def _recorded_checkpoint(
     checkpoints: DiskCheckpoints, record: MlflowRecord | None, claimed: Claimed, stop: Event
 ) -> Checkpoint | None:
@@ -207,23 +214,6 @@ def _recorded_checkpoint(
         return checkpoints.load_newest()
     log.warning("MLflow has no checkpoint either; learning from the start of the topic")
     return None
-
-
-def _started_source(settings: Settings, offsets: Offsets, resources: ExitStack, stop: Event) -> LabelSource | None:
-    """The label topic from these offsets on; None if `stop` was set first."""
-    source = LabelSource(
-        settings.kafka,
-        TopicNames(settings.model.name).labels,
-        group_id=f"penstock.{settings.model.name}",
-        follows_new_partitions=settings.intake.max_age_seconds > 0,
-    )
-    resources.callback(source.close)
-
-    def start() -> LabelSource:
-        source.start(offsets)
-        return source
-
-    return _patiently(start, stop)
 
 
 def _patiently(attempt: Callable[[], T], stop: Event) -> T | None:

@@ -1,8 +1,8 @@
 """START HERE: the trainer's loop. Take a micro-batch, learn it, report, and publish when it is time.
 
-What waits for the outside happens elsewhere: disk and update topic on the publisher's threads, MLflow on the
-recorder's, fetching inside librdkafka. This thread decodes and learns in turn, which is faster than doing both at once:
-a step is a hundred short operations, and beside a second busy Python thread each would wait for the interpreter's lock.
+What waits for the outside happens elsewhere: fetching, decoding and dead letters in the intake's own process, disk and
+update topic on the publisher's threads, MLflow on the recorder's. A step is a hundred short operations, and beside a
+busy Python thread each of them would wait for the interpreter's lock; so nothing busy shares this process.
 """
 
 from collections.abc import Iterator

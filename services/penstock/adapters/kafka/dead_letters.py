@@ -48,6 +48,17 @@ class DeadLetters:
         self._produce(number, letter)
         self._serve(0)
 
+    @property
+    def sent(self) -> int:
+        """How many were ever sent."""
+        return self._sent
+
+    @property
+    def acknowledged(self) -> int:
+        """Up to which one, the first being 1, all are acknowledged."""
+        with self._changed:
+            return min(self._outstanding, default=self._sent + 1) - 1
+
     def wait_acknowledged(self, timeout_seconds: float) -> bool:
         """As `trainer.ports.DeadLetterOutbox.wait_acknowledged`."""
         deadline = time.monotonic() + timeout_seconds

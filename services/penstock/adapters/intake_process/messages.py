@@ -1,0 +1,66 @@
+"""What the trainer and its intake process say to each other, over pipes that nobody else holds; JSON by msgspec."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from penstock.features import Feature
+from penstock.flow import ClosedBy
+from penstock.intake.config import IntakeConfig
+from penstock.telemetry import MetricName
+
+Reading = tuple[Literal["count", "gauge", "observe"], MetricName, float, dict[str, str]]
+"""One call of `Telemetry`, to be made again by the trainer: method, metric, value, labels."""
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
+    """Read the labels of `model` from `offsets` on; `step` micro-batches were learnt before."""
+
+    model: str
+    features: tuple[Feature, ...]
+    kafka: Mapping[str, str | int | float | bool]
+    intake: IntakeConfig
+    offsets: Mapping[int, int]
+    step: int
+
+
+class Take(msgspec.Struct, frozen=True, tag="take"):
+    """One more micro-batch may be sent."""
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True, tag="commit"):
+    """Commit these group offsets."""
+
+    offsets: Mapping[int, int]
+
+
+Command = Start | Take | Commit
+
+
+class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
+    """A micro-batch, whose events follow as an Arrow record batch; `letters` were sent up to and with it."""
+
+    offsets: Mapping[int, int]
+    closed_by: ClosedBy
+    age_seconds: float
+    letters: int
+    ends: Mapping[int, int]
+    readings: list[Reading]
+
+
+class Quiet(msgspec.Struct, frozen=True, kw_only=True, tag="quiet"):
+    """No micro-batch has closed, but there is this to say."""
+
+    ends: Mapping[int, int]
+    readings: list[Reading]
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """The stream must not be read on: the name of the `StopError`, and its sentence."""
+
+    error: str
+    sentence: str
+
+
+Word = Closed | Quiet | Failed

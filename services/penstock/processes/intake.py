@@ -1,0 +1,104 @@
+"""The intake process, a child of the trainer's: wiring only. Reads the label topic, decodes, and sends dead letters.
+
+It has no say: it is told where to start, reads on as the trainer takes its micro-batches, and ends with the trainer.
+"""
+
+import gc
+import os
+import signal
+import sys
+from contextlib import ExitStack
+
+import structlog
+
+from penstock.adapters.intake_process.frames import FrameWriter
+from penstock.adapters.intake_process.messages import Start
+from penstock.adapters.intake_process.server import Commands, IntakeServer, Readings, say_failed
+from penstock.adapters.kafka.dead_letters import DeadLetters
+from penstock.adapters.kafka.label_source import LabelSource
+from penstock.adapters.kafka.topic_names import TopicNames
+from penstock.clock import SystemClock
+from penstock.errors import StopError, UnavailableError
+from penstock.features import FeatureSchema
+from penstock.flow import Offsets
+from penstock.intake.intake import Intake
+from penstock.processes import logs
+from penstock.wire.decoder import EventDecoder
+from penstock.wire.warm_up import warm_up
+
+COMMAND = (sys.executable, "-m", "penstock.processes.intake")
+RETRY_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def run(acknowledgements: int) -> None:
+    """Serve the trainer at the other end of standard input and output."""
+    frames = FrameWriter(_own_output())
+    commands = Commands(sys.stdin.fileno())
+    with ExitStack() as resources:
+        try:
+            warm_up()
+            start = commands.start()
+            server = _assembled(start, commands, frames, acknowledgements, resources)
+            gc.freeze()
+            server.serve()
+        except EOFError:
+            return
+        except StopError as error:
+            say_failed(frames, error)
+
+
+def _own_output() -> int:
+    """Standard output for frames alone: what anything prints goes to standard error."""
+    output = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return output
+
+
+def _assembled(
+    start: Start, commands: Commands, frames: FrameWriter, acknowledgements: int, resources: ExitStack
+) -> IntakeServer:
+    schema, topics = FeatureSchema(features=start.features), TopicNames(start.model)
+    source = LabelSource(
+        start.kafka,
+        topics.labels,
+        group_id=f"penstock.{start.model}",
+        follows_new_partitions=start.intake.max_age_seconds > 0,
+    )
+    resources.callback(source.close)
+    _start_patiently(source, Offsets(next=start.offsets), commands)
+    letters = DeadLetters(start.kafka, topics.dead_letters)
+    resources.callback(letters.close)
+    readings = Readings()
+    return IntakeServer(
+        commands=commands,
+        frames=frames,
+        acknowledgements=acknowledgements,
+        intake=Intake(source, letters, EventDecoder(schema), start.intake, SystemClock(), readings, step=start.step),
+        source=source,
+        letters=letters,
+        readings=readings,
+    )
+
+
+def _start_patiently(source: LabelSource, offsets: Offsets, commands: Commands) -> None:
+    """Try until the broker answers; says so while it waits.
+
+    Raises:
+        EOFError: the trainer has gone.
+    """
+    while True:
+        try:
+            return source.start(offsets)
+        except UnavailableError as error:
+            log.warning("waiting", reason=str(error))
+            for _ in commands.heard(RETRY_SECONDS):  # at most offsets to commit, which lag tools can do without
+                pass
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the trainer, which alone is told to stop
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logs.configure()
+    run(int(sys.argv[1]))
