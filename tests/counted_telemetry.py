@@ -1,13 +1,15 @@
 """Telemetry that a test can read back; what it takes is checked against the table of metrics."""
 
+from typing import Literal
+
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 
 
 class CountedTelemetry(PrometheusTelemetry):
-    """A replica's metrics, and their values by name and labels."""
+    """One side's metrics, and their values by name and labels."""
 
-    def __init__(self) -> None:
-        super().__init__(side="replica")
+    def __init__(self, side: Literal["trainer", "replica"] = "replica") -> None:
+        super().__init__(side=side)
 
     def value(self, name: str, **labels: str) -> float:
         """Of one sample, as Prometheus would scrape it; 0 if there is none."""

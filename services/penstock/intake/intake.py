@@ -1,17 +1,18 @@
 """From the label topic to closed micro-batches of valid events: poll, close, decode, dead-letter."""
 
-from collections import Counter
+from collections import ChainMap, Counter, deque
 from collections.abc import Sequence
 
 import structlog
 
 from penstock.clock import Clock
-from penstock.flow import Control, ControlOutcome, EventBatch, Offsets, RetractionRequest
+from penstock.flow import Control, EventBatch, Offsets
 from penstock.intake.arrival import ArrivalBatcher
 from penstock.intake.batching import Batcher, ClosedBatch, CountEvents
 from penstock.intake.config import IntakeConfig
 from penstock.intake.ports import DeadLetterSink, MessageSource
 from penstock.intake.quarantine import Quarantine
+from penstock.intake.refusal import Refusal
 from penstock.intake.rotation import RotationBatcher
 from penstock.telemetry import Telemetry
 from penstock.wire.dead_letter import dead_letter
@@ -32,6 +33,7 @@ class Intake:
         clock: for ages.
         telemetry: for batches and refused events.
         step: number of micro-batches learnt so far, with which a fixed rotation goes on.
+        ahead: number of micro-batches that may be taken before word comes on the controls of an earlier one.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Intake:
         clock: Clock,
         telemetry: Telemetry,
         step: int = 0,
+        ahead: int = 0,
     ) -> None:
         self._source = source
         self._dead_letters = dead_letters
@@ -52,7 +55,7 @@ class Intake:
         self._batcher = _batcher(config, source, step, decoder.count_events)
         self._quarantine = Quarantine(config)
         self._paused: frozenset[int] = frozenset()
-        self._control_messages: dict[tuple[int, int], Message] = {}
+        self._control_messages = deque[dict[tuple[int, int], Message]](maxlen=ahead + 1)
 
     def next_batch(self, timeout_seconds: float) -> EventBatch | None:
         """The next micro-batch, or None if it has not closed by the timeout; it then stays open.
@@ -66,7 +69,7 @@ class Intake:
             return None
         decoded = self._decoder.decode(closed.messages)
         self._set_aside(closed, decoded)
-        self._control_messages = _messages_of(decoded.controls, closed)
+        self._control_messages.append(_messages_of(decoded.controls, closed))
         self._telemetry.observe("penstock_batch_events", decoded.events.num_rows)
         self._telemetry.observe("penstock_batch_age_seconds", closed.age_seconds)
         return EventBatch(
@@ -77,15 +80,14 @@ class Intake:
             controls=decoded.controls,
         )
 
-    def refuse(self, outcomes: Sequence[ControlOutcome]) -> None:
-        """Dead-letter controls of the batch handed over last that could not be carried out."""
-        for outcome in outcomes:
-            control = outcome.control
-            reason = "retracts" if isinstance(control.request, RetractionRequest) else "control"
-            message = self._control_messages[control.partition, control.offset]
-            rows = (control.row,) if holds_many(message) else None
-            self._dead_letters.send(dead_letter(message, reason, outcome.sentence, rows))
-            self._telemetry.count("penstock_events_invalid_total", reason=reason)
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
+        """Dead-letter controls that could not be carried out, of one of the batches whose messages are kept."""
+        messages = ChainMap(*self._control_messages)
+        for refusal in refusals:
+            message = messages[refusal.partition, refusal.offset]
+            rows = (refusal.row,) if holds_many(message) else None
+            self._dead_letters.send(dead_letter(message, refusal.reason, refusal.sentence, rows))
+            self._telemetry.count("penstock_events_invalid_total", reason=refusal.reason)
 
     def _next_closed(self, timeout_seconds: float) -> ClosedBatch | None:
         now = self._clock.monotonic_seconds()

@@ -13,7 +13,7 @@ import structlog
 
 from penstock.adapters.intake_process.frames import FrameWriter
 from penstock.adapters.intake_process.messages import Start
-from penstock.adapters.intake_process.server import Commands, IntakeServer, Readings, say_failed
+from penstock.adapters.intake_process.server import FULL_AHEAD, Commands, IntakeServer, Readings, say_failed
 from penstock.adapters.kafka.dead_letters import DeadLetters
 from penstock.adapters.kafka.label_source import LabelSource
 from penstock.adapters.kafka.topic_names import TopicNames
@@ -71,11 +71,12 @@ def _assembled(
     letters = DeadLetters(start.kafka, topics.dead_letters)
     resources.callback(letters.close)
     readings = Readings()
+    decoder, clock = EventDecoder(schema), SystemClock()
     return IntakeServer(
         commands=commands,
         frames=frames,
         acknowledgements=acknowledgements,
-        intake=Intake(source, letters, EventDecoder(schema), start.intake, SystemClock(), readings, step=start.step),
+        intake=Intake(source, letters, decoder, start.intake, clock, readings, step=start.step, ahead=FULL_AHEAD),
         source=source,
         letters=letters,
         readings=readings,

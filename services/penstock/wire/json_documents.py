@@ -174,7 +174,7 @@ def _python_type(feature: Feature) -> Any:
 
 
 class _Vectors:
-    """A column of vectors as it is read: packed at once, so that the memory of one chunk's numbers serves the next's."""
+    """A column of vectors as it is read: packed at once, so that the memory of a chunk's numbers serves the next."""
 
     def __init__(self, field: str, width: int) -> None:
         self._field = field

@@ -9,6 +9,7 @@ from penstock.features import Feature, FeatureSchema
 from penstock.flow import ClassRequest, ControlOutcome, EventBatch
 from penstock.intake.config import IntakeConfig
 from penstock.intake.intake import Intake
+from penstock.intake.refusal import Refusal
 from penstock.wire.control import CONTROL_TYPE, encode_control
 from penstock.wire.dead_letter import invalid_rows
 from penstock.wire.decoder import EventDecoder
@@ -178,7 +179,7 @@ def test_a_control_that_cannot_be_carried_out_goes_to_the_dead_letters_with_the_
     batch = line.batch()
     line.intake.refuse(
         [
-            ControlOutcome(control=each, result="refused", classes=(), sentence=f"No {number}.")
+            Refusal.of(ControlOutcome(control=each, result="refused", classes=(), sentence=f"No {number}."))
             for number, each in enumerate(batch.controls)
         ]
     )

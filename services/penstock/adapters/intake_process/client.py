@@ -14,13 +14,25 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from penstock.adapters.intake_process.frames import COUNT, FrameReader, enlarge
-from penstock.adapters.intake_process.messages import Closed, Command, Commit, Failed, Reading, Start, Take, Word
+from penstock.adapters.intake_process.controls import received
+from penstock.adapters.intake_process.frames import COUNTS, FrameReader, enlarge
+from penstock.adapters.intake_process.messages import (
+    Closed,
+    Command,
+    Commit,
+    Failed,
+    Reading,
+    Refuse,
+    Start,
+    Take,
+    Word,
+)
 from penstock.errors import ConfigurationError, IntakeEndedError, PoisonedStreamError, RetentionError, StopError
 from penstock.features import FeatureSchema
-from penstock.flow import EventBatch, Offsets
+from penstock.flow import ControlOutcome, EventBatch, Offsets
+from penstock.intake.refusal import Refusal
 from penstock.telemetry import Telemetry
-from penstock.wire.columns import batch_schema
+from penstock.wire.columns import TENANT, batch_schema
 
 STOPPING: dict[str, type[StopError]] = {
     error.__name__: error for error in (ConfigurationError, PoisonedStreamError, RetentionError)
@@ -40,6 +52,7 @@ class IntakeProcess:
 
     def __init__(self, command: Sequence[str], schema: FeatureSchema, telemetry: Telemetry) -> None:
         self._schema = batch_schema(schema)
+        self._schema_with_tenants = self._schema.append(pa.field(TENANT, pa.string()))
         self._telemetry = telemetry
         self._acknowledgements, theirs = os.pipe()
         # In a session of its own, so that Ctrl-C on the terminal reaches the trainer alone.
@@ -59,6 +72,12 @@ class IntakeProcess:
         self._commanding = threading.Lock()
         self._end_offsets = Offsets()  # replaced whole, for other threads
         self._letters = self._letters_acknowledged = 0
+        self._refusals = self._refusals_acknowledged = 0
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def start(self, start: Start) -> None:
         """Let it read; what is wrong with the topic is raised by `next_batch`."""
@@ -81,6 +100,12 @@ class IntakeProcess:
                 return batch
         return None
 
+    def refuse(self, outcomes: Sequence[ControlOutcome]) -> None:
+        """As `trainer.ports.BatchSource.refuse`."""
+        if outcomes:
+            self._refusals += len(outcomes)
+            self._command(Refuse(refusals=tuple(map(Refusal.of, outcomes))))
+
     def commit(self, offsets: Offsets) -> None:
         """As `trainer.ports.OffsetLog.commit`; returns at once."""
         self._command(Commit(offsets=offsets.next))
@@ -91,16 +116,16 @@ class IntakeProcess:
 
     def wait_acknowledged(self, timeout_seconds: float) -> bool:
         """True once every dead letter of the micro-batches returned so far is acknowledged; False at the timeout."""
-        deadline, letters = time.monotonic() + timeout_seconds, self._letters
-        while self._letters_acknowledged < letters:
+        deadline, letters, refusals = time.monotonic() + timeout_seconds, self._letters, self._refusals
+        while self._letters_acknowledged < letters or self._refusals_acknowledged < refusals:
             remaining = max(deadline - time.monotonic(), 0.0)
             if not select.select([self._acknowledgements], [], [], remaining)[0]:
                 return False
-            counts = os.read(self._acknowledgements, 1024 * COUNT.size)
+            counts = os.read(self._acknowledgements, 1024 * COUNTS.size)
             if not counts:  # the process has gone, which `next_batch` says
                 time.sleep(remaining)
                 return False
-            (self._letters_acknowledged,) = COUNT.unpack(counts[-COUNT.size :])
+            self._letters_acknowledged, self._refusals_acknowledged = COUNTS.unpack(counts[-COUNTS.size :])
         return True
 
     def close(self) -> None:
@@ -123,12 +148,14 @@ class IntakeProcess:
         if not isinstance(word, Closed):
             return None
         self._letters = word.letters
-        events: Any = pa.ipc.read_record_batch(pa.py_buffer(body), self._schema)
+        schema = self._schema_with_tenants if word.has_tenants else self._schema
+        events: Any = pa.ipc.read_record_batch(pa.py_buffer(body), schema)
         return EventBatch(
             events=events,
             offsets=Offsets(next=word.offsets),
             closed_by=word.closed_by,
             age_seconds=word.age_seconds,
+            controls=tuple(map(received, word.controls)),
         )
 
     def _take_down(self, readings: list[Reading]) -> None:

@@ -9,8 +9,8 @@ import msgspec
 
 from penstock.adapters.intake_process.messages import Word
 
-COUNT = struct.Struct("<Q")
-"""How many dead letters are acknowledged: what the process tells on a pipe of its own, so that any thread may read."""
+COUNTS = struct.Struct("<QQ")
+"""Dead letters acknowledged, and refusals whose letters are: on a pipe of their own, so that any thread may read it."""
 LENGTHS = struct.Struct("<II")
 PIPE_BYTES = 1 << 20
 """What a pipe should hold: as much as Linux grants anybody, so that a micro-batch is written without waiting."""

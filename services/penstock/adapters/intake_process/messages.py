@@ -5,9 +5,11 @@ from typing import Literal
 
 import msgspec
 
+from penstock.adapters.intake_process.controls import SentControl
 from penstock.features import Feature
 from penstock.flow import ClosedBy
 from penstock.intake.config import IntakeConfig
+from penstock.intake.refusal import Refusal
 from penstock.telemetry import MetricName
 
 Reading = tuple[Literal["count", "gauge", "observe"], MetricName, float, dict[str, str]]
@@ -35,7 +37,13 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, tag="commit"):
     offsets: Mapping[int, int]
 
 
-Command = Start | Take | Commit
+class Refuse(msgspec.Struct, frozen=True, kw_only=True, tag="refuse"):
+    """Dead-letter these controls of the micro-batch taken last."""
+
+    refusals: tuple[Refusal, ...]
+
+
+Command = Start | Take | Commit | Refuse
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
@@ -45,6 +53,8 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     closed_by: ClosedBy
     age_seconds: float
     letters: int
+    controls: tuple[SentControl, ...]
+    has_tenants: bool
     ends: Mapping[int, int]
     readings: list[Reading]
 

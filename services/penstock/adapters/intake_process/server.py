@@ -7,12 +7,25 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.adapters.intake_process.frames import COUNT, FrameWriter
-from penstock.adapters.intake_process.messages import Closed, Command, Commit, Failed, Quiet, Reading, Start, Take
+from penstock.adapters.intake_process.controls import sent
+from penstock.adapters.intake_process.frames import COUNTS, FrameWriter
+from penstock.adapters.intake_process.messages import (
+    Closed,
+    Command,
+    Commit,
+    Failed,
+    Quiet,
+    Reading,
+    Refuse,
+    Start,
+    Take,
+)
 from penstock.errors import StopError
 from penstock.flow import EventBatch, Offsets
+from penstock.intake.intake import Intake
 from penstock.telemetry import MetricName
-from penstock.trainer.ports import BatchSource, OffsetLog
+from penstock.trainer.ports import OffsetLog
+from penstock.wire.columns import TENANT
 
 AHEAD = 2
 """Micro-batches sent that the trainer has not taken: one ready while one is learnt, one more for what jitters.
@@ -114,12 +127,12 @@ class IntakeServer:
         commands: Commands,
         frames: FrameWriter,
         acknowledgements: int,
-        intake: BatchSource,
+        intake: Intake,
         source: OffsetLog,
         letters: LettersOnTheirWay,
         readings: Readings,
     ) -> None:
-        """`acknowledgements` is the descriptor on which their count is written."""
+        """`acknowledgements` is the descriptor on which counts are written; `intake` is `FULL_AHEAD` ahead."""
         os.set_blocking(acknowledgements, False)
         self._commands = commands
         self._frames = frames
@@ -130,7 +143,9 @@ class IntakeServer:
         self._readings = readings
         self._not_taken = 0
         self._last_was_full = False
-        self._told_acknowledged = 0
+        self._refusals = 0
+        self._letters_of_refusals = 0
+        self._told = (0, 0)
         self._told_ends = Offsets()
 
     def serve(self) -> None:
@@ -156,6 +171,10 @@ class IntakeServer:
         for command in self._commands.heard(0 if self._may_send else self._patience_seconds):
             if isinstance(command, Take):
                 self._not_taken -= 1
+            elif isinstance(command, Refuse):
+                self._intake.refuse(command.refusals)
+                self._refusals += len(command.refusals)
+                self._letters_of_refusals = self._letters.sent
             elif isinstance(command, Commit):
                 self._source.commit(Offsets(next=command.offsets))
 
@@ -169,6 +188,8 @@ class IntakeServer:
                 closed_by=batch.closed_by,
                 age_seconds=batch.age_seconds,
                 letters=self._letters.sent,
+                controls=tuple(map(sent, batch.controls)),
+                has_tenants=TENANT in batch.events.schema.names,
                 ends=ends.next,
                 readings=readings,
             )
@@ -178,15 +199,21 @@ class IntakeServer:
         self._told_ends = ends
 
     def _tell_acknowledged(self) -> None:
-        if self._told_acknowledged == self._letters.sent:
+        if self._told == (self._letters.sent, self._refusals):
             return
         self._letters.wait_acknowledged(0)
-        if self._letters.acknowledged > self._told_acknowledged:
+        counts = self._counts()
+        if counts != self._told:
             try:
-                os.write(self._acknowledgements, COUNT.pack(self._letters.acknowledged))
+                os.write(self._acknowledgements, COUNTS.pack(*counts))
             except BlockingIOError:
                 return  # the pipe is full of older counts; told once they are read
-            self._told_acknowledged = self._letters.acknowledged
+            self._told = counts
+
+    def _counts(self) -> tuple[int, int]:
+        """Letters acknowledged; and the refusals, as far as their letters are."""
+        acknowledged = self._letters.acknowledged
+        return acknowledged, self._refusals if acknowledged >= self._letters_of_refusals else self._told[1]
 
 
 def say_failed(frames: FrameWriter, error: StopError) -> None:
