@@ -7,6 +7,7 @@ Values = dict[str, Any]
 EVERY_KEY: Values = {
     "model": {
         "name": "spam.v2",
+        "heads": ["linear", "instances"],
         "features": [
             {"name": "amount", "kind": "number"},
             {"name": 'body "quoted" \\ <b> é', "kind": "text", "buckets": 4096},

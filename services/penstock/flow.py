@@ -94,6 +94,18 @@ class Control:
     request: ClassRequest | ImportRequest | RetractionRequest
 
 
+def _no_integers() -> npt.NDArray[np.int64]:
+    return np.empty(0, dtype=np.int64)
+
+
+def _no_flags() -> npt.NDArray[np.bool_]:
+    return np.empty(0, dtype=np.bool_)
+
+
+def _no_floats() -> npt.NDArray[np.float64]:
+    return np.empty(0, dtype=np.float64)
+
+
 ClosedBy = Literal["size", "age", "end"]
 
 
@@ -149,7 +161,10 @@ class ControlOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class StepReport:
-    """What learning one micro-batch showed; scores are of predictions made before the rows were learnt."""
+    """What learning one micro-batch showed; scores are of predictions made before the rows were learnt.
+
+    A micro-batch of more than 64 events is scored on a sample of its rows, all others on every row.
+    """
 
     step: int
     num_events: int
@@ -163,6 +178,26 @@ class StepReport:
     trained_until_ms: int
     step_seconds: float
     controls: tuple[ControlOutcome, ...] = ()
+    labels: npt.NDArray[np.int64] = field(default_factory=_no_integers, compare=False, repr=False)
+    predicted: npt.NDArray[np.int64] = field(default_factory=_no_integers, compare=False, repr=False)
+    """Class index; −1 where no class was known yet."""
+    hits: npt.NDArray[np.bool_] = field(default_factory=_no_flags, compare=False, repr=False)
+    true_probability: npt.NDArray[np.float64] = field(default_factory=_no_floats, compare=False, repr=False)
+    scored_rows: npt.NDArray[np.int64] = field(default_factory=_no_integers, compare=False, repr=False)
+    """Which rows of the micro-batch, in its order, the four arrays before are of."""
+    weights_by_head: Mapping[str, float] = field(default_factory=dict)
+    alarms: tuple["Alarm", ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """The meaning of these classes' labels has changed; what was learnt of them before `began_at` is given up."""
+
+    classes: tuple[str, ...]
+    step: int
+    began_at: int
+    """The number of the event, counted from the first one ever learnt."""
+    rows_dropped: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,8 +96,10 @@ class TextBackbone(Backbone):
         self.table = nn.EmbeddingBag(
             config.embedding_buckets + 1, config.embedding_width, mode="mean", sparse=True, padding_idx=0
         )
-        self.layers = _layers(input_width + config.embedding_width, config.hidden)
-        self.width = config.hidden[-1] if config.hidden else input_width + config.embedding_width
+        joined_width = input_width + config.embedding_width
+        hidden = config.hidden_for(joined_width)
+        self.layers = _layers(joined_width, hidden)
+        self.width = hidden[-1] if hidden else joined_width
 
     def row_sparse_parameters(self) -> Iterator[nn.Parameter]:
         yield cast(nn.Parameter, self.table.weight)
@@ -140,7 +142,7 @@ def backbone_json(config: BackboneConfig) -> dict[str, Json]:
     """The keys that decide what this kind of backbone computes: two are the same if these are."""
     if config.kind not in ("mlp", "text"):
         return {"kind": config.kind, "options": dict(config.options)}
-    used: dict[str, Json] = {"kind": config.kind, "hidden": list(config.hidden)}
+    used: dict[str, Json] = {"kind": config.kind, "hidden": config.hidden if config.hidden == "auto" else list(config.hidden)}
     if config.kind == "text":
         used |= {name: getattr(config, name) for name in ("embedding_buckets", "embedding_width", "max_tokens")}
     return used
@@ -148,7 +150,7 @@ def backbone_json(config: BackboneConfig) -> dict[str, Json]:
 
 def _build(config: BackboneConfig, input_width: int) -> Backbone:
     if config.kind == "mlp":
-        return MlpBackbone(input_width, config.hidden)
+        return MlpBackbone(input_width, config.hidden_for(input_width))
     if config.kind == "text":
         return TextBackbone(input_width, config)
     return _from_factory(config, input_width)

@@ -7,14 +7,18 @@ from typing import Literal
 from penstock.errors import ConfigurationError
 from penstock.features import Feature, FeatureSchema
 
+HeadName = Literal["linear", "analytic", "instances"]
+HEADS: tuple[HeadName, ...] = ("linear", "analytic", "instances")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
     """The `[model.backbone]` section: `mlp`, `text`, or `package.module:factory` of the operator's own."""
 
     kind: str = "mlp"
-    hidden: tuple[int, ...] = (128,)
-    """Widths of the hidden layers (`mlp`, and after the embedding bag of `text`)."""
+    hidden: tuple[int, ...] | Literal["auto"] = "auto"
+    """Widths of the hidden layers (`mlp`, and after the embedding bag of `text`); `auto`: one of 64, or of 128 where
+    rows are wider than 32."""
     embedding_buckets: int = 16_384
     """Rows of the hashed embedding table (`text`)."""
     embedding_width: int = 64
@@ -32,8 +36,14 @@ class BackboneConfig:
         for name in ("embedding_buckets", "embedding_width", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"model.backbone.{name} is {getattr(self, name)}; it must be at least 1.")
-        if any(width < 1 for width in self.hidden):
+        if self.hidden != "auto" and any(width < 1 for width in self.hidden):
             raise ConfigurationError(f"model.backbone.hidden is {list(self.hidden)}; every width must be at least 1.")
+
+    def hidden_for(self, input_width: int) -> tuple[int, ...]:
+        """The widths configured, or what suits rows of this width."""
+        if self.hidden != "auto":
+            return self.hidden
+        return (64,) if input_width <= 32 else (128,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +54,15 @@ class ModelConfig:
     """Names the topics, the MLflow model and the served model."""
     features: tuple[Feature, ...]
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    heads: tuple[HeadName, ...] = HEADS
+    """What answers, mixed by how well each has done: `linear` (the backbone, by gradient and replay), `analytic` (closed
+    form, forgets nothing), `instances` (nearest stored rows, and exceptions)."""
 
     def __post_init__(self) -> None:
+        if not self.heads or len(set(self.heads)) < len(self.heads):
+            raise ConfigurationError(
+                f"model.heads is {list(self.heads)}; name at least one of {', '.join(HEADS)}, each once."
+            )
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", self.name):
             raise ConfigurationError(
                 f"model.name is {self.name!r}; use 1 to 200 letters, digits, '.', '_' or '-' (it names Kafka topics)."
@@ -66,10 +83,11 @@ class TrainingConfig:
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes CUDA where it is found."""
-    learning_rate: float = 0.001
-    """Adam's step size."""
-    inner_steps: int = 3
-    """Gradient steps on each micro-batch, each with rows of its own drawn from the reservoir."""
+    learning_rate: float | Literal["auto"] = "auto"
+    """Adam's step size; `auto`: 0.01, and 0.001 for a backbone of the operator's own."""
+    inner_steps: int | Literal["auto"] = "auto"
+    """Gradient steps on each slice of a micro-batch, each with kept rows of its own; `auto`: as many as make 30 row
+    gradients an event, from 10 down to 1 where there is much to do."""
     seed: int = 0
     """Of initial weights and of replay draws."""
     num_threads: int = 1
@@ -78,10 +96,10 @@ class TrainingConfig:
     """Factor by which past prequential scores fade with each event."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < float("inf"):
-            raise ConfigurationError(f"training.learning_rate is {self.learning_rate}; it must be above 0.")
-        if self.inner_steps < 1:
-            raise ConfigurationError(f"training.inner_steps is {self.inner_steps}; it must be at least 1.")
+        if self.learning_rate != "auto" and not 0 < self.learning_rate < float("inf"):
+            raise ConfigurationError(f"training.learning_rate is {self.learning_rate}; it must be 'auto' or above 0.")
+        if self.inner_steps != "auto" and self.inner_steps < 1:
+            raise ConfigurationError(f"training.inner_steps is {self.inner_steps}; it must be 'auto' or at least 1.")
         if self.num_threads < 1:
             raise ConfigurationError(f"training.num_threads is {self.num_threads}; it must be at least 1.")
         if not 0 < self.prequential_fading <= 1:
@@ -90,3 +108,9 @@ class TrainingConfig:
             )
         if not 0 <= self.seed < 2**63:
             raise ConfigurationError(f"training.seed is {self.seed}; it must be from 0 to 2^63 - 1.")
+
+    def learning_rate_for(self, backbone: BackboneConfig) -> float:
+        """The number configured, or what suits the backbone."""
+        if self.learning_rate != "auto":
+            return self.learning_rate
+        return 0.01 if backbone.kind in ("mlp", "text") else 0.001

@@ -1,13 +1,11 @@
 """The learner: micro-batches in, reports out, and on request everything that must survive."""
 
-import math
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+import pyarrow.compute as pc
 
 from penstock.clock import Clock, SystemClock
 from penstock.errors import DivergedError
@@ -15,12 +13,17 @@ from penstock.flow import Array, Checkpoint, EventBatch, Offsets, StepReport, We
 from penstock.learning.backbones import backbone_json
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.device import choose_device
-from penstock.learning.mixing import mixed
+from penstock.learning.heads.answer import Answer
+from penstock.learning.heads.answer_tensors import answer_json, answer_tensors
+from penstock.learning.heads.slices import slices
+from penstock.learning.lesson import Scored, Slice
+from penstock.learning.linear_alone import learn_linear
+from penstock.learning.mixed_heads import MixedHeads
 from penstock.learning.parts import captured_state, captured_tensors, new_parts, restored_parts
 from penstock.learning.reservoir import TrainRows
 from penstock.learning.rows import EncodedRows, columns_of
 from penstock.learning.tensors import host_copies
-from penstock.learning.weights import card_of, encode_weights
+from penstock.learning.weights import HEADS, card_of, encode_weights
 from penstock.replay.config import ReplayConfig
 from penstock.replay.priority import EventPriorities
 from penstock.wire import columns as column
@@ -83,11 +86,14 @@ class Learner:
         started = self._clock.monotonic_seconds()
         known = len(self._parts.ledger)
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
-            classes = [self._learn_events(events) for events in batch.slices(self._max_events)]
+            found, first = [], 0
+            for events in batch.slices(self._max_events):
+                found += [one.moved_by(first) for one in self._learn_events(events)]
+                first += events.num_rows
         self.step += 1
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.events_learnt += batch.events.num_rows
-        return self._report(classes, known, self._clock.monotonic_seconds() - started)
+        return self._report(batch, found, known, self._clock.monotonic_seconds() - started)
 
     def capture(
         self, *, epoch: int, version: int, mlflow_run_id: str | None, full_reservoir: bool
@@ -100,12 +106,14 @@ class Learner:
         parts = self._parts
         network = host_copies(parts.network.tensors())
         self._check_finite(network)
+        answer = parts.ensemble.answer(len(parts.ledger)) if parts.ensemble is not None else None
         card = card_of(
             self._model.name,
             self._schema,
             parts.encoder.constants,
             backbone_json(self._model.backbone),
             parts.ledger,
+            answer_json(answer, self._training.seed) if answer is not None else None,
         )
         checkpoint = Checkpoint(
             model=self._model.name,
@@ -121,7 +129,19 @@ class Learner:
             reservoir=parts.reservoir.capture(full=full_reservoir),
             mlflow_run_id=mlflow_run_id,
         )
-        return checkpoint, encode_weights(card, network)
+        return checkpoint, encode_weights(card, network | self._answer_tensors(answer))
+
+    def _answer_tensors(self, answer: Answer | None) -> dict[str, Array]:
+        ensemble = self._parts.ensemble
+        if answer is None or ensemble is None:
+            return {}
+        tensors = answer_tensors(answer, ensemble.inputs) | {
+            "mixture.temperatures": ensemble.mixture.temperatures.copy(),
+            "mixture.weights": ensemble.mixture.weights.copy(),
+        }
+        if ensemble.exceptions is not None:
+            tensors["exceptions.keys"], tensors["exceptions.classes"] = ensemble.exceptions.table()
+        return {HEADS + name: tensor for name, tensor in tensors.items()}
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Become the learner that was captured: what it learns from here on is what that one would have learnt.
@@ -136,8 +156,8 @@ class Learner:
         self.trained_until_ms = checkpoint.trained_until_ms
         self._last_loss = float(checkpoint.state["last_loss"])  # type: ignore[arg-type]  # written by capture
 
-    def _learn_events(self, events: Any) -> Int64s:
-        """One slice, at least one row. Returns class indices int64 [n]."""
+    def _learn_events(self, events: Any) -> list[Scored]:
+        """At most `max_events` rows, at least one, cut where a class is born."""
         parts = self._parts
         rows = self._encode(events)
         dense, tokens = parts.network.to_tensors(rows)
@@ -146,17 +166,48 @@ class Learner:
             parts.network.standardiser.follow(parts.moments)
         known = len(parts.ledger)
         partitions, offsets = _numpy(events, column.PARTITION), _numpy(events, column.OFFSET)
-        classes, new = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets)
+        classes, _ = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets)
         weights = np.clip(_numpy(events, column.WEIGHT), _LEAST_WEIGHT, _LARGEST_WEIGHT).astype(np.float32)
         fresh = TrainRows(dense=dense, tokens=tokens, classes=classes, weights=weights)
-        predicted = parts.network.logits(dense, tokens) if parts.network.backbone.mode_matters else None
-        if new:
-            self._imprint(fresh, known, len(new))
-        first_logits = self._descend(fresh)
-        self._score(first_logits if predicted is None else predicted, classes, known)
-        parts.reservoir.add(fresh, self._priorities.at(partitions, offsets, _numpy(events, column.ROW)))
+        priorities = self._priorities.at(partitions, offsets, _numpy(events, column.ROW))
         self.trained_until_ms = max(self.trained_until_ms, int(_numpy(events, column.TIMESTAMP_MS).max()))
-        return classes
+        found = []
+        for start, stop in self._cuts(classes, known):
+            is_all = stop - start == len(classes)
+            slice_ = Slice(
+                fresh=fresh if is_all else fresh.between(start, stop),
+                priorities=priorities[start:stop],
+                num_known=known,
+                num_in_batch=len(classes),
+                step=self.step + 1,
+            )
+            found.append(self._learn_slice(slice_).moved_by(start))
+            known = max(known, int(classes[start:stop].max()) + 1)
+        return found
+
+    def _cuts(self, classes: Int64s, known: int) -> list[tuple[int, int]]:
+        ensemble = self._parts.ensemble
+        if ensemble is None:
+            return [(0, len(classes))]
+        attendance = ensemble.attendance
+        return list(slices(classes, known, attendance.num_events, attendance.last_birth))
+
+    def _learn_slice(self, rows: Slice) -> Scored:
+        parts = self._parts
+        try:
+            if parts.ensemble is None:
+                found = learn_linear(parts, rows, self._training, self._replay)
+            else:
+                found = MixedHeads(parts, self._training, self._replay).learn(rows)
+        except DivergedError as error:
+            raise DivergedError(
+                f"{error} at step {self.step + 1}; training.learning_rate is {self._training.learning_rate}: lower it"
+                " and start again from the last checkpoint."
+            ) from None
+        parts.score.update(found.labels, found.hits, found.losses)
+        parts.score.know(len(parts.network.head.live_rows))
+        self._last_loss = found.loss
+        return found
 
     def _encode(self, events: Any) -> EncodedRows:
         columns = columns_of(events, self._schema)
@@ -164,73 +215,29 @@ class Learner:
             self._parts.encoder = self._parts.encoder.fitted_to(columns)
         return self._parts.encoder.encode(columns)
 
-    def _imprint(self, fresh: TrainRows, known: int, num_new: int) -> None:
-        """Rows of the head for new classes, from the mean feature of each."""
-        network = self._parts.network
-        rows = fresh.at(np.flatnonzero(fresh.classes >= known))
-        born = rows.classes - known
-        with torch.no_grad():
-            features = network.features(network.standardiser(rows.dense), rows.tokens)
-            sums = features.new_zeros(num_new, features.shape[1])
-            sums.index_add_(0, torch.from_numpy(born).to(self.device), features)
-            counts = torch.from_numpy(np.bincount(born)).to(self.device)
-            network.head.imprint(sums / counts.unsqueeze(1))
-
-    def _descend(self, fresh: TrainRows) -> Tensor:
-        """`inner_steps` steps on the fresh rows, each with other rows of the reservoir beside them.
-
-        Returns the fresh rows' logits [n, capacity] before the first step.
-        """
-        parts, backbone = self._parts, self._parts.network.backbone
-        num_steps, num_drawn = self._training.inner_steps, self._replay.rows_per_step
-        drawn = parts.reservoir.draw(num_steps * num_drawn, parts.draws) if num_drawn and len(parts.reservoir) else None
-        rows = mixed(fresh, drawn, num_steps, parts.network.standardiser)
-        if backbone.mode_matters:
-            backbone.train(rows.classes.shape[1] > 1)  # one row alone has no batch statistics
-        first_logits, loss = parts.descent.run(rows)
-        if backbone.mode_matters:
-            backbone.eval()
-        self._last_loss = float(loss)
-        if not math.isfinite(self._last_loss):
-            raise DivergedError(
-                f"The loss is {self._last_loss} at step {self.step + 1}; training.learning_rate is"
-                f" {self._training.learning_rate}: lower it and start again from the last checkpoint."
-            )
-        return first_logits[: len(fresh.classes)]
-
-    def _score(self, logits: Tensor, classes: Int64s, known: int) -> None:
-        """Score predictions made before learning: `logits` [n, ≥ known].
-
-        A row of a class not known yet is missed, at the loss of an even guess, ln(C + 1).
-        """
-        log_probabilities = torch.log_softmax(logits[:, :known], dim=1).cpu().numpy()
-        seen = np.flatnonzero(classes < known)
-        if len(seen) == len(classes):
-            of_labels = log_probabilities[seen, classes]
-            hits, losses = log_probabilities.max(axis=1) == of_labels, -of_labels
-        else:
-            hits = np.zeros(len(classes), dtype=np.bool_)
-            losses = np.full(len(classes), math.log(known + 1))
-            if len(seen):
-                hits[seen] = log_probabilities[seen].argmax(axis=1) == classes[seen]
-                losses[seen] = -log_probabilities[seen, classes[seen]]
-        self._parts.score.update(classes, hits, losses)
-
-    def _report(self, classes: list[Int64s], known: int, seconds: float) -> StepReport:
+    def _report(self, batch: EventBatch, found: list[Scored], known: int, seconds: float) -> StepReport:
         parts, names = self._parts, self.class_names
-        counts = np.bincount(np.concatenate(classes)).tolist() if classes else []
+        ensemble = parts.ensemble
+        counts = pc.value_counts(batch.events.column(column.LABEL)).to_pylist() if found else []
         return StepReport(
             step=self.step,
-            num_events=sum(counts),
+            num_events=batch.events.num_rows,
             loss=self._last_loss,
             prequential_accuracy=parts.score.accuracy,
             prequential_loss=parts.score.loss,
-            events_by_class={name: count for name, count in zip(names, counts, strict=False) if count},
+            events_by_class={entry["values"]: entry["counts"] for entry in counts},
             num_classes=len(names),
             new_classes=names[known:],
-            reservoir_rows=len(parts.reservoir),
+            reservoir_rows=len(parts.reservoir) + len(parts.window),
             trained_until_ms=self.trained_until_ms,
             step_seconds=seconds,
+            labels=_joined([one.labels for one in found], np.int64),
+            predicted=_joined([one.predicted for one in found], np.int64),
+            hits=_joined([one.hits for one in found], np.bool_),
+            true_probability=_joined([one.true_probability for one in found], np.float64),
+            scored_rows=_joined([one.rows for one in found], np.int64),
+            weights_by_head={"linear": 1.0} if ensemble is None else ensemble.weights_by_head,
+            alarms=tuple(one.alarm for one in found if one.alarm is not None),
         )
 
     def _check_finite(self, tensors: dict[str, Array]) -> None:
@@ -245,3 +252,9 @@ class Learner:
 def _numpy(events: Any, name: str) -> npt.NDArray[Any]:
     values: npt.NDArray[Any] = events.column(name).to_numpy()
     return values
+
+
+def _joined(arrays: list[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)

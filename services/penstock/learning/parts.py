@@ -1,7 +1,7 @@
 """All that learning changes, and how it goes into a checkpoint and comes back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,18 +13,20 @@ from penstock.learning.backbones import backbone_json
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.descent import Descent
 from penstock.learning.encoder import Encoder, EncoderConstants
+from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.network import Network, build_network
 from penstock.learning.prequential import PrequentialScore
 from penstock.learning.randomness import OwnRandomness
-from penstock.learning.reservoir import Reservoir
+from penstock.learning.reservoir import Reservoir, TrainRows
 from penstock.learning.standardiser import Moments
 from penstock.learning.tensors import host_copies, host_tensor, under
+from penstock.learning.window import Window, window_rows
 from penstock.replay.config import ReplayConfig
 
-FORMAT = 2
+FORMAT = 3
 
-_NETWORK, _ADAM, _GENERATORS = "network.", "adam.", "generators."
+_NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators.", "window.", "heads."
 
 
 @dataclass(kw_only=True)
@@ -40,28 +42,61 @@ class LearnerParts:
     draws: np.random.Generator
     randomness: OwnRandomness
     score: PrequentialScore
+    window: Window
+    ensemble: Ensemble | None
+    """None where the linear head is alone."""
+
+    def imprint(self, rows: TrainRows, num_known: int) -> None:
+        """Rows of the linear head for classes from `num_known` on, from the mean feature of each."""
+        born_at = np.flatnonzero(rows.classes >= num_known)
+        if not len(born_at):
+            return
+        rows, network = rows.at(born_at), self.network
+        born = rows.classes - num_known
+        with torch.no_grad():
+            features = network.features(network.standardiser(rows.dense), rows.tokens)
+            sums = features.new_zeros(int(born.max()) + 1, features.shape[1])
+            sums.index_add_(0, torch.from_numpy(born).to(network.device), features)
+            counts = torch.from_numpy(np.bincount(born)).to(network.device)
+            network.head.imprint(sums / counts.unsqueeze(1))
 
 
 def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig, device: torch.device) -> LearnerParts:
     """Parts that have learnt nothing. Raises `ConfigurationError` where the backbone does not work."""
     encoder = Encoder(model.schema, model.backbone)
+    is_mixed = model.heads != ("linear",)
+    newest = window_rows(replay.capacity) if is_mixed else 0
+    kept = replace(replay, capacity=replay.capacity - newest)
     network = build_network(encoder, model.backbone, seed=training.seed, device=device)
     return LearnerParts(
         ledger=ClassLedger(),
         encoder=encoder,
         network=network,
         moments=Moments(encoder.num_numbers),
-        descent=Descent(network, training.learning_rate),
-        reservoir=Reservoir(replay, encoder.dense_width, encoder.tokens_width, device),
+        descent=Descent(network, training.learning_rate_for(model.backbone)),
+        reservoir=Reservoir(kept, encoder.dense_width, encoder.tokens_width, device),
         draws=np.random.Generator(np.random.PCG64(training.seed)),
         randomness=OwnRandomness(training.seed, device),
         score=PrequentialScore(training.prequential_fading),
+        window=Window(newest, encoder.dense_width, encoder.tokens_width, device),
+        ensemble=Ensemble(
+            model.heads,
+            num_numbers=encoder.num_numbers,
+            dense_width=encoder.dense_width,
+            tokens_width=encoder.tokens_width,
+            seed=training.seed,
+        )
+        if is_mixed
+        else None,
     )
 
 
 def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[str, Array]:
     """Host copies by dotted name; `network` are those of `parts.network.tensors()`, made already."""
+    ensemble = parts.ensemble
+    heads = {} if ensemble is None else _prefixed(_HEADS, ensemble.state()) | _prefixed(_WINDOW, parts.window.state())
     return {
+        **heads,
         **_prefixed(_NETWORK, network),
         **_prefixed(_ADAM, host_copies(parts.descent.state())),
         **_prefixed(_GENERATORS, host_copies(parts.randomness.state())),
@@ -78,6 +113,8 @@ def captured_state(parts: LearnerParts, model: ModelConfig) -> dict[str, Json]:
     return {
         "format": FORMAT,
         "backbone": backbone_json(model.backbone),
+        "heads": list(model.heads),
+        "members": [] if parts.ensemble is None else list(parts.ensemble.members),
         "class_ledger": parts.ledger.to_json(),
         "encoder": parts.encoder.constants.to_json(),
         "moments_count": parts.moments.count,
@@ -120,6 +157,11 @@ def _check_same_build(checkpoint: Checkpoint, model: ModelConfig) -> None:
             f"{where} has the backbone {checkpoint.state.get('backbone')}; model.backbone is now"
             f" {backbone_json(model.backbone)}; restore it, or set another state.directory or model.name."
         )
+    if checkpoint.state.get("heads") != list(model.heads):
+        raise StateError(
+            f"{where} has the heads {checkpoint.state.get('heads')}; model.heads is now {list(model.heads)};"
+            " restore it, or set another state.directory or model.name."
+        )
 
 
 def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) -> None:
@@ -136,6 +178,9 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) ->
     parts.score.class_hits = tensors["score.class_hits"].astype(np.float64)
     parts.score.class_rows = tensors["score.class_rows"].astype(np.float64)
     parts.reservoir.restore(checkpoint.reservoir, state["reservoir"])
+    if parts.ensemble is not None:
+        parts.window.load(under(_WINDOW, tensors))
+        parts.ensemble.load(under(_HEADS, tensors), tuple(state["members"]), parts.window)
     _restore_generator(parts.draws, state["draws"])
 
 

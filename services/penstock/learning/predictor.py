@@ -11,9 +11,11 @@ from penstock.flow import Array
 from penstock.learning.backbones import backbone_json
 from penstock.learning.config import ModelConfig
 from penstock.learning.encoder import Encoder
+from penstock.learning.mixed_answer import MixedAnswer
 from penstock.learning.network import Network, build_network
 from penstock.learning.rows import Columns, EncodedRows
-from penstock.learning.weights import ModelCard, read_card, read_tensors
+from penstock.learning.tensors import under
+from penstock.learning.weights import HEADS, ModelCard, read_card, read_tensors
 
 _ANY_SEED = 0  # every initial weight is replaced
 
@@ -21,9 +23,10 @@ _ANY_SEED = 0  # every initial weight is replaced
 class Predictor:
     """Immutable. `encode` may be called from any thread, `probabilities` from one at a time."""
 
-    def __init__(self, card: ModelCard, encoder: Encoder, network: Network) -> None:
+    def __init__(self, card: ModelCard, encoder: Encoder, network: Network, heads: MixedAnswer | None) -> None:
         self._encoder = encoder
         self._network = network
+        self._heads = heads
         self.class_names = card.ledger.names
         self.class_ledger_digest = card.ledger.digest
 
@@ -41,11 +44,16 @@ class Predictor:
         _check_finite(tensors)
         encoder = Encoder(model.schema, model.backbone, card.encoder)
         network = build_network(encoder, model.backbone, seed=_ANY_SEED, device=device)
+        heads = under(HEADS, tensors)
         try:
-            network.load(tensors, num_classes=len(card.ledger))
-        except ValueError as error:
+            network.load(
+                {name: tensor for name, tensor in tensors.items() if not name.startswith(HEADS)},
+                num_classes=len(card.ledger),
+            )
+            answering = MixedAnswer.read(heads, card, encoder) if card.heads is not None else None
+        except (ValueError, KeyError, TypeError) as error:
             raise RefusedUpdateError("shape", f"The weights do not fit the model: {error}.") from error
-        return cls(card, encoder, network)
+        return cls(card, encoder, network, answering)
 
     def encode(self, columns: Columns) -> EncodedRows:
         """Rows as the network reads them."""
@@ -53,6 +61,8 @@ class Predictor:
 
     def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
         """[n, classes], each row summing to 1, for any n."""
+        if self._heads is not None and self.class_names:
+            return self._heads.probabilities(rows, self._network)
         with torch.inference_mode():
             network = self._network
             logits = network.logits(*network.to_tensors(rows))

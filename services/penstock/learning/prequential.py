@@ -47,12 +47,16 @@ class PrequentialScore:
         self.totals *= powers[num_rows]
         self.totals += (weights @ hits, weights @ losses, weights.sum())
         rows = np.bincount(classes, minlength=len(self.class_rows))
-        if (missing := len(rows) - len(self.class_rows)) > 0:
-            self.class_hits = np.concatenate((self.class_hits, np.zeros(missing)))
-            self.class_rows = np.concatenate((self.class_rows, np.zeros(missing)))
+        self.know(len(rows))
         kept = powers[rows]
         self.class_hits = self.class_hits * kept + np.bincount(classes, hits, len(rows))
         self.class_rows = self.class_rows * kept + rows
+
+    def know(self, num_classes: int) -> None:
+        """Make room for classes, of which no row may have been scored yet."""
+        if (missing := num_classes - len(self.class_rows)) > 0:
+            self.class_hits = np.concatenate((self.class_hits, np.zeros(missing)))
+            self.class_rows = np.concatenate((self.class_rows, np.zeros(missing)))
 
     def _powers_to(self, exponent: int) -> Float64s:
         """α^0 … α^exponent at least."""

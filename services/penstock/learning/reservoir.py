@@ -40,6 +40,15 @@ class TrainRows:
             weights=self.weights[places],
         )
 
+    def between(self, start: int, stop: int) -> "TrainRows":
+        """A run of rows; shares memory with these."""
+        return TrainRows(
+            dense=self.dense[start:stop],
+            tokens=self.tokens[start:stop],
+            classes=self.classes[start:stop],
+            weights=self.weights[start:stop],
+        )
+
     def put(self, places: Int64s, rows: "TrainRows") -> None:
         """Overwrite the rows at `places` [k] by `rows` [k]."""
         on_device = torch.from_numpy(places).to(self.dense.device)
@@ -74,6 +83,40 @@ class Reservoir:
     @property
     def capacity(self) -> int:
         return self._policy.capacity
+
+    @property
+    def slot_classes(self) -> Int64s:
+        """The class of each slot's row, −1 where a slot is empty; not a copy."""
+        return self._rows.classes
+
+    @property
+    def priorities(self) -> npt.NDArray[np.uint64]:
+        """The priority of each slot's row, which is the row's alone; not a copy."""
+        return self._policy.slot_priorities
+
+    def at(self, slots: Int64s) -> TrainRows:
+        """The rows in these slots [k]."""
+        return self._rows.at(slots)
+
+    def dense_at(self, slots: Int64s) -> npt.NDArray[np.float32]:
+        """The rows in these slots, [k, D] on the host."""
+        dense: npt.NDArray[np.float32]
+        if self._rows.dense.device.type == "cpu":
+            dense = self._rows.dense.numpy()[slots]
+        else:
+            dense = self._rows.dense.index_select(0, torch.from_numpy(slots).to(self._rows.dense.device)).cpu().numpy()
+        return dense
+
+    def weights_at(self, slots: Int64s) -> npt.NDArray[np.float32]:
+        """The weights [k] of the rows in these slots."""
+        return self._rows.weights[slots]
+
+    def drop_classes(self, classes: Int64s) -> None:
+        """Forget every row of these classes; they may be offered again."""
+        dropped = np.flatnonzero(np.isin(self._rows.classes, classes) & (self._rows.classes != EMPTY_SLOT))
+        self._policy.remove(dropped)
+        self._rows.classes[dropped] = EMPTY_SLOT
+        self._changed[dropped] = True
 
     def draw(self, num_rows: int, generator: np.random.Generator) -> TrainRows:
         """So many rows, uniformly and with replacement; the reservoir must not be empty."""

@@ -18,7 +18,9 @@ from penstock.flow import Array, Json, Weights
 from penstock.learning.encoder import EncoderConstants
 from penstock.learning.ledger import ClassLedger
 
-FORMAT = 1
+FORMAT = 2
+HEADS = "heads."
+"""Begins the name of every tensor that is not of the network."""
 
 _METADATA_KEY = "penstock"
 _HEADER_LENGTH_BYTES = 8
@@ -34,6 +36,8 @@ class ModelCard:
     encoder: EncoderConstants
     backbone: Json
     ledger: ClassLedger
+    heads: Json = None
+    """What the mixture of heads is made of; None where the linear head answers alone."""
 
     def to_json(self) -> dict[str, Json]:
         """Plain values; `format` first."""
@@ -44,13 +48,19 @@ class ModelCard:
             "schema_digest": self.schema_digest,
             "encoder": self.encoder.to_json(),
             "backbone": self.backbone,
+            "heads": self.heads,
             "class_ledger": self.ledger.to_json(),
             "class_ledger_digest": self.ledger.digest,
         }
 
 
 def card_of(
-    model: str, schema: FeatureSchema, constants: EncoderConstants, backbone: Json, ledger: ClassLedger
+    model: str,
+    schema: FeatureSchema,
+    constants: EncoderConstants,
+    backbone: Json,
+    ledger: ClassLedger,
+    heads: Json = None,
 ) -> ModelCard:
     """The card of a model as it stands."""
     return ModelCard(
@@ -60,6 +70,7 @@ def card_of(
         encoder=constants,
         backbone=backbone,
         ledger=ledger,
+        heads=heads,
     )
 
 
@@ -96,6 +107,7 @@ def read_card(content: bytes) -> ModelCard:
             encoder=EncoderConstants.from_json(card["encoder"]),
             backbone=card["backbone"],
             ledger=ledger,
+            heads=card["heads"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RefusedUpdateError("format", f"The card of the weights file does not read: {error!r}.") from error

@@ -47,7 +47,7 @@ def test_the_card_tells_what_is_needed_to_serve() -> None:
     assert card.schema_digest == PLANE.schema.digest
     assert set(card.ledger.names) == {"a", "b"}
     assert card.ledger.digest == weights.class_ledger_digest
-    assert card.backbone == {"kind": "mlp", "hidden": [128]}
+    assert card.backbone == {"kind": "mlp", "hidden": "auto"}
     assert set(card.encoder.scales) == {"point"}
 
 

@@ -1,0 +1,224 @@
+"""The analytic head: exact sums of fixed features, and the discriminant that they give.
+
+What it has learnt is a set of events: neither their order nor how they came in batches matters, a weight of w is w
+repeats, a row can be taken out again, and so can a class, and be put back. Guo et al., "Analytic class-incremental
+learning" (NeurIPS 2022); McDonnell et al., "RanPAC" (NeurIPS 2023).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.flow import Array
+from penstock.learning.heads.discriminant import (
+    MOST_CLASSES_FOR_RESIDUALS,
+    Readout,
+    Solution,
+    leave_out,
+    penalty,
+    solve,
+)
+from penstock.learning.heads.features import RandomFeatures, num_random_for
+
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+FOLDED_ROWS = 256
+MOST_SUMS = 1 << 20
+"""C × m; with more classes random features are given up, half of them at a time, which is exact."""
+FEWEST_RANDOM = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSums:
+    """One class's part of the sums: n_c, and Q_c [m]."""
+
+    count: float
+    sums: Float64s
+
+
+class AnalyticHead:
+    """G, Q and n in float64. Rows wait in a short queue, since G takes 256 rows at once as quickly as 40 one by one."""
+
+    def __init__(self, width: int, *, seed: int, forgetting: float = 1.0) -> None:
+        """`forgetting` is β: a row's weight is multiplied by it with every later row."""
+        self.features = RandomFeatures(width, num_random_for(width), seed=seed)
+        self._forgetting = forgetting
+        self._gram: Float64s = np.zeros((self.features.size, self.features.size))
+        self._sums: Float64s = np.zeros((0, self.features.size))
+        self.counts: Float64s = np.zeros(0)
+        self._rows: Float64s = np.empty((FOLDED_ROWS, width))
+        self._classes: Int64s = np.empty(FOLDED_ROWS, dtype=np.int64)
+        self._weights: Float64s = np.empty(FOLDED_ROWS)
+        self._num_waiting = 0
+        self._exact: Solution | None = None
+        self.readout: Readout | None = None
+        self.solved_counts: Float64s = np.zeros(0)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.counts)
+
+    def grow(self, num_classes: int) -> None:
+        """Make room for classes; where C × m grows too large, ψ gives up random features."""
+        missing = num_classes - self.num_classes
+        if missing <= 0:
+            return
+        self._fold()
+        num_random = self.features.num_random
+        while num_random > FEWEST_RANDOM and num_classes * (1 + self.features.width + num_random) > MOST_SUMS:
+            num_random //= 2
+        if num_random < self.features.num_random:
+            self._shrink(num_random)
+        self.counts = np.concatenate((self.counts, np.zeros(missing)))
+        self._sums = np.concatenate((self._sums, np.zeros((missing, self.features.size))))
+
+    def learn(self, rows: Float64s, classes: Int64s, weights: Float64s | None = None) -> None:
+        """Add rows [n, width]; a negative weight takes out what was added with its opposite."""
+        if weights is None:
+            weights = np.ones(len(rows))
+        for start in range(0, len(rows), FOLDED_ROWS):
+            stop = min(start + FOLDED_ROWS, len(rows))
+            self._wait(rows[start:stop], classes[start:stop], weights[start:stop])
+
+    def retract(self, rows: Float64s, classes: Int64s, weights: Float64s | None = None) -> None:
+        """Take rows out: the sums are those of a head that has never seen them (without forgetting)."""
+        self.learn(rows, classes, -np.ones(len(rows)) if weights is None else -weights)
+
+    def take_out(self, label: int) -> ClassSums:
+        """Remove a class from the read-out; G keeps its rows. The next `solve` knows nothing of it."""
+        self._fold()
+        packet = ClassSums(count=float(self.counts[label]), sums=self._sums[label].copy())
+        self.counts[label], self._sums[label] = 0.0, 0.0
+        return packet
+
+    def put_back(self, label: int, packet: ClassSums) -> None:
+        """Add what `take_out` gave: the read-out is the joint one over everything ever seen."""
+        self._fold()
+        self.counts[label] += packet.count
+        self._sums[label] += packet.sums[: self.features.size]
+
+    def forget_all(self) -> None:
+        """Begin anew, for the classes there are."""
+        self._num_waiting = 0
+        self._gram[:], self._sums[:], self.counts[:] = 0.0, 0.0, 0.0
+
+    def solve(self) -> None:
+        """Make the read-out that of all rows learnt."""
+        self._fold()
+        self.solved_counts = self.counts.copy()
+        if not (self.counts > 0).any():
+            self._exact, self.readout = None, None
+            return
+        total = float(self.counts.sum())
+        lam = penalty(self._gram, total, self.features.width)
+        self._exact = solve(self._gram, self._sums, self.counts, lam)
+        self.readout = self._exact.readout(self.num_classes).rounded()
+
+    def exact_scores(self, rows: Float64s) -> Float64s:
+        """[n, C] by the read-out of the last `solve`, not rounded."""
+        assert self._exact is not None
+        return self._exact.readout(self.num_classes).scores(self.features(rows))
+
+    def scores_without(self, rows: Float64s, classes: Int64s, weights: Float64s) -> Float64s:
+        """[n, C]: what the last `solve` would say of each learnt row had it not been learnt. Call it right after.
+
+        With more than 256 classes, or where too little is known of a row's class, its plain scores.
+        """
+        assert self._exact is not None and self.readout is not None
+        psi = self.features(rows)
+        scores = self.readout.scores(psi)
+        if len(self._exact.live) <= MOST_CLASSES_FOR_RESIDUALS:
+            learnt = np.flatnonzero(self.counts[classes] > 2 * weights)
+            if len(learnt):
+                scores[learnt] = leave_out(
+                    self._exact, psi[learnt], classes[learnt], self.num_classes, weights[learnt]
+                )
+        return scores
+
+    def state(self) -> dict[str, Array]:
+        """Copies of all that decides what it learns and says; G as its lower triangle, row by row."""
+        size = self.features.size
+        triangle = np.empty(size * (size + 1) // 2)
+        for row in range(size):
+            triangle[row * (row + 1) // 2 : (row + 1) * (row + 2) // 2] = self._gram[row, : row + 1]
+        waiting = slice(0, self._num_waiting)
+        state: dict[str, Array] = {
+            "gram": triangle,
+            "sums": self._sums.copy(),
+            "counts": self.counts.copy(),
+            "rows": self._rows[waiting].copy(),
+            "classes": self._classes[waiting].copy(),
+            "weights": self._weights[waiting].copy(),
+            "solved_counts": self.solved_counts.copy(),
+        }
+        if self.readout is not None:
+            state["readout.weights"] = self.readout.weights.astype(np.float32)
+            state["readout.biases"] = self.readout.biases.astype(np.float32)
+        return state
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take up the values of `state()`."""
+        sums = arrays["sums"].astype(np.float64)
+        self._shrink(sums.shape[1] - 1 - self.features.width)
+        size = self.features.size
+        triangle = arrays["gram"].astype(np.float64)
+        for row in range(size):
+            values = triangle[row * (row + 1) // 2 : (row + 1) * (row + 2) // 2]
+            self._gram[row, : row + 1], self._gram[: row + 1, row] = values, values
+        self._sums, self.counts = sums, arrays["counts"].astype(np.float64)
+        self._num_waiting = len(arrays["rows"])
+        self._rows[: self._num_waiting] = arrays["rows"]
+        self._classes[: self._num_waiting] = arrays["classes"]
+        self._weights[: self._num_waiting] = arrays["weights"]
+        self.solved_counts = arrays["solved_counts"].astype(np.float64)
+        if "readout.weights" in arrays:
+            self.readout = Readout(
+                weights=arrays["readout.weights"].astype(np.float64),
+                biases=arrays["readout.biases"].astype(np.float64),
+            )
+
+    def _wait(self, rows: Float64s, classes: Int64s, weights: Float64s) -> None:
+        if self._num_waiting + len(rows) > FOLDED_ROWS:
+            self._fold()
+        place = slice(self._num_waiting, self._num_waiting + len(rows))
+        self._rows[place], self._classes[place], self._weights[place] = rows, classes, weights
+        self._num_waiting += len(rows)
+        if self._forgetting < 1:
+            self._weights[: place.start] *= self._forgetting ** len(rows)
+            self._weights[place] *= self._forgetting ** np.arange(len(rows) - 1, -1, -1)
+            self.counts *= self._forgetting ** len(rows)
+            weights = self._weights[place]
+        self.counts += np.bincount(classes, weights, self.num_classes)
+
+    def _fold(self) -> None:
+        """Take the waiting rows into the sums."""
+        waiting = slice(0, self._num_waiting)
+        if not self._num_waiting:
+            return
+        weights, classes = self._weights[waiting], self._classes[waiting]
+        psi = self.features(self._rows[waiting])
+        if self._forgetting < 1:
+            faded = self._forgetting**self._num_waiting
+            self._gram *= faded
+            self._sums *= faded
+        if (weights == 1).all():
+            self._gram += psi.T @ psi
+            weighed = psi
+        else:
+            weighed = psi * weights[:, None]
+            self._gram += weighed.T @ psi
+        order = np.argsort(classes, kind="stable")
+        starts = np.flatnonzero(np.diff(classes[order], prepend=-1))
+        self._sums[classes[order[starts]]] += np.add.reduceat(weighed[order], starts)
+        self._num_waiting = 0
+
+    def _shrink(self, num_random: int) -> None:
+        self.features = self.features.with_fewer(num_random)
+        size = self.features.size
+        self._gram = np.ascontiguousarray(self._gram[:size, :size])
+        self._sums = np.ascontiguousarray(self._sums[:, :size])
+        if self.readout is not None:
+            self.readout = None

@@ -1,0 +1,158 @@
+"""Linear discriminants from exact sums, and what they would say of a row had they never seen it.
+
+With G = Σ w ψψᵀ, Q = [Σ_{i in c} w ψ]_c and N = diag(n_c), A = G + λI, the ridge weights are W_r = A⁻¹Q. The pooled
+within-class scatter A − Q N⁻¹ Qᵀ has the inverse A⁻¹ + W_r R⁻¹ W_rᵀ with R = N − QᵀW_r (Woodbury), so the equal-prior
+discriminant of Fisher is W = n W_r R⁻¹, with μ_cᵀW_c = n ((R⁻¹)_cc − 1/n_c): a solve with A and a matrix of the size of
+the classes are all it takes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+PENALTY_ROWS = 32
+NUM_PROBES = 8
+MAX_SHARE_OF_FREEDOM = 0.95
+MOST_CLASSES_FOR_RESIDUALS = 256
+"""With more classes the m × m scatter itself is inverted, which is the same discriminant."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout:
+    """Scores ψᵀ`weights` [m, C] + `biases` [C]; a class that is not known has the bias −∞."""
+
+    weights: Float64s
+    biases: Float64s
+
+    def scores(self, psi: Float64s) -> Float64s:
+        """[n, C]."""
+        return psi @ self.weights + self.biases
+
+    def rounded(self) -> "Readout":
+        """With the values that a float32 file can hold."""
+        return Readout(
+            weights=self.weights.astype(np.float32).astype(np.float64),
+            biases=self.biases.astype(np.float32).astype(np.float64),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """A discriminant over the classes `live` [K], and what leaving a row out of it needs."""
+
+    live: Int64s
+    counts: Float64s
+    freedom: float
+    weights: Float64s
+    biases: Float64s
+    factor: torch.Tensor
+    ridge: Float64s | None = None
+    residuals_inverse: Float64s | None = None
+
+    def readout(self, num_classes: int) -> Readout:
+        """Over all classes; those not live are out of the question."""
+        weights = np.zeros((len(self.weights), num_classes))
+        biases = np.full(num_classes, -np.inf)
+        weights[:, self.live], biases[self.live] = self.weights, self.biases
+        return Readout(weights=weights, biases=biases)
+
+
+def penalty(gram: Float64s, total: float, width: int) -> float:
+    """λ: as much as min(2 × width, 32) mean rows add to the diagonal."""
+    return min(2 * max(width, 1), PENALTY_ROWS) * float(np.trace(gram)) / len(gram) / max(total, 1.0)
+
+
+def solve(gram: Float64s, sums: Float64s, counts: Float64s, ridge_penalty: float) -> Solution:
+    """The discriminant of G [m, m], Q [C, m] and n [C]; classes of count 0 or less are left out."""
+    live = np.flatnonzero(counts > 0)
+    counts, sums = counts[live], sums[live]
+    total, size = float(counts.sum()), len(gram)
+    regular = gram + ridge_penalty * np.eye(size)
+    if len(live) > MOST_CLASSES_FOR_RESIDUALS:
+        return _solve_directly(regular, sums, counts, live, ridge_penalty)
+    probes = _probes(size)
+    factor = torch.linalg.cholesky(torch.from_numpy(regular))
+    solved = torch.cholesky_solve(torch.from_numpy(np.concatenate((sums, probes)).T.copy()), factor).numpy()
+    ridge, probed = solved[:, : len(live)], solved[:, len(live) :]
+    freedom = size - ridge_penalty * float((probes.T * probed).sum()) / NUM_PROBES
+    residuals = np.diag(counts) - sums @ ridge
+    inverse = np.linalg.inv((residuals + residuals.T) / 2)
+    return Solution(
+        live=live,
+        counts=counts,
+        freedom=freedom,
+        weights=total * (ridge @ inverse),
+        biases=_biases(np.diagonal(inverse), counts, total, freedom),
+        factor=factor,
+        ridge=ridge,
+        residuals_inverse=inverse,
+    )
+
+
+def leave_out(solution: Solution, psi: Float64s, places: Int64s, num_classes: int, weights: Float64s) -> Float64s:
+    """Scores [n, C] of learnt rows ψ [n, m], each by the discriminant of all rows but itself.
+
+    `places` [n] are the rows' classes. Where the ridge regression would give f without a row, it is
+    (f − hy)/(1 − h) with h = w ψᵀA⁻¹ψ, and R loses w e eᵀ/(1 − h) with e = y − f.
+    """
+    assert solution.ridge is not None and solution.residuals_inverse is not None
+    inverse, total = solution.residuals_inverse, float(solution.counts.sum())
+    solved = torch.cholesky_solve(torch.from_numpy(np.ascontiguousarray(psi.T)), solution.factor).numpy()
+    leverage = np.minimum(weights * np.einsum("nm,mn->n", psi, solved), 1 - 1e-9)[:, None]
+    fitted = psi @ solution.ridge
+    labels = np.zeros_like(fitted)
+    labels[np.arange(len(psi)), np.searchsorted(solution.live, places)] = 1.0
+    errors = labels - fitted
+    without = (fitted - leverage * labels) / (1 - leverage)
+    turned = errors @ inverse
+    slack = (1 - leverage) / weights[:, None] - np.einsum("nc,nc->n", errors, turned)[:, None]
+    scores = without @ inverse + np.einsum("nc,nc->n", without, turned)[:, None] * turned / slack
+    counts = solution.counts - weights[:, None] * labels
+    totals = total - weights[:, None]
+    diagonals = np.diagonal(inverse) + np.square(turned) / slack
+    all_scores = np.full((len(psi), num_classes), -np.inf)
+    all_scores[:, solution.live] = totals * scores + _biases(diagonals, counts, totals, solution.freedom)
+    return all_scores
+
+
+def _solve_directly(
+    regular: Float64s, sums: Float64s, counts: Float64s, live: Int64s, ridge_penalty: float
+) -> Solution:
+    total, size = float(counts.sum()), len(regular)
+    means = sums / counts[:, None]
+    factor = torch.linalg.cholesky(torch.from_numpy(regular - sums.T @ means))
+    probes = _probes(size)
+    solved = torch.cholesky_solve(torch.from_numpy(np.concatenate((means, probes)).T.copy()), factor).numpy()
+    freedom = size - ridge_penalty * float((probes.T * solved[:, len(live) :]).sum()) / NUM_PROBES
+    weights = total * solved[:, : len(live)]
+    products = np.einsum("cm,mc->c", means, weights)
+    return Solution(
+        live=live,
+        counts=counts,
+        freedom=freedom,
+        weights=weights,
+        biases=-products / 2 + _correction(counts, total, freedom),
+        factor=factor,
+    )
+
+
+def _biases(diagonal: Float64s, counts: Float64s, total: Float64s | float, freedom: float) -> Float64s:
+    return -total / 2 * (diagonal - 1 / np.maximum(counts, 1e-9)) + _correction(counts, total, freedom)
+
+
+def _correction(counts: Float64s, total: Float64s | float, freedom: float) -> Float64s:
+    """A mean of n_c rows is off by about df/n_c in the metric of the scatter; rare classes would pay for it."""
+    share = np.minimum(freedom / np.maximum(total, 1e-9), MAX_SHARE_OF_FREEDOM)
+    corrected: Float64s = freedom / (2 * np.maximum(counts, 1e-9)) / (1 - share)
+    return corrected
+
+
+def _probes(size: int) -> Float64s:
+    """Random signs [8, m], the same at every call: Hutchinson's estimate of a trace."""
+    generator = np.random.Generator(np.random.PCG64(size))
+    return generator.integers(0, 2, (NUM_PROBES, size)) * 2.0 - 1.0

@@ -1,0 +1,111 @@
+"""A small discriminant that forgets: for what changes.
+
+The scatter within classes fades with every row; a class's mean fades with rows of its own class only, so that a class
+that stays away keeps its place.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.flow import Array
+from penstock.learning.heads.discriminant import Readout
+
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+FADING = 0.995
+PENALTY_ROWS = 4.0
+MOST_CLASSES = 256
+WIDEST = 128
+ROWS_PER_SOLVE = 16
+"""One solve for every d/16 rows: on wide rows it would cost more than all else."""
+
+
+class ForgettingHead:
+    """Means [C, d], their faded counts [C], and the faded scatter [d, d] about them."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._scatter: Float64s = np.zeros((width, width))
+        self._total = 0.0
+        self._means: Float64s = np.zeros((0, width))
+        self.counts: Float64s = np.zeros(0)
+        self._since_solve = 0
+        self.readout: Readout | None = None
+
+    def grow(self, num_classes: int) -> None:
+        """Make room for classes."""
+        missing = num_classes - len(self.counts)
+        if missing > 0:
+            self.counts = np.concatenate((self.counts, np.zeros(missing)))
+            self._means = np.concatenate((self._means, np.zeros((missing, self._width))))
+
+    def learn(self, rows: Float64s, classes: Int64s, weights: Float64s) -> None:
+        """Rows [n, d] in order, n ≥ 1."""
+        num_rows = len(rows)
+        present, places = np.unique(classes, return_inverse=True)
+        is_of = np.zeros((len(present), num_rows))
+        is_of[places, np.arange(num_rows)] = 1.0
+        later = is_of.sum(axis=1, keepdims=True) - np.cumsum(is_of, axis=1)  # rows of the class still to come
+        own = is_of * FADING**later * weights
+        sizes = own.sum(axis=1)
+        means = own @ rows / sizes[:, None]
+        before = FADING ** is_of.sum(axis=1) * self.counts[present]
+        after = before + sizes
+        moved = means - self._means[present]
+        ages = weights * FADING ** np.arange(num_rows - 1, -1, -1)
+        about = rows - means[places]
+        self._scatter *= FADING**num_rows
+        self._scatter += (about * ages[:, None]).T @ about
+        self._scatter += (moved * (before * sizes / after)[:, None]).T @ moved
+        self._total = self._total * FADING**num_rows + float(ages.sum())
+        self._means[present] += moved * (sizes / after)[:, None]
+        self.counts[present] = after
+        self._since_solve += num_rows
+        if self.readout is None or len(self.readout.biases) < len(self.counts):
+            self._since_solve = self._width
+        if self._since_solve * ROWS_PER_SOLVE >= self._width:
+            self.solve()
+
+    def drop(self, labels: Int64s) -> None:
+        """Forget these classes."""
+        self.counts[labels], self._means[labels] = 0.0, 0.0
+        self.solve()
+
+    def solve(self) -> None:
+        """Make the read-out that of all rows learnt."""
+        self._since_solve = 0
+        diagonal = max(float(np.trace(self._scatter)) / self._width, 1e-3)
+        regular = self._scatter + (PENALTY_ROWS * diagonal / max(self._total, 1.0)) * np.eye(self._width)
+        means = self._means.T
+        weights = max(self._total, 1.0) * np.linalg.solve(regular, means)
+        biases = np.where(self.counts > 0, -0.5 * np.einsum("dc,dc->c", means, weights), -np.inf)
+        self.readout = Readout(weights=weights, biases=biases).rounded()
+
+    def state(self) -> dict[str, Array]:
+        """Copies of all that decides what it learns and says."""
+        state: dict[str, Array] = {
+            "scatter": self._scatter.copy(),
+            "means": self._means.copy(),
+            "counts": self.counts.copy(),
+            "totals": np.array([self._total, self._since_solve], dtype=np.float64),
+        }
+        if self.readout is not None:
+            state["readout.weights"] = self.readout.weights.astype(np.float32)
+            state["readout.biases"] = self.readout.biases.astype(np.float32)
+        return state
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take up the values of `state()`."""
+        self._scatter = arrays["scatter"].astype(np.float64)
+        self._means = arrays["means"].astype(np.float64)
+        self.counts = arrays["counts"].astype(np.float64)
+        totals = arrays["totals"].astype(np.float64)
+        self._total, self._since_solve = float(totals[0]), int(totals[1])
+        if "readout.weights" in arrays:
+            self.readout = Readout(
+                weights=arrays["readout.weights"].astype(np.float64),
+                biases=arrays["readout.biases"].astype(np.float64),
+            )

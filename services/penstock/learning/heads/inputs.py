@@ -1,0 +1,58 @@
+"""What the closed-form and the instance heads read of a row: standardised in steps, and never wider than 512.
+
+Numbers are standardised by moments that are taken over when the stream has grown by a quarter and then stand still, so
+that what a head has stored stays comparable, and a row can be taken out of exact sums as it was put in.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.learning.standardiser import CLIPPED_AT, Moments
+
+Float64s = npt.NDArray[np.float64]
+
+MAX_WIDTH = 512
+_GROWTH = 1.25
+_SIGNS_TAG = 0x516E
+
+
+class HeadInputs:
+    """Dense rows [n, D] as encoded to float64 [n, width]."""
+
+    def __init__(self, num_numbers: int, dense_width: int, *, seed: int) -> None:
+        self._num_numbers = num_numbers
+        self._dense_width = dense_width
+        self.width = min(dense_width, MAX_WIDTH)
+        self.mean: Float64s = np.zeros(num_numbers)
+        self.inverse_deviation: Float64s = np.ones(num_numbers)
+        self.taken_at = 0
+        generator = np.random.Generator(np.random.PCG64((seed, _SIGNS_TAG)))
+        self._signs = generator.integers(0, 2, dense_width) * 2.0 - 1.0 if dense_width > MAX_WIDTH else None
+        self._order = generator.permutation(dense_width) if dense_width > MAX_WIDTH else None
+
+    def follow(self, moments: Moments) -> bool:
+        """Take over the moments if the stream has grown by a quarter since; True if it did."""
+        if not self._num_numbers or moments.count < self.taken_at * _GROWTH or moments.count == self.taken_at:
+            return False
+        self.mean = moments.mean.copy()
+        self.inverse_deviation = moments.inverse_deviation.copy()
+        self.taken_at = moments.count
+        return True
+
+    def __call__(self, dense: npt.NDArray[np.float32]) -> Float64s:
+        """Standardised, clipped to ±6; rows wider than 512 summed into 512 columns with random signs.
+
+        The values are those of float32, so that rows which were written to a file are the same rows.
+        """
+        rows: Float64s = dense.astype(np.float64)
+        if self._num_numbers:
+            numbers = rows[:, : self._num_numbers]
+            numbers -= self.mean
+            numbers *= self.inverse_deviation
+            np.clip(numbers, -CLIPPED_AT, CLIPPED_AT, out=numbers)
+        if self._signs is None or self._order is None:
+            return rows.astype(np.float32).astype(np.float64) if self._num_numbers else rows
+        padded = np.zeros((len(rows), -(-self._dense_width // MAX_WIDTH) * MAX_WIDTH))
+        padded[:, : self._dense_width] = (rows * self._signs)[:, self._order]
+        summed = np.add.reduce(padded.reshape(len(rows), -1, MAX_WIDTH), axis=1)
+        return summed.astype(np.float32).astype(np.float64)

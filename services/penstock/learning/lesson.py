@@ -1,0 +1,63 @@
+"""One slice of a micro-batch on its way into the learner, and what its rows were taken for before."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.flow import Alarm
+from penstock.learning.reservoir import TrainRows
+
+Int64s = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+UInt64s = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """Rows to learn at once: `fresh` [n] and their `priorities` [n]; `num_known` classes came before them."""
+
+    fresh: TrainRows
+    priorities: UInt64s
+    num_known: int
+    num_in_batch: int
+    step: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Predictions of the rows at `rows` [k] of a slice, made before they were learnt; `losses` in nats."""
+
+    rows: Int64s
+    labels: Int64s
+    predicted: Int64s
+    true_probability: Float64s
+    losses: Float64s
+    loss: float
+    """Of the linear head's last step."""
+    alarm: Alarm | None = None
+
+    def moved_by(self, count: int) -> "Scored":
+        """The same, of rows that stand so many places further on."""
+        return replace(self, rows=self.rows + count) if count else self
+
+    @property
+    def hits(self) -> npt.NDArray[np.bool_]:
+        return self.labels == self.predicted
+
+
+def scored(rows: Int64s, labels: Int64s, log_probabilities: Float64s, loss: float) -> Scored:
+    """From ln p [k, known]; a row of a class not known yet is missed, at the loss of an even guess, ln(known + 1)."""
+    known = log_probabilities.shape[1]
+    losses = np.full(len(labels), math.log(known + 1))
+    predicted = np.full(len(labels), -1, dtype=np.int64)
+    true_probability = np.zeros(len(labels))
+    if known:
+        seen = np.flatnonzero(labels < known)
+        predicted = log_probabilities.argmax(axis=1)
+        losses[seen] = -log_probabilities[seen, labels[seen]]
+        true_probability[seen] = np.exp(-losses[seen])
+    return Scored(
+        rows=rows, labels=labels, predicted=predicted, true_probability=true_probability, losses=losses, loss=loss
+    )

@@ -1,0 +1,27 @@
+"""Learning with the linear head and nothing beside it: the leanest configuration."""
+
+import numpy as np
+import torch
+
+from penstock.learning.config import TrainingConfig
+from penstock.learning.descending import descend, num_steps_for
+from penstock.learning.heads.slices import BUSY_ROWS
+from penstock.learning.lesson import Scored, Slice, scored
+from penstock.learning.parts import LearnerParts
+from penstock.replay.config import ReplayConfig
+
+
+def learn_linear(parts: LearnerParts, rows: Slice, training: TrainingConfig, replay: ReplayConfig) -> Scored:
+    """Steps on fresh rows beside rows drawn from all that are kept; the first step's logits are the predictions."""
+    fresh, network = rows.fresh, parts.network
+    predicted = network.logits(fresh.dense, fresh.tokens) if network.backbone.mode_matters else None
+    parts.imprint(fresh, rows.num_known)
+    num_drawn = replay.rows_per_step if len(parts.reservoir) else 0
+    is_busy = rows.num_in_batch > BUSY_ROWS
+    num_steps = num_steps_for(training.inner_steps, len(fresh.classes), num_drawn, is_busy=is_busy)
+    drawn = parts.reservoir.draw(num_steps * num_drawn, parts.draws) if num_drawn else None
+    logits, loss = descend(parts, fresh, drawn, num_steps)
+    known = (logits if predicted is None else predicted)[:, : rows.num_known]
+    log_probabilities = torch.log_softmax(known, dim=1).cpu().numpy().astype(np.float64)
+    parts.reservoir.add(fresh, rows.priorities)
+    return scored(np.arange(len(fresh.classes)), fresh.classes, log_probabilities, loss)

@@ -1,0 +1,189 @@
+"""Learning with several heads: predict, score, watch, and only then learn; the order is what keeps scores honest."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.flow import Alarm
+from penstock.learning.config import TrainingConfig
+from penstock.learning.descending import descend, num_steps_for
+from penstock.learning.heads.answer import Answer
+from penstock.learning.heads.ensemble import URGENT_STEPS, Ensemble, FreshRows
+from penstock.learning.heads.slices import BUSY_ROWS
+from penstock.learning.lesson import Scored, Slice, scored
+from penstock.learning.parts import LearnerParts
+from penstock.learning.reservoir import TrainRows
+from penstock.replay.config import ReplayConfig
+
+Int64s = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+
+BUSY_SCORED = 32
+ROWS_WITH_ONE = 31
+"""Drawn into a step on one fresh row alone."""
+
+
+class MixedHeads:
+    """Works on `parts`, which it does not own."""
+
+    def __init__(self, parts: LearnerParts, training: TrainingConfig, replay: ReplayConfig) -> None:
+        assert parts.ensemble is not None
+        self._parts = parts
+        self._ensemble: Ensemble = parts.ensemble
+        self._training, self._replay = training, replay
+
+    def learn(self, rows: Slice) -> Scored:
+        """One slice."""
+        parts, ensemble = self._parts, self._ensemble
+        fresh = self._fresh(rows)
+        asked = _asked(len(fresh.classes), rows.step)
+        answer = ensemble.answer(rows.num_known)
+        found, alarm = self._ask(answer, rows, fresh, asked)
+        parts.imprint(rows.fresh, rows.num_known)
+        ensemble.grow(len(parts.network.head.live_rows))
+        is_held = ensemble.shelves.is_held(fresh.classes, fresh.priorities)
+        ensemble.learn(fresh, is_held)
+        ensemble.attendance.saw(fresh.classes)
+        parts.reservoir.add(rows.fresh, rows.priorities)
+        parts.window.add(rows.fresh, rows.priorities)
+        ensemble.settle_when_due(fresh, parts.reservoir)
+        ensemble.remember(fresh, parts.reservoir, parts.window)
+        loss = self._descend(rows, is_held) if "linear" in ensemble.members else 0.0
+        return replace(found, loss=loss, alarm=alarm)
+
+    def _fresh(self, rows: Slice) -> FreshRows:
+        ensemble, fresh = self._ensemble, rows.fresh
+        if ensemble.inputs.follow(self._parts.moments):
+            ensemble.refresh_inputs(self._parts.reservoir, self._parts.window)
+        dense = fresh.dense.cpu().numpy()
+        return FreshRows(
+            dense=dense,
+            inputs=ensemble.inputs(dense),
+            keys=ensemble.keys_of(dense, fresh.tokens.cpu().numpy()),
+            classes=fresh.classes,
+            weights=fresh.weights,
+            priorities=rows.priorities,
+        )
+
+    def _ask(self, answer: Answer, rows: Slice, fresh: FreshRows, asked: Int64s) -> tuple[Scored, Alarm | None]:
+        """Predict the rows at `asked` and let the mixture learn from how that went."""
+        parts, ensemble, labels = self._parts, self._ensemble, fresh.classes[asked]
+        if not answer.num_classes:
+            nothing = np.zeros((len(asked), 0))
+            if ensemble.exceptions is not None:
+                ensemble.exceptions.learn(fresh.keys, fresh.classes, np.zeros(len(fresh.classes), dtype=np.bool_))
+            return scored(asked, labels, nothing, 0.0), None
+        some = fresh if len(asked) == len(fresh.classes) else _at(fresh, asked)
+        linear = self._linear(rows.fresh if some is fresh else rows.fresh.at(asked))
+        predictions = ensemble.predict(answer, some, linear)
+        with np.errstate(divide="ignore"):
+            found = scored(asked, labels, np.log(predictions.probabilities), 0.0)
+        ensemble.score(answer, predictions, labels, len(fresh.classes), parts.reservoir, self._linear_at, parts.draws)
+        if ensemble.exceptions is not None:
+            ensemble.exceptions.learn(some.keys, labels, ~found.hits)
+        return found, self._watch(answer, rows, found)
+
+    def _watch(self, answer: Answer, rows: Slice, found: Scored) -> Alarm | None:
+        """Where the meaning of labels has changed: give up what was learnt of those classes before."""
+        parts, ensemble = self._parts, self._ensemble
+        events = ensemble.attendance.num_events + found.rows
+        classes, began = ensemble.watch(
+            answer, found.labels, found.hits, events, parts.reservoir, self._linear_at
+        )
+        if not len(classes):
+            return None
+        before = len(parts.reservoir)
+        kept = max(0, ensemble.attendance.num_events - began)
+        parts.reservoir.drop_classes(classes)
+        newest = parts.window.newest(kept)
+        if len(newest):
+            again = newest[np.isin(parts.window.rows.classes[newest], classes)]
+            parts.reservoir.add(parts.window.rows.at(again), parts.window.priorities[again])
+        parts.window.keep_newest(kept)
+        ensemble.begin_anew(parts.reservoir, parts.window)
+        return Alarm(
+            classes=tuple(parts.ledger.names[label] for label in classes),
+            step=rows.step,
+            began_at=began,
+            rows_dropped=before - len(parts.reservoir),
+        )
+
+    def _descend(self, rows: Slice, is_held: npt.NDArray[np.bool_]) -> float:
+        parts, ensemble = self._parts, self._ensemble
+        fresh = rows.fresh.at(np.flatnonzero(~is_held)) if is_held.any() else rows.fresh
+        num_fresh = len(fresh.classes)
+        wanted = min(self._replay.rows_per_step, ROWS_WITH_ONE) if num_fresh <= 1 else self._replay.rows_per_step
+        is_busy = rows.num_in_batch > BUSY_ROWS
+        num_steps = num_steps_for(self._training.inner_steps, num_fresh, wanted, is_busy=is_busy)
+        if ensemble.attendance.num_events < ensemble.urgent_until:
+            num_steps *= URGENT_STEPS
+        drawn = self._draw(wanted, num_steps) if wanted else None
+        if not num_fresh and drawn is None:
+            return 0.0
+        return descend(parts, fresh, drawn, num_steps)[1]
+
+    def _draw(self, each: int, num_steps: int) -> TrainRows | None:
+        """Rows of absent classes as far as classes are absent, of the newest rows otherwise."""
+        parts, ensemble = self._parts, self._ensemble
+        count = each * num_steps
+        absent = ensemble.shelves.draw(
+            ensemble.attendance.absences, round(count * ensemble.attendance.absence), parts.draws
+        )
+        absent = absent[parts.reservoir.slot_classes[absent] >= 0]
+        newest = parts.window.newest(len(parts.window))
+        window = parts.window
+        free = newest[~ensemble.shelves.is_held(window.rows.classes[newest], window.priorities[newest])]
+        wanted = count - len(absent)
+        if not len(free):
+            if not len(absent):
+                return None
+            return _dealt(parts.reservoir.at(absent), parts.draws, num_steps)
+        recent = free[parts.draws.integers(0, len(free), wanted)]
+        rows = parts.window.rows.at(recent)
+        return _dealt(_joined(rows, parts.reservoir.at(absent)), parts.draws, num_steps) if len(absent) else rows
+
+    def _linear(self, fresh: TrainRows) -> Float64s | None:
+        if "linear" not in self._ensemble.members:
+            return None
+        logits = self._parts.network.logits(fresh.dense, fresh.tokens)
+        return logits.cpu().numpy().astype(np.float64)
+
+    def _linear_at(self, slots: Int64s) -> Float64s | None:
+        return self._linear(self._parts.reservoir.at(slots))
+
+
+def _asked(num_rows: int, step: int) -> Int64s:
+    """Every row of a slice, or 32 of many: each as often as any other over the steps."""
+    if num_rows <= BUSY_ROWS:
+        return np.arange(num_rows)
+    places = (np.arange(BUSY_SCORED) * num_rows) // BUSY_SCORED + step % (num_rows // BUSY_SCORED)
+    return places[places < num_rows]
+
+
+def _at(rows: FreshRows, places: Int64s) -> FreshRows:
+    return FreshRows(
+        dense=rows.dense[places],
+        inputs=rows.inputs[places],
+        keys=rows.keys[places],
+        classes=rows.classes[places],
+        weights=rows.weights[places],
+        priorities=rows.priorities[places],
+    )
+
+
+def _joined(one: TrainRows, other: TrainRows) -> TrainRows:
+    import torch
+
+    return TrainRows(
+        dense=torch.cat((one.dense, other.dense)),
+        tokens=torch.cat((one.tokens, other.tokens)),
+        classes=np.concatenate((one.classes, other.classes)),
+        weights=np.concatenate((one.weights, other.weights)),
+    )
+
+
+def _dealt(rows: TrainRows, generator: np.random.Generator, num_steps: int) -> TrainRows:
+    """In random order, and a multiple of the steps."""
+    order = generator.permutation(len(rows.classes))
+    return rows.at(order[: len(order) // num_steps * num_steps])

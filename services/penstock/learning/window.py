@@ -1,0 +1,90 @@
+"""The newest rows, in the order in which they came."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from penstock.flow import Array
+from penstock.learning.reservoir import TrainRows
+from penstock.learning.tensors import host_tensor
+
+Int64s = npt.NDArray[np.int64]
+UInt64s = npt.NDArray[np.uint64]
+
+MOST_ROWS = 512
+
+
+def window_rows(capacity: int) -> int:
+    """How many of `capacity` rows are the window's: a quarter, at most 512."""
+    return min(MOST_ROWS, capacity // 4)
+
+
+class Window:
+    """A ring of `capacity` rows; `priorities` tell them apart."""
+
+    def __init__(self, capacity: int, dense_width: int, tokens_width: int, device: torch.device) -> None:
+        self.capacity = capacity
+        self.num_added = 0
+        self.rows = TrainRows(
+            dense=torch.zeros(capacity, dense_width, device=device),
+            tokens=torch.zeros(capacity, tokens_width, dtype=torch.int32, device=device),
+            classes=np.zeros(capacity, dtype=np.int64),
+            weights=np.zeros(capacity, dtype=np.float32),
+        )
+        self.priorities: UInt64s = np.zeros(capacity, dtype=np.uint64)
+
+    def __len__(self) -> int:
+        return min(self.num_added, self.capacity)
+
+    def add(self, rows: TrainRows, priorities: UInt64s) -> None:
+        """The oldest make room."""
+        if not self.capacity:
+            return
+        first = max(0, len(priorities) - self.capacity)
+        if first:
+            kept = np.arange(first, len(priorities))
+            rows, priorities = rows.at(kept), priorities[kept]
+        self.num_added += first
+        places = np.arange(self.num_added, self.num_added + len(priorities)) % self.capacity
+        self.rows.put(places, rows)
+        self.priorities[places] = priorities
+        self.num_added += len(priorities)
+
+    def newest(self, count: int) -> Int64s:
+        """Places of the newest rows, oldest first."""
+        count = min(count, len(self))
+        return np.arange(self.num_added - count, self.num_added) % max(self.capacity, 1)
+
+    def keep_newest(self, count: int) -> None:
+        """Forget all but the newest rows."""
+        kept = self.newest(count)
+        rows, priorities = self.rows.at(kept), self.priorities[kept]
+        self.num_added = 0
+        self.add(rows, priorities)
+
+    def state(self) -> dict[str, Array]:
+        """Copies."""
+        return {
+            "dense": self.rows.dense.cpu().numpy().copy(),
+            "tokens": self.rows.tokens.cpu().numpy().copy(),
+            "classes": self.rows.classes.copy(),
+            "weights": self.rows.weights.copy(),
+            "priorities": self.priorities.copy(),
+            "num_added": np.array([self.num_added], dtype=np.int64),
+        }
+
+    def load(self, arrays: dict[str, Array]) -> None:
+        """Take up the values of `state()`; of a window of another size the newest rows that fit."""
+        stored = len(arrays["classes"])
+        added = int(arrays["num_added"].astype(np.int64)[0])
+        count = min(added, stored, self.capacity)
+        places = np.arange(added - count, added) % max(stored, 1)
+        device = self.rows.dense.device
+        rows = TrainRows(
+            dense=host_tensor(arrays["dense"][places]).to(device),
+            tokens=host_tensor(arrays["tokens"][places]).to(device),
+            classes=arrays["classes"][places].astype(np.int64),
+            weights=arrays["weights"][places].astype(np.float32),
+        )
+        self.num_added = added - count if stored == self.capacity else 0
+        self.add(rows, arrays["priorities"][places].astype(np.uint64))
