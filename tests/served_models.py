@@ -24,6 +24,7 @@ PIXELS = ModelConfig(
     name="digits",
     features=(Feature(name="pixels", kind="vector", width=64),),
     backbone=BackboneConfig(hidden=(16,)),
+    heads=("linear",),
 )
 MIXED = ModelConfig(
     name="mixed",

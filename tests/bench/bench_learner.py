@@ -3,8 +3,9 @@
     python tests/bench/bench_learner.py
 
 The raw loop is what one would write by hand (nn.Sequential, cross_entropy, fused Adam) on tensors that are ready: the
-same network, as many inner steps, as many rows in each. The learner takes ready `EventBatch`es and does all it does:
-encode, score, step, keep. Both run in turns in one process on one thread; figures are medians over the turns.
+same network, as many inner steps, as many rows in each. The learner, with the linear head alone, takes ready
+`EventBatch`es and does all it does: encode, score, step, keep. Both run in turns in one process on one thread; figures
+are medians over the turns.
 """
 
 import statistics
@@ -22,7 +23,7 @@ from torch.nn.functional import cross_entropy
 from figures import Figure
 from penstock.features import Feature
 from penstock.flow import EventBatch, Offsets
-from penstock.learning.config import ModelConfig, TrainingConfig
+from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
 from penstock.learning.rows import columns_of
@@ -32,6 +33,7 @@ from penstock.wire.columns import batch_schema
 NUM_FEATURES, NUM_CLASSES, HIDDEN = 64, 10, 128
 VECTOR = (Feature(name="pixels", kind="vector", width=NUM_FEATURES),)
 NUMBERS = tuple(Feature(name=f"number-{place}", kind="number") for place in range(NUM_FEATURES))
+INNER_STEPS = 3
 TURNS = 7
 
 
@@ -94,10 +96,10 @@ def raw_loop(num_rows: int, inner_steps: int) -> Callable[[], None]:
 
 def compare(features: tuple[Feature, ...], batch_rows: int, num_batches: int) -> Comparison:
     """The learner, in the steady state of a full reservoir, and the raw loop in turns."""
-    training, replay = TrainingConfig(device="cpu"), ReplayConfig()
-    model = ModelConfig(name="bench", features=features)
+    training, replay = TrainingConfig(device="cpu", inner_steps=INNER_STEPS), ReplayConfig()
+    model = ModelConfig(name="bench", features=features, heads=("linear",), backbone=BackboneConfig(hidden=(HIDDEN,)))
     learner = Learner(model, training, replay, topic="bench.labels", max_events=batch_rows)
-    raw = raw_loop(batch_rows + replay.rows_per_step, training.inner_steps)
+    raw = raw_loop(batch_rows + replay.rows_per_step, INNER_STEPS)
     warm_up = replay.capacity // batch_rows + num_batches
     batches = event_batches(features, batch_rows, warm_up + TURNS * num_batches)
     for batch in batches[:warm_up]:

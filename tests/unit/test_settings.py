@@ -16,7 +16,7 @@ kind = "vector"
 width = 64
 [model.backbone]
 kind = "mlp"
-hidden = [128]
+hidden = "auto"
 [kafka]
 "bootstrap.servers" = "127.0.0.1:9092"
 [intake]
@@ -26,8 +26,8 @@ max_age_seconds = 0.02
 capacity = 10000
 [training]
 device = "auto"
-learning_rate = 0.001
-inner_steps = 3
+learning_rate = "auto"
+inner_steps = "auto"
 seed = 0
 [publish]
 min_interval_seconds = 0.1

@@ -142,7 +142,10 @@ def backbone_json(config: BackboneConfig) -> dict[str, Json]:
     """The keys that decide what this kind of backbone computes: two are the same if these are."""
     if config.kind not in ("mlp", "text"):
         return {"kind": config.kind, "options": dict(config.options)}
-    used: dict[str, Json] = {"kind": config.kind, "hidden": config.hidden if config.hidden == "auto" else list(config.hidden)}
+    used: dict[str, Json] = {
+        "kind": config.kind,
+        "hidden": config.hidden if config.hidden == "auto" else list(config.hidden),
+    }
     if config.kind == "text":
         used |= {name: getattr(config, name) for name in ("embedding_buckets", "embedding_width", "max_tokens")}
     return used

@@ -55,8 +55,8 @@ class ModelConfig:
     features: tuple[Feature, ...]
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     heads: tuple[HeadName, ...] = HEADS
-    """What answers, mixed by how well each has done: `linear` (the backbone, by gradient and replay), `analytic` (closed
-    form, forgets nothing), `instances` (nearest stored rows, and exceptions)."""
+    """What answers, mixed by how well each has done: `linear` (the backbone, by gradient and replay), `analytic`
+    (closed form, forgets nothing), `instances` (nearest stored rows, and exceptions)."""
 
     def __post_init__(self) -> None:
         if not self.heads or len(set(self.heads)) < len(self.heads):

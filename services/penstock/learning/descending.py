@@ -14,9 +14,7 @@ GRADIENTS_PER_EVENT = 30
 MOST_STEPS = 10
 
 
-def num_steps_for(
-    configured: int | Literal["auto"], num_fresh: int, num_drawn: int, *, is_busy: bool
-) -> int:
+def num_steps_for(configured: int | Literal["auto"], num_fresh: int, num_drawn: int, *, is_busy: bool) -> int:
     """The number configured, or so many that every event brings about 30 row gradients, 1 where there is much to do."""
     if configured != "auto":
         return configured

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from penstock.errors import ConfigurationError
 
@@ -22,5 +23,9 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def use_threads(num_threads: int) -> None:
-    """Set the number of CPU threads of torch in this process; composition roots call it once, at start."""
+    """Set the number of CPU threads of torch and of NumPy's BLAS in this process; roots call it once, at start.
+
+    How many threads share a product decides its last bits, so this is part of what a digest of weights depends on.
+    """
     torch.set_num_threads(num_threads)
+    threadpool_limits(num_threads, user_api="blas")

@@ -21,7 +21,7 @@ from penstock.learning.linear_alone import learn_linear
 from penstock.learning.mixed_heads import MixedHeads
 from penstock.learning.parts import captured_state, captured_tensors, new_parts, restored_parts
 from penstock.learning.reservoir import TrainRows
-from penstock.learning.rows import EncodedRows, columns_of
+from penstock.learning.rows import Columns, EncodedRows, columns_of
 from penstock.learning.tensors import host_copies
 from penstock.learning.weights import HEADS, card_of, encode_weights
 from penstock.replay.config import ReplayConfig
@@ -95,6 +95,11 @@ class Learner:
         self.events_learnt += batch.events.num_rows
         return self._report(batch, found, known, self._clock.monotonic_seconds() - started)
 
+    def probabilities(self, columns: Columns) -> npt.NDArray[np.float32]:
+        """[n, classes] as the weights of this moment answer; a class must be known."""
+        rows = self._parts.encoder.encode(columns)
+        return self._parts.probabilities(rows)
+
     def capture(
         self, *, epoch: int, version: int, mlflow_run_id: str | None, full_reservoir: bool
     ) -> tuple[Checkpoint, Weights]:
@@ -113,7 +118,7 @@ class Learner:
             parts.encoder.constants,
             backbone_json(self._model.backbone),
             parts.ledger,
-            answer_json(answer, self._training.seed) if answer is not None else None,
+            None if answer is None or parts.ensemble is None else answer_json(answer, parts.ensemble.seed),
         )
         checkpoint = Checkpoint(
             model=self._model.name,
@@ -228,7 +233,7 @@ class Learner:
             events_by_class={entry["values"]: entry["counts"] for entry in counts},
             num_classes=len(names),
             new_classes=names[known:],
-            reservoir_rows=len(parts.reservoir) + len(parts.window),
+            reservoir_rows=len(parts.reservoir),
             trained_until_ms=self.trained_until_ms,
             step_seconds=seconds,
             labels=_joined([one.labels for one in found], np.int64),

@@ -44,7 +44,8 @@ class Scored:
 
     @property
     def hits(self) -> npt.NDArray[np.bool_]:
-        return self.labels == self.predicted
+        hits: npt.NDArray[np.bool_] = self.labels == self.predicted
+        return hits
 
 
 def scored(rows: Int64s, labels: Int64s, log_probabilities: Float64s, loss: float) -> Scored:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from penstock.flow import Alarm
 from penstock.learning.config import TrainingConfig
@@ -88,9 +89,7 @@ class MixedHeads:
         """Where the meaning of labels has changed: give up what was learnt of those classes before."""
         parts, ensemble = self._parts, self._ensemble
         events = ensemble.attendance.num_events + found.rows
-        classes, began = ensemble.watch(
-            answer, found.labels, found.hits, events, parts.reservoir, self._linear_at
-        )
+        classes, began = ensemble.watch(answer, found.labels, found.hits, events, parts.reservoir, self._linear_at)
         if not len(classes):
             return None
         before = len(parts.reservoir)
@@ -173,8 +172,6 @@ def _at(rows: FreshRows, places: Int64s) -> FreshRows:
 
 
 def _joined(one: TrainRows, other: TrainRows) -> TrainRows:
-    import torch
-
     return TrainRows(
         dense=torch.cat((one.dense, other.dense)),
         tokens=torch.cat((one.tokens, other.tokens)),

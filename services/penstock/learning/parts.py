@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from penstock.errors import StateError
@@ -19,6 +20,7 @@ from penstock.learning.network import Network, build_network
 from penstock.learning.prequential import PrequentialScore
 from penstock.learning.randomness import OwnRandomness
 from penstock.learning.reservoir import Reservoir, TrainRows
+from penstock.learning.rows import EncodedRows
 from penstock.learning.standardiser import Moments
 from penstock.learning.tensors import host_copies, host_tensor, under
 from penstock.learning.window import Window, window_rows
@@ -45,6 +47,16 @@ class LearnerParts:
     window: Window
     ensemble: Ensemble | None
     """None where the linear head is alone."""
+
+    def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
+        """[n, classes], each row summing to 1."""
+        known = len(self.ledger)
+        logits = self.network.logits(*self.network.to_tensors(rows))[:, :known]
+        if self.ensemble is None:
+            alone: npt.NDArray[np.float32] = torch.softmax(logits, dim=1).cpu().numpy()
+            return alone
+        linear = logits.cpu().numpy().astype(np.float64)
+        return self.ensemble.probabilities(rows, linear).astype(np.float32)
 
     def imprint(self, rows: TrainRows, num_known: int) -> None:
         """Rows of the linear head for classes from `num_known` on, from the mean feature of each."""
@@ -79,15 +91,17 @@ def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig
         randomness=OwnRandomness(training.seed, device),
         score=PrequentialScore(training.prequential_fading),
         window=Window(newest, encoder.dense_width, encoder.tokens_width, device),
-        ensemble=Ensemble(
-            model.heads,
-            num_numbers=encoder.num_numbers,
-            dense_width=encoder.dense_width,
-            tokens_width=encoder.tokens_width,
-            seed=training.seed,
-        )
-        if is_mixed
-        else None,
+        ensemble=_empty_ensemble(model, encoder, training.seed) if is_mixed else None,
+    )
+
+
+def _empty_ensemble(model: ModelConfig, encoder: Encoder, seed: int) -> Ensemble:
+    return Ensemble(
+        model.heads,
+        num_numbers=encoder.num_numbers,
+        dense_width=encoder.dense_width,
+        tokens_width=encoder.tokens_width,
+        seed=seed,
     )
 
 
@@ -115,6 +129,7 @@ def captured_state(parts: LearnerParts, model: ModelConfig) -> dict[str, Json]:
         "backbone": backbone_json(model.backbone),
         "heads": list(model.heads),
         "members": [] if parts.ensemble is None else list(parts.ensemble.members),
+        "heads_seed": None if parts.ensemble is None else parts.ensemble.seed,
         "class_ledger": parts.ledger.to_json(),
         "encoder": parts.encoder.constants.to_json(),
         "moments_count": parts.moments.count,
@@ -180,6 +195,7 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) ->
     parts.reservoir.restore(checkpoint.reservoir, state["reservoir"])
     if parts.ensemble is not None:
         parts.window.load(under(_WINDOW, tensors))
+        parts.ensemble = _empty_ensemble(model, parts.encoder, state["heads_seed"])
         parts.ensemble.load(under(_HEADS, tensors), tuple(state["members"]), parts.window)
     _restore_generator(parts.draws, state["draws"])
 

@@ -52,7 +52,8 @@ class Shelves:
     def held(self, most: int) -> Int64s:
         """Slots of held rows, equally many of each class as far as `most` allows."""
         each = max(1, most // max(1, int((self.num_held > 0).sum())))
-        return self._first(np.minimum(self.num_held, each))[:most]
+        held: Int64s = self._first(np.minimum(self.num_held, each))[:most]
+        return held
 
     def lowest(self, each: Int64s) -> Int64s:
         """Slots of the rows of lowest priority, `each` [C] of every class (or as many as there are)."""
@@ -61,7 +62,8 @@ class Shelves:
     def _first(self, counts: Int64s) -> Int64s:
         total = int(counts.sum())
         offsets = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self.slots[np.repeat(self.starts[:-1], counts) + offsets]
+        slots: Int64s = self.slots[np.repeat(self.starts[:-1], counts) + offsets]
+        return slots
 
     def draw(self, shares: npt.NDArray[np.float64], count: int, generator: np.random.Generator) -> Int64s:
         """Slots of rows not held, a class as often as its share of `shares` [C] says, with replacement."""
@@ -73,4 +75,5 @@ class Shelves:
         draws = generator.random((2, count))
         classes = np.searchsorted(cumulated, draws[0] * cumulated[-1], side="right").clip(0, num_classes - 1)
         within = self.num_held[classes] + (draws[1] * free[classes]).astype(np.int64)
-        return self.slots[self.starts[classes] + within]
+        slots: Int64s = self.slots[self.starts[classes] + within]
+        return slots

@@ -1,9 +1,10 @@
-"""One torch thread, as trainers run by default: small products are quicker so."""
+"""One thread, as trainers run by default: small products are quicker so."""
 
 import pytest
-import torch
+
+from penstock.learning.device import use_threads
 
 
 @pytest.fixture(autouse=True)
-def one_torch_thread() -> None:
-    torch.set_num_threads(1)
+def one_thread() -> None:
+    use_threads(1)

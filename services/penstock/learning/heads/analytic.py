@@ -127,15 +127,14 @@ class AnalyticHead:
 
         With more than 256 classes, or where too little is known of a row's class, its plain scores.
         """
-        assert self._exact is not None and self.readout is not None
+        assert self._exact is not None
+        assert self.readout is not None
         psi = self.features(rows)
         scores = self.readout.scores(psi)
         if len(self._exact.live) <= MOST_CLASSES_FOR_RESIDUALS:
             learnt = np.flatnonzero(self.counts[classes] > 2 * weights)
             if len(learnt):
-                scores[learnt] = leave_out(
-                    self._exact, psi[learnt], classes[learnt], self.num_classes, weights[learnt]
-                )
+                scores[learnt] = leave_out(self._exact, psi[learnt], classes[learnt], self.num_classes, weights[learnt])
         return scores
 
     def state(self) -> dict[str, Array]:

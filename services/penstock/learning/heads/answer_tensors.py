@@ -52,9 +52,7 @@ def read_inputs(tensors: Mapping[str, Array], *, num_numbers: int, dense_width: 
     return inputs
 
 
-def read_answer(
-    tensors: Mapping[str, Array], *, width: int, num_classes: int, heads: Json, live: Any = None
-) -> Answer:
+def read_answer(tensors: Mapping[str, Array], *, width: int, num_classes: int, heads: Json, live: Any = None) -> Answer:
     """The inverse of `answer_tensors`. Raises `KeyError`, `TypeError` or `ValueError` where they do not fit."""
     card = _heads(heads)
     members = tuple(card["members"])

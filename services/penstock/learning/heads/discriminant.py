@@ -100,7 +100,8 @@ def leave_out(solution: Solution, psi: Float64s, places: Int64s, num_classes: in
     `places` [n] are the rows' classes. Where the ridge regression would give f without a row, it is
     (f − hy)/(1 − h) with h = w ψᵀA⁻¹ψ, and R loses w e eᵀ/(1 − h) with e = y − f.
     """
-    assert solution.ridge is not None and solution.residuals_inverse is not None
+    assert solution.ridge is not None
+    assert solution.residuals_inverse is not None
     inverse, total = solution.residuals_inverse, float(solution.counts.sum())
     solved = torch.cholesky_solve(torch.from_numpy(np.ascontiguousarray(psi.T)), solution.factor).numpy()
     leverage = np.minimum(weights * np.einsum("nm,mn->n", psi, solved), 1 - 1e-9)[:, None]
@@ -155,4 +156,5 @@ def _correction(counts: Float64s, total: Float64s | float, freedom: float) -> Fl
 def _probes(size: int) -> Float64s:
     """Random signs [8, m], the same at every call: Hutchinson's estimate of a trace."""
     generator = np.random.Generator(np.random.PCG64(size))
-    return generator.integers(0, 2, (NUM_PROBES, size)) * 2.0 - 1.0
+    signs = generator.integers(0, 2, (NUM_PROBES, size)).astype(np.float64)
+    return signs * 2 - 1

@@ -29,6 +29,7 @@ from penstock.learning.heads.mixture import Mixture, mixed
 from penstock.learning.heads.neighbours import Neighbours
 from penstock.learning.heads.slices import BUSY_ROWS
 from penstock.learning.reservoir import Reservoir
+from penstock.learning.rows import EncodedRows
 from penstock.learning.shelves import Shelves
 from penstock.learning.tensors import under
 from penstock.learning.window import Window
@@ -82,6 +83,7 @@ class Ensemble:
     def __init__(
         self, heads: tuple[HeadName, ...], *, num_numbers: int, dense_width: int, tokens_width: int, seed: int
     ) -> None:
+        self.heads, self.seed = heads, seed
         self.inputs = HeadInputs(num_numbers, dense_width, seed=seed)
         width = self.inputs.width
         self.keys_of = RowKeys(dense_width + tokens_width)
@@ -143,6 +145,14 @@ class Ensemble:
             probabilities = overruled(probabilities, self.exceptions.look_up(rows.keys))
         return Predictions(scores=scores, opinions=opinions, probabilities=probabilities)
 
+    def probabilities(self, rows: EncodedRows, linear: Float64s) -> Float64s:
+        """[n, C] of the moment, for the linear head's logits [n, C]."""
+        answer, inputs = self.answer(linear.shape[1]), self.inputs(rows.dense)
+        found = answer.probabilities(inputs, linear, self.mixture.temperatures, self.mixture.weights)
+        if self.exceptions is not None and len(self.exceptions):
+            found = overruled(found, self.exceptions.look_up(self.keys_of(rows.dense, rows.tokens)))
+        return found
+
     # -- scoring ---------------------------------------------------------------------------------------------------
 
     def score(
@@ -168,9 +178,7 @@ class Ensemble:
         if len(held):
             theirs = self._held_scores_of(answer, held, reservoir, linear_of)
             scores = np.concatenate((scores, theirs), axis=1)
-            opinions = np.concatenate(
-                (opinions, answer.opinions(theirs, self.mixture.temperatures)), axis=1
-            )
+            opinions = np.concatenate((opinions, answer.opinions(theirs, self.mixture.temperatures)), axis=1)
             classes = np.concatenate((classes, self._held_classes[held]))
         if len(classes):
             self.mixture.learn(scores, opinions, classes, absence)
@@ -190,12 +198,14 @@ class Ensemble:
             return self._held_slots[:0]
         places = np.searchsorted(cumulated, draws.random(count) * cumulated[-1], side="right")
         places = places.clip(0, len(shares) - 1)
-        return places[self._still_held(places, reservoir)]
+        drawn: Int64s = places[self._still_held(places, reservoir)]
+        return drawn
 
     def _still_held(self, places: Int64s, reservoir: Reservoir) -> Bools:
         priorities = self._held_priorities[places]
         there = reservoir.priorities[self._held_slots[places]] == priorities
-        return there & self.shelves.is_held(self._held_classes[places], priorities)
+        held: Bools = there & self.shelves.is_held(self._held_classes[places], priorities)
+        return held
 
     def _held_scores_of(
         self,
@@ -331,6 +341,7 @@ class Ensemble:
             if not due and self.analytic is not None and pending >= size / 128:
                 solved = self.analytic.solved_counts
                 labels = np.unique(rows.classes)
+                labels = labels[labels < len(solved)]
                 due = bool((self.analytic.counts[labels] >= 1.125 * solved[labels]).any())
         if due:
             self.settle(reservoir)

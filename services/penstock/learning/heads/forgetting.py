@@ -80,7 +80,7 @@ class ForgettingHead:
         diagonal = max(float(np.trace(self._scatter)) / self._width, 1e-3)
         regular = self._scatter + (PENALTY_ROWS * diagonal / max(self._total, 1.0)) * np.eye(self._width)
         means = self._means.T
-        weights = max(self._total, 1.0) * np.linalg.solve(regular, means)
+        weights = np.linalg.solve(regular, max(self._total, 1.0) * means).astype(np.float64)
         biases = np.where(self.counts > 0, -0.5 * np.einsum("dc,dc->c", means, weights), -np.inf)
         self.readout = Readout(weights=weights, biases=biases).rounded()
 

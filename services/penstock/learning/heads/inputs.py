@@ -54,5 +54,6 @@ class HeadInputs:
             return rows.astype(np.float32).astype(np.float64) if self._num_numbers else rows
         padded = np.zeros((len(rows), -(-self._dense_width // MAX_WIDTH) * MAX_WIDTH))
         padded[:, : self._dense_width] = (rows * self._signs)[:, self._order]
-        summed = np.add.reduce(padded.reshape(len(rows), -1, MAX_WIDTH), axis=1)
-        return summed.astype(np.float32).astype(np.float64)
+        summed: Float64s = np.add.reduce(padded.reshape(len(rows), -1, MAX_WIDTH), axis=1)
+        rounded: Float64s = summed.astype(np.float32).astype(np.float64)
+        return rounded

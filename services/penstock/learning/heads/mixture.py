@@ -1,8 +1,8 @@
 """Several heads' opinions as one, weighed by how well each has done.
 
-Exponential weights on the Brier score (Vovk, 1990; Cesa-Bianchi, Lugosi, "Prediction, Learning, and Games", 2006, ch. 3):
-the score is exp-concave for η ≤ 1/4, so without fading the mixture's total score is at most ln K/η above that of its
-best member. Fading lets the best member change.
+Exponential weights on the Brier score (Vovk, 1990; Cesa-Bianchi, Lugosi, "Prediction, Learning, and Games", 2006,
+ch. 3): the score is exp-concave for η ≤ 1/4, so without fading the mixture's total score is at most ln K/η above that
+of its best member. Fading lets the best member change.
 """
 
 from collections.abc import Mapping
@@ -113,4 +113,5 @@ def opinions(scores: Float64s, temperatures: Float64s, num_live: int) -> Float64
 def mixed(probabilities: Float64s, weights: Float64s) -> Float64s:
     """[n, C], each row summing to 1."""
     together: Float64s = np.tensordot(weights, probabilities, axes=1)
-    return together / together.sum(axis=1, keepdims=True)
+    together /= together.sum(axis=1, keepdims=True)
+    return together

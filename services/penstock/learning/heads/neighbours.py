@@ -28,7 +28,7 @@ class Neighbours:
         return cls(rows=rows, squares=np.einsum("rd,rd->r", rows, rows), classes=classes, ids=ids)
 
     def scores(self, queries: Float64s, num_classes: int, leave_out: UInt64s | None = None) -> Float64s:
-        """ln p [n, C] from the √r/2 nearest rows; one falls off to weight 0 at the distance of the next.
+        """Ln p [n, C] from the √r/2 nearest rows; one falls off to weight 0 at the distance of the next.
 
         `leave_out` [n] is the id of the one stored row that a query must not see, itself.
         """

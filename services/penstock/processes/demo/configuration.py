@@ -34,6 +34,7 @@ def write_line(directory: Path, *, model: str, bootstrap_servers: str, num_repli
         f"""\
 [model]
 name = "{model}"
+{"" if with_replay else 'heads = ["linear"]'}
 [[model.features]]
 name = "pixels"
 kind = "vector"
