@@ -51,9 +51,10 @@ def _replica_and_memory() -> list[Figure]:
                 replica, url = running.start_replica()
                 wait_for(partial(_is_ready, url), "the replica is ready", every_seconds=0.01)
                 starts.append(time.perf_counter() - began)
-                replica_mib = psutil.Process(replica.pid).memory_info().rss / 2**20
+                replica_mib = _resident_mib(psutil.Process(replica.pid))
                 replica.stop()
-            trainer_mib = psutil.Process(trainer.pid).memory_info().rss / 2**20
+            trainer_mib = _resident_mib(psutil.Process(trainer.pid))
+            intake_mib = sum(map(_resident_mib, psutil.Process(trainer.pid).children()))
     torch_mib = float(
         subprocess.run(
             [sys.executable, "-c", "import torch, psutil; print(psutil.Process().memory_info().rss / 2**20)"],
@@ -66,9 +67,14 @@ def _replica_and_memory() -> list[Figure]:
             name="replica from start to ready", value=statistics.median(starts), unit="s", target=6, sense="at most"
         ),
         Figure(name="trainer, resident, MLflow client included", value=trainer_mib, unit="MiB"),
+        Figure(name="its intake process, resident", value=intake_mib, unit="MiB"),
         Figure(name="replica, resident", value=replica_mib, unit="MiB"),
         Figure(name="beside it: a process that has imported torch", value=torch_mib, unit="MiB"),
     ]
+
+
+def _resident_mib(process: psutil.Process) -> float:
+    return float(process.memory_info().rss / 2**20)
 
 
 def _is_ready(url: str) -> bool:

@@ -28,17 +28,26 @@ JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 
 
 def measure() -> list[Figure]:
-    """JSON and Arrow at batch 256 and 32; the raw loop runs before and after each, alone."""
+    """JSON and Arrow at batch 256 and 32; the raw loop runs before and after each, alone.
+
+    The target is for Arrow: on two cores, decoding decimal numbers and the broker have the second core to share.
+    """
     figures = []
     with tempfile.TemporaryDirectory() as folder, LocalKafka(Path(folder) / "kafka") as kafka:
-        for batch, events, target in ((256, 400_000, 0.8), (32, 100_000, 0.8)):
+        for batch, events in ((256, 600_000), (32, 120_000)):
             for kind, values in ((JSON, json_values(events)), (ARROW, arrow_values(events))):
                 ours, raw = _side_by_side(Path(folder), kafka.bootstrap_servers, batch, values, kind)
                 name = f"batch {batch}, {'JSON' if kind == JSON else 'Arrow'}"
+                target = 0.8 if kind == ARROW else None
                 figures += [
                     Figure(name=f"{name}: trainer", value=ours, unit="events/s"),
                     Figure(name=f"{name}: raw loop", value=raw, unit="events/s"),
-                    Figure(name=f"{name}: trainer ÷ raw loop", value=ours / raw, unit="", target=target),
+                    Figure(
+                        name=f"{name}: trainer ÷ raw loop",
+                        value=ours / raw,
+                        unit="",
+                        target=target,
+                    ),
                 ]
     return figures
 
@@ -83,9 +92,9 @@ def _trainer(running: Line) -> float:
         text = urllib.request.urlopen(url, timeout=5).read().decode()
         learnt = re.search(r"^penstock_events_learnt_total ([\d.e+]+)$", text, re.MULTILINE)
         samples.append((time.perf_counter(), float(learnt[1]) if learnt else 0.0))
-        return len(samples) > 10 and samples[-1][1] > 0 and samples[-1][1] == samples[-5][1]
+        return len(samples) > 6 and samples[-1][1] > 0 and samples[-1][1] == samples[-3][1]
 
-    wait_for(lag_is_gone, "the whole log is learnt", 300, every_seconds=0.1)
+    wait_for(lag_is_gone, "the whole log is learnt", 300, every_seconds=0.25)
     trainer.stop()
     last = samples[-1][1]
     moving = [(at, learnt) for at, learnt in samples if 0.1 * last <= learnt < last]

@@ -73,13 +73,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     resources.callback(intake.close)
     warm_up(settings.model, settings.training)
     record = _record(settings)
-    checkpoints = DiskCheckpoints(
-        settings.state.directory,
-        model=settings.model.name,
-        schema_digest=settings.model.schema.digest,
-        kept=settings.state.checkpoints_kept,
-    )
-    resources.callback(checkpoints.close)
+    checkpoints = _checkpoints(settings, resources)
     on_disk = checkpoints.load_newest()
     update_log = KafkaUpdateLog(settings.kafka, settings.model.name)
     resources.callback(update_log.close)
@@ -91,20 +85,10 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     checkpoint = on_disk or _recorded_checkpoint(checkpoints, record, claimed, stop)
     learner = _learner(settings, checkpoint)
     recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources)
-    announcer = Announcer(
-        update_log=update_log,
-        weights_store=ArtifactStore(settings.mlflow, settings.model.name),
-        offset_log=intake,
-        recorder=recorder,
-        telemetry=telemetry,
-        clock=clock,
-        inline_max_bytes=settings.publish.inline_max_bytes,
-        announced=claimed.newest_update.offsets if claimed.newest_update else Offsets(),
-    )
     publisher = Publisher(
         checkpoints=checkpoints,
         dead_letters=intake,
-        announcer=announcer,
+        announcer=_announcer(settings, update_log, intake, recorder, claimed, telemetry),
         recorder=recorder,
         cadence=Cadence(settings.publish, clock),
         telemetry=telemetry,
@@ -115,12 +99,38 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     publisher.start(learner.offsets)
     intake.start(_intake_start(settings, learner))
     return Trainer(
-        batches=intake,
-        learner=learner,
-        publisher=publisher,
+        batches=intake, learner=learner, publisher=publisher, offset_log=intake, telemetry=telemetry, clock=clock
+    )
+
+
+def _checkpoints(settings: Settings, resources: ExitStack) -> DiskCheckpoints:
+    checkpoints = DiskCheckpoints(
+        settings.state.directory,
+        model=settings.model.name,
+        schema_digest=settings.model.schema.digest,
+        kept=settings.state.checkpoints_kept,
+    )
+    resources.callback(checkpoints.close)
+    return checkpoints
+
+
+def _announcer(
+    settings: Settings,
+    update_log: KafkaUpdateLog,
+    intake: IntakeProcess,
+    recorder: Recorder,
+    claimed: Claimed,
+    telemetry: PrometheusTelemetry,
+) -> Announcer:
+    return Announcer(
+        update_log=update_log,
+        weights_store=ArtifactStore(settings.mlflow, settings.model.name),
         offset_log=intake,
+        recorder=recorder,
         telemetry=telemetry,
-        clock=clock,
+        clock=SystemClock(),
+        inline_max_bytes=settings.publish.inline_max_bytes,
+        announced=claimed.newest_update.offsets if claimed.newest_update else Offsets(),
     )
 
 
