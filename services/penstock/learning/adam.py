@@ -18,20 +18,30 @@ from penstock.learning.tensors import host_tensor
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
+HEAD = "head.rows"
+"""The head's live rows among the names of the parameters."""
+
 SETTLED_STEPS = math.ceil(math.log(2.0**-26) / math.log(BETA2))
 """From so many steps on, 1 − β^t is 1 in float32 for both β."""
 
 
 class DenseAdam:
-    """Adam for named parameters and for the head's live rows, all in one fused call a step."""
+    """Adam for named parameters and for the head's live rows, in one fused call a step for each learning rate."""
 
     def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], head: LinearHead, learning_rate: float) -> None:
-        self._learning_rate = learning_rate
         self._parameters = dict(parameters)
         self._first = {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
         self._second = {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
         self._steps = {name: torch.zeros((), device=p.device) for name, p in self._parameters.items()}
         self._head = HeadMoments(head)
+        self._names_by_rate = {learning_rate: (*self._parameters, HEAD)}
+
+    def use_rates(self, rates: Mapping[str, float]) -> None:
+        """Learn each parameter, and the head as `HEAD`, at a rate of its own; what is not named keeps still."""
+        self._names_by_rate = {
+            rate: tuple(name for name in (*self._parameters, HEAD) if rates.get(name) == rate)
+            for rate in dict.fromkeys(rates.values())
+        }
 
     def follow_head(self) -> None:
         """Begin with head rows that were born since; needed before the next step."""
@@ -42,16 +52,30 @@ class DenseAdam:
 
         A parameter without a gradient keeps still. Gradient recording must be off.
         """
-        head = self._head
-        rows, gradients = [*head.rows], [*head.gradients]
-        first, second, steps = [*head.first], [*head.second], [*head.steps]
-        for name, parameter in self._parameters.items():
-            if parameter.grad is not None:
+        for rate, names in self._names_by_rate.items():
+            self._step(rate, names)
+
+    def _step(self, rate: float, names: tuple[str, ...]) -> None:
+        rows: list[Tensor] = []
+        gradients: list[Tensor] = []
+        first: list[Tensor] = []
+        second: list[Tensor] = []
+        steps: list[Tensor] = []
+        for name in names:
+            if name == HEAD:
+                rows += self._head.rows
+                gradients += self._head.gradients
+                first += self._head.first
+                second += self._head.second
+                steps += self._head.steps
+            elif (gradient := (parameter := self._parameters[name]).grad) is not None:
                 rows.append(parameter)
-                gradients.append(parameter.grad)
+                gradients.append(gradient)
                 first.append(self._first[name])
                 second.append(self._second[name])
                 steps.append(self._steps[name])
+        if not rows:
+            return
         torch._foreach_add_(steps, 1)
         # What torch.optim.Adam(fused=True) calls in the end; its own bookkeeping costs more than this arithmetic.
         torch._fused_adam_(
@@ -61,7 +85,7 @@ class DenseAdam:
             second,
             [],
             steps,
-            lr=self._learning_rate,
+            lr=rate,
             beta1=BETA1,
             beta2=BETA2,
             weight_decay=0.0,
@@ -78,7 +102,7 @@ class DenseAdam:
         return state | {f"head.{name}": tensor for name, tensor in self._head.state().items()}
 
     def load(self, arrays: Mapping[str, Array]) -> None:
-        """Take up the values of `state()`, for a head of the same number of classes."""
+        """Take up the values of `state()`, for a head of as many classes; those not followed yet begin."""
         for name in self._parameters:
             self._first[name].copy_(host_tensor(arrays[f"first.{name}"]))
             self._second[name].copy_(host_tensor(arrays[f"second.{name}"]))
@@ -113,13 +137,13 @@ class HeadMoments:
     def _view(self) -> None:
         head = self._head
         sizes = [len(first) for first in self.first]
-        self.rows = list(torch.split(head.live_rows, sizes))
-        self.gradients = list(torch.split(head.row_gradients[: head.num_live], sizes))
+        self.rows = list(torch.split(head.rows[: self._num_seen], sizes)) if sizes else []
+        self.gradients = list(torch.split(head.row_gradients[: self._num_seen], sizes)) if sizes else []
 
     def state(self) -> dict[str, Tensor]:
-        """By row: both moments [num_live, H + 1], steps [num_live]."""
+        """Of the k rows followed so far: both moments [k, H + 1], steps [k]."""
         if not self.first:
-            nothing = self._head.live_rows
+            nothing = self._head.rows[:0]
             return {"first": nothing, "second": nothing, "steps": nothing[:, 0]}
         steps = [steps.expand(len(first)) for steps, first in zip(self.steps, self.first, strict=True)]
         return {"first": torch.cat(self.first), "second": torch.cat(self.second), "steps": torch.cat(steps)}

@@ -39,6 +39,28 @@ class Backbone(nn.Module):
             torch.autograd.backward(self._learnt_features, feature_gradients)
         del self._learnt_features
 
+    def squared_gradients(self, feature_gradients: Tensor) -> dict[str, Tensor]:
+        """Σ over rows of the squared gradient of that row alone, by name of dense parameter.
+
+        To be called between `forward_to_learn` and `backward`; `feature_gradients` [m, width] are those of its first m
+        rows. One pass back for every row here.
+        """
+        sparse = {id(parameter) for parameter in self.row_sparse_parameters()}
+        trained = {n: p for n, p in self.named_parameters() if p.requires_grad and id(p) not in sparse}
+        squares = {name: torch.zeros_like(parameter) for name, parameter in trained.items()}
+        if not trained or not self._learnt_features.requires_grad:
+            return squares
+        with torch.enable_grad():
+            rows = self._learnt_features.unbind()
+        for features, gradient in zip(rows, feature_gradients, strict=False):
+            found = torch.autograd.grad(
+                features, list(trained.values()), gradient, retain_graph=True, allow_unused=True
+            )
+            for name, of_row in zip(trained, found, strict=True):
+                if of_row is not None:
+                    squares[name] += of_row.square()
+        return squares
+
     def row_sparse_parameters(self) -> Iterator[nn.Parameter]:
         """Tables of which a step touches few rows; their gradients are sparse, the others' dense."""
         return iter(())
@@ -65,6 +87,12 @@ class MlpBackbone(Backbone):
         linears = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
         return [(cast(nn.Parameter, layer.weight), layer.bias) for layer in linears]
 
+    @cached_property
+    def _names(self) -> list[tuple[str, str]]:
+        """Names of weight and bias by layer."""
+        names = [name for name, layer in self.layers.named_children() if isinstance(layer, nn.Linear)]
+        return [(f"layers.{name}.weight", f"layers.{name}.bias") for name in names]
+
     def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
         for weight, bias in self._linears:
             dense = torch.relu(torch.addmm(bias, dense, weight.t()))
@@ -86,6 +114,17 @@ class MlpBackbone(Backbone):
             bias.grad = gradients.sum(dim=0)
             if place:
                 gradients = torch.mm(gradients, weight)
+
+    def squared_gradients(self, feature_gradients: Tensor) -> dict[str, Tensor]:
+        """All rows at once: a row's gradient of a weight is an outer product, so its square is one too."""
+        squares, num_rows, gradients = {}, len(feature_gradients), feature_gradients
+        for place in reversed(range(len(self._linears))):
+            gradients = gradients * self._outputs[place + 1][:num_rows].sign()
+            squared = gradients.square()
+            squares[self._names[place][0]] = torch.mm(squared.t(), self._outputs[place][:num_rows].square())
+            squares[self._names[place][1]] = squared.sum(dim=0)
+            gradients = torch.mm(gradients, self._linears[place][0])
+        return squares
 
 
 class TextBackbone(Backbone):

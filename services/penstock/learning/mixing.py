@@ -30,4 +30,5 @@ def mixed(fresh: TrainRows, drawn: TrainRows | None, num_steps: int, standardise
         tokens=tokens,
         classes=torch.from_numpy(classes).to(device),
         shares=torch.from_numpy(weights / weights.sum(axis=1, keepdims=True)).to(device),
+        fresh_weights=torch.from_numpy(fresh.weights),
     )

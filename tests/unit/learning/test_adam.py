@@ -101,6 +101,24 @@ def test_a_parameter_without_a_gradient_keeps_still() -> None:
     assert used.tolist() != [1, 1]
 
 
+@pytest.mark.parametrize("followed", [0, 3])
+def test_rows_born_since_the_last_step_begin_after_a_load_as_without(followed: int) -> None:
+    torch.manual_seed(0)
+    head = head_of(followed)
+    adam = DenseAdam([], head, RATE)
+    if followed:
+        step_head(adam, head, torch.randn(followed, 6))
+    head.extend(torch.randn(2, 6))
+    twin = LinearHead(5, CPU)
+    twin.extend(head.live_rows)
+    loaded = DenseAdam([], twin, RATE)
+    loaded.load({name: tensor.numpy().copy() for name, tensor in adam.state().items()})
+    gradients = torch.randn(followed + 2, 6)
+    step_head(adam, head, gradients)
+    step_head(loaded, twin, gradients)
+    assert torch.equal(head.rows, twin.rows)
+
+
 @pytest.mark.parametrize("cut", [0, 3, 8, 20])
 def test_a_loaded_adam_goes_on_to_the_bit(cut: int) -> None:
     torch.manual_seed(cut)
