@@ -105,6 +105,7 @@ def _configuration(model: str, bootstrap_servers: str, state: Path, batch: int) 
     return f"""
 [model]
 name = "{model}"
+heads = ["linear"]
 [[model.features]]
 name = "pixels"
 kind = "vector"

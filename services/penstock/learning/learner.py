@@ -12,7 +12,7 @@ from penstock.errors import DivergedError
 from penstock.flow import Array, Checkpoint, EventBatch, Offsets, StepReport, Weights
 from penstock.learning.backbones import backbone_json
 from penstock.learning.config import ModelConfig, TrainingConfig
-from penstock.learning.device import choose_device
+from penstock.learning.device import choose_device, denormals_flushed
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.answer_tensors import answer_json, answer_tensors
 from penstock.learning.heads.slices import slices
@@ -77,6 +77,7 @@ class Learner:
         """Faded share of each class's rows that were predicted right before they were learnt."""
         return dict(zip(self.class_names, self._parts.score.recall.tolist(), strict=True))
 
+    @denormals_flushed()
     def learn(self, batch: EventBatch) -> StepReport:
         """Learn every event of the batch; without events only offsets and step move on.
 

@@ -11,7 +11,7 @@ from penstock.errors import ConfigurationError, DivergedError
 from penstock.features import Feature
 from penstock.flow import Checkpoint, Weights
 from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
-from penstock.learning.device import choose_device
+from penstock.learning.device import choose_device, denormals_flushed
 from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
 from penstock.replay.config import ReplayConfig
@@ -269,3 +269,11 @@ def predictor_of(learner: Learner) -> Predictor:
 def accuracy(predictor: Predictor, points: np.ndarray, labels: list[str]) -> float:
     found = predictor.probabilities(predictor.encode({"point": points.astype(np.float32)})).argmax(axis=1)
     return float(np.mean([predictor.class_names[index] == label for index, label in zip(found, labels, strict=True)]))
+
+
+def test_numbers_too_small_to_matter_are_zero_while_learning_and_ordinary_again_afterwards() -> None:
+    tiny = torch.tensor(1e-39)
+    can_flush = torch.set_flush_denormal(False)
+    with denormals_flushed():
+        assert (float(tiny * 1.0) == 0) == can_flush
+    assert float(tiny * 1.0) > 0
