@@ -36,6 +36,7 @@ EVERY_KEY: Values = {
         "invalid_window": 50,
         "max_invalid_ratio": 0.25,
         "max_invalid_run": 9,
+        "late_labels": {"window_seconds": 600, "wait_seconds": 0.5, "max_predictions": 20_000_000, "max_bytes": 10**9},
     },
     "replay": {"capacity": 20_000_000, "rows_per_step": 128, "policy": "recency", "half_life_events": 2.5e6},
     "training": {
@@ -62,6 +63,7 @@ EVERY_KEY: Values = {
         "max_body_bytes": 1048576,
         "allowed_weights_prefixes": ["s3://models/"],
         "grace_seconds": 22.5,
+        "prediction_log": {"enabled": True, "sample": 0.25},
     },
     "state": {"checkpoints_kept": 5},
 }

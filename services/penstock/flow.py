@@ -118,7 +118,8 @@ class EventBatch:
     when all its messages were invalid; `offsets` moves on all the same. `age_seconds` is how long it was open. Where
     any of its events has a tenant there is one more column, `tenant` string, null for those that have none.
 
-    `controls` stand in the order of the log, each at its place among the events.
+    `controls` stand in the order of the log, each at its place among the events. `read_until_ms` is the horizon up to
+    which predictions are joined to labels, 0 where none are.
     """
 
     events: pa.RecordBatch
@@ -126,6 +127,7 @@ class EventBatch:
     closed_by: ClosedBy
     age_seconds: float
     controls: tuple[Control, ...] = ()
+    read_until_ms: int = 0
 
     def slices(self, max_events: int) -> Iterator[pa.RecordBatch]:
         """The events in order, at most `max_events` at a time (one Arrow message may hold many more)."""

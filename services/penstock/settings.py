@@ -44,6 +44,11 @@ class Settings:
     def __post_init__(self) -> None:
         checked(self.kafka)
 
+    @property
+    def prediction_window_seconds(self) -> float | None:
+        """How long after a prediction a label may name it; None if predictions are not logged."""
+        return self.intake.late_labels.window_seconds if self.serving.prediction_log.enabled else None
+
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the configuration.

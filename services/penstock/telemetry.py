@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 MetricName = Literal[
     "penstock_events_learnt_total",
     "penstock_events_invalid_total",
+    "penstock_late_labels_joined_total",
     "penstock_class_events_total",
     "penstock_classes",
     "penstock_consumer_lag_events",
@@ -36,6 +37,8 @@ MetricName = Literal[
     "penstock_request_seconds",
     "penstock_inference_rows",
     "penstock_queue_depth_requests",
+    "penstock_predictions_logged_total",
+    "penstock_predictions_dropped_total",
 ]
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -63,6 +66,12 @@ METRICS: tuple[Metric, ...] = (
         side="trainer",
         help="Events sent to the dead-letter topic, by reason.",
         labels=("reason",),
+    ),
+    Metric(
+        name="penstock_late_labels_joined_total",
+        kind="counter",
+        side="trainer",
+        help="Labels joined to the logged prediction that they name; the others are invalid with reason 'unmatched'.",
     ),
     Metric(
         name="penstock_class_events_total",
@@ -212,6 +221,19 @@ METRICS: tuple[Metric, ...] = (
         buckets=COUNTS,
     ),
     Metric(name="penstock_queue_depth_requests", kind="gauge", side="replica", help="Requests waiting for inference."),
+    Metric(
+        name="penstock_predictions_logged_total",
+        kind="counter",
+        side="replica",
+        help="Predicted rows that the prediction topic has acknowledged.",
+    ),
+    Metric(
+        name="penstock_predictions_dropped_total",
+        kind="counter",
+        side="replica",
+        help="Predicted rows that were not logged: the queue was full, or the broker did not take them in time.",
+        labels=("reason",),
+    ),
 )
 
 

@@ -41,6 +41,7 @@ documents = st.fixed_dictionaries(
         "weight": nearly,
         "tenant": nearly,
         "retracts": st.one_of(nearly, places),
+        "prediction_id": st.one_of(st.just("p"), nearly),
         "other": nearly,
     },
 )
@@ -48,6 +49,12 @@ documents = st.fixed_dictionaries(
 
 def accepts(document: Any) -> bool:
     return not DECODER.decode(messages_of(json.dumps(document).encode())).invalid
+
+
+def may_be_joined(document: Any) -> bool:
+    """It is a late label, and nothing is wrong with it but that no prediction was looked up."""
+    decoded = DECODER.decode(messages_of(json.dumps(document).encode()))
+    return bool(decoded.late) and [refused.reason for refused in decoded.invalid] == ["unmatched"]
 
 
 def test_the_schema_describes_every_field_that_the_codec_reads() -> None:
@@ -74,6 +81,7 @@ def test_the_schema_describes_every_field_that_the_codec_reads() -> None:
             row=st.integers(0, 2**31 - 1),
         ),
     ),
+    prediction_id=st.one_of(st.none(), st.text(min_size=1, max_size=256)),
 )
 def test_what_the_writer_writes_the_schema_and_the_decoder_accept(**event: Any) -> None:
     number = event.pop("number")
@@ -102,6 +110,15 @@ def test_what_the_writer_writes_the_schema_and_the_decoder_accept(**event: Any) 
 def test_what_the_schema_refuses_the_decoder_refuses(document: dict[str, Any]) -> None:
     if not VALIDATOR.is_valid(document):
         assert not accepts(document)
+
+
+@settings(max_examples=500, deadline=None)
+@given(documents)
+def test_a_late_label_is_one_to_the_schema_and_to_the_decoder(document: dict[str, Any]) -> None:
+    if document.get("features") is None:
+        label = document.get("label")
+        whole_float = isinstance(label, float) and label.is_integer()
+        assert whole_float or VALIDATOR.is_valid(document) == may_be_joined(document)
 
 
 @settings(max_examples=500, deadline=None)

@@ -1,8 +1,32 @@
 """How micro-batches close and when a stream of invalid events stops the trainer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penstock.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateLabelsConfig:
+    """The `[intake.late_labels]` section: how a label finds the prediction it names, with `serving.prediction_log`."""
+
+    window_seconds: float = 3600.0
+    """A prediction is joined to labels that come up to this long after it; the topic keeps it twice as long."""
+    wait_seconds: float = 1.0
+    """A label that overtook its prediction waits this long for it, and the events behind it with it."""
+    max_predictions: int = 100_000
+    """Of the window only this many, the newest, are held …"""
+    max_bytes: int = 268_435_456
+    """… and only as many as make this many bytes."""
+
+    def __post_init__(self) -> None:
+        where = "intake.late_labels"
+        if not 0 < self.window_seconds < float("inf"):
+            raise ConfigurationError(f"{where}.window_seconds is {self.window_seconds}; it must be above 0.")
+        if not 0 <= self.wait_seconds < float("inf"):
+            raise ConfigurationError(f"{where}.wait_seconds is {self.wait_seconds}; it must be 0 or more.")
+        for name in ("max_predictions", "max_bytes"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{where}.{name} is {getattr(self, name)}; it must be at least 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +45,7 @@ class IntakeConfig:
     """The trainer stops beyond this share of invalid events in a full window."""
     max_invalid_run: int = 1000
     """The trainer stops at this many invalid events in a row."""
+    late_labels: LateLabelsConfig = field(default_factory=LateLabelsConfig)
 
     def __post_init__(self) -> None:
         if self.max_events < 1:

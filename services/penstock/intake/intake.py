@@ -10,6 +10,7 @@ from penstock.flow import Control, EventBatch, Offsets
 from penstock.intake.arrival import ArrivalBatcher
 from penstock.intake.batching import Batcher, ClosedBatch, CountEvents
 from penstock.intake.config import IntakeConfig
+from penstock.intake.late_labels import LateLabels
 from penstock.intake.ports import DeadLetterSink, MessageSource
 from penstock.intake.quarantine import Quarantine
 from penstock.intake.refusal import Refusal
@@ -17,7 +18,12 @@ from penstock.intake.rotation import RotationBatcher
 from penstock.telemetry import Telemetry
 from penstock.wire.dead_letter import dead_letter
 from penstock.wire.decoder import Decoded, EventDecoder, holds_many
+from penstock.wire.late_labels import FoundPredictions
 from penstock.wire.message import Message
+
+SWITCHED_OFF = FoundPredictions(
+    otherwise="names a logged prediction, but serving.prediction_log.enabled is false: there is no log to look in"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +40,7 @@ class Intake:
         telemetry: for batches and refused events.
         step: number of micro-batches learnt so far, with which a fixed rotation goes on.
         ahead: number of micro-batches that may be taken before word comes on the controls of an earlier one.
+        late_labels: finds the predictions that labels name; without it such labels are refused.
     """
 
     def __init__(
@@ -46,6 +53,7 @@ class Intake:
         telemetry: Telemetry,
         step: int = 0,
         ahead: int = 0,
+        late_labels: LateLabels | None = None,
     ) -> None:
         self._source = source
         self._dead_letters = dead_letters
@@ -54,6 +62,8 @@ class Intake:
         self._telemetry = telemetry
         self._batcher = _batcher(config, source, step, decoder.count_events)
         self._quarantine = Quarantine(config)
+        self._late_labels = late_labels
+        self._joining: tuple[ClosedBatch, Decoded] | None = None
         self._paused: frozenset[int] = frozenset()
         self._control_messages = deque[dict[tuple[int, int], Message]](maxlen=ahead + 1)
 
@@ -64,10 +74,10 @@ class Intake:
             PoisonedStreamError: too many events are invalid.
             RetentionError: the source's.
         """
-        closed = self._next_closed(timeout_seconds)
-        if closed is None:
+        next_ = self._next_joined(timeout_seconds) if self._late_labels else self._next_decoded(timeout_seconds)
+        if next_ is None:
             return None
-        decoded = self._decoder.decode(closed.messages)
+        closed, decoded = next_
         self._set_aside(closed, decoded)
         self._control_messages.append(_messages_of(decoded.controls, closed))
         self._telemetry.observe("penstock_batch_events", decoded.events.num_rows)
@@ -78,6 +88,7 @@ class Intake:
             closed_by=closed.closed_by,
             age_seconds=closed.age_seconds,
             controls=decoded.controls,
+            read_until_ms=self._late_labels.horizon_ms if self._late_labels else 0,
         )
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
@@ -88,6 +99,31 @@ class Intake:
             rows = (refusal.row,) if holds_many(message) else None
             self._dead_letters.send(dead_letter(message, refusal.reason, refusal.sentence, rows))
             self._telemetry.count("penstock_events_invalid_total", reason=refusal.reason)
+
+    def _next_decoded(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
+        closed = self._next_closed(timeout_seconds)
+        return None if closed is None else (closed, self._decoder.decode(closed.messages, SWITCHED_OFF))
+
+    def _next_joined(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
+        """The same with late labels joined; a batch whose predictions are not certain yet is held until they are."""
+        assert self._late_labels is not None  # asked for only then
+        deadline = self._clock.monotonic_seconds() + timeout_seconds
+        if self._joining is None:
+            self._late_labels.keep_up()
+            self._joining = self._next_decoded(timeout_seconds)
+            if self._joining is None:
+                return None
+            self._late_labels.begin(self._joining[0].messages)
+        closed, decoded = self._joining
+        if decoded.late:
+            remaining = max(deadline - self._clock.monotonic_seconds(), 0.0)
+            found = self._late_labels.find(closed.messages, decoded.late, remaining)
+            if found is None:
+                return None
+            decoded = self._decoder.decode(closed.messages, found)
+            self._telemetry.count("penstock_late_labels_joined_total", len(found.values))
+        self._joining = None
+        return closed, decoded
 
     def _next_closed(self, timeout_seconds: float) -> ClosedBatch | None:
         now = self._clock.monotonic_seconds()

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Protocol
 
+from penstock.flow import Offsets
 from penstock.wire.dead_letter import DeadLetter
 from penstock.wire.message import Message
 
@@ -30,6 +31,52 @@ class MessageSource(Protocol):
 
         A partition is not at its end before the broker has said where the end is, nor while it is paused with
         messages left.
+        """
+        ...
+
+    def pause(self, partitions: Collection[int]) -> None:
+        """Return no messages of these until they are resumed."""
+        ...
+
+    def resume(self, partitions: Collection[int]) -> None:
+        """Go on with these behind the last message returned."""
+        ...
+
+
+class PredictionSource(Protocol):
+    """The prediction topic. It is read from nowhere until `skip_to` is called."""
+
+    def skip_to(self, *, since_ms: int, until_ms: int, max_messages: int) -> None:
+        """Go on, in each partition, with the first message stamped `since_ms` or later; never back.
+
+        Messages that `max_messages` others follow, of the same partition and stamped before `until_ms`, may be skipped.
+
+        Raises:
+            UnavailableError: the broker does not answer; nothing has changed.
+        """
+        ...
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Message]:
+        """The next messages, each partition's in order; empty at the timeout, also while the broker is away."""
+        ...
+
+    def partitions(self) -> tuple[int, ...]:
+        """All partitions of the topic."""
+        ...
+
+    def partitions_at_end(self) -> frozenset[int]:
+        """Partitions of which `poll` has returned every message up to the end, as last heard from the broker."""
+        ...
+
+    def position(self, partition: int) -> int:
+        """The next offset to be returned."""
+        ...
+
+    def end_offsets(self) -> Offsets:
+        """Ask the broker where each partition ends now.
+
+        Raises:
+            UnavailableError: it does not answer.
         """
         ...
 

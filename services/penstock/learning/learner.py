@@ -60,6 +60,7 @@ class Learner:
         self.step = 0
         self.events_learnt = 0
         self.trained_until_ms = 0
+        self.read_until_ms = 0
         self._model, self._training, self._replay = model, training, replay
         self._schema = model.schema
         self._priorities = EventPriorities(topic)
@@ -93,6 +94,7 @@ class Learner:
                 first += events.num_rows
         self.step += 1
         self.offsets = self.offsets.advanced_to(batch.offsets)
+        self.read_until_ms = max(self.read_until_ms, batch.read_until_ms)
         self.events_learnt += batch.events.num_rows
         return self._report(batch, found, known, self._clock.monotonic_seconds() - started)
 
@@ -131,7 +133,8 @@ class Learner:
             offsets=self.offsets,
             trained_until_ms=self.trained_until_ms,
             tensors=captured_tensors(parts, network),
-            state=captured_state(parts, self._model) | {"last_loss": self._last_loss},
+            state=captured_state(parts, self._model)
+            | {"last_loss": self._last_loss, "read_until_ms": self.read_until_ms},
             reservoir=parts.reservoir.capture(full=full_reservoir),
             mlflow_run_id=mlflow_run_id,
         )
@@ -160,6 +163,7 @@ class Learner:
         self.step = checkpoint.step
         self.events_learnt = checkpoint.events_learnt
         self.trained_until_ms = checkpoint.trained_until_ms
+        self.read_until_ms = int(checkpoint.state.get("read_until_ms", 0))  # type: ignore[arg-type]  # as below
         self._last_loss = float(checkpoint.state["last_loss"])  # type: ignore[arg-type]  # written by capture
 
     def _learn_events(self, events: Any) -> list[Scored]:

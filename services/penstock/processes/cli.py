@@ -156,7 +156,10 @@ def topics() -> None:
 @click.option("--partitions", type=click.IntRange(1), default=3, show_default=True, help="Of the label topic.")
 @click.option("--replication-factor", type=click.IntRange(1), default=1, show_default=True)
 def create_topics(config: Path, partitions: int, replication_factor: int) -> int:
-    """Create the label, update and dead-letter topics; those that exist are checked and left as they are."""
+    """Create the label, update and dead-letter topics, and the prediction topic if predictions are logged.
+
+    Those that exist are checked and left as they are.
+    """
     from penstock.processes import topics as command
 
     return command.create(_load(config), partitions=partitions, replication_factor=replication_factor)

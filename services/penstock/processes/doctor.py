@@ -45,7 +45,9 @@ def _check_all(config: Path) -> Iterator[Line]:
 def _check_kafka(settings: Settings) -> Iterator[Line]:
     from penstock.adapters.kafka.topics import describe
 
-    for finding in describe(settings.kafka, settings.model.name):
+    for finding in describe(
+        settings.kafka, settings.model.name, prediction_window_seconds=settings.prediction_window_seconds
+    ):
         yield Line(name=finding.name, ok=finding.ok, sentence=finding.sentence)
 
 

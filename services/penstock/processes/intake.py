@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import structlog
@@ -16,12 +17,14 @@ from penstock.adapters.intake_process.messages import Start
 from penstock.adapters.intake_process.server import FULL_AHEAD, Commands, IntakeServer, Readings, say_failed
 from penstock.adapters.kafka.dead_letters import DeadLetters
 from penstock.adapters.kafka.label_source import LabelSource
+from penstock.adapters.kafka.prediction_source import KafkaPredictionSource
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.clock import SystemClock
 from penstock.errors import StopError, UnavailableError
 from penstock.features import FeatureSchema
 from penstock.flow import Offsets
 from penstock.intake.intake import Intake
+from penstock.intake.late_labels import LateLabels
 from penstock.processes import logs
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.warm_up import warm_up
@@ -67,7 +70,8 @@ def _assembled(
         follows_new_partitions=start.intake.max_age_seconds > 0,
     )
     resources.callback(source.close)
-    _start_patiently(source, Offsets(next=start.offsets), commands)
+    _patiently(lambda: source.start(Offsets(next=start.offsets)), commands)
+    late_labels = _late_labels(start, commands, resources)
     letters = DeadLetters(start.kafka, topics.dead_letters)
     resources.callback(letters.close)
     readings = Readings()
@@ -76,14 +80,34 @@ def _assembled(
         commands=commands,
         frames=frames,
         acknowledgements=acknowledgements,
-        intake=Intake(source, letters, decoder, start.intake, clock, readings, step=start.step, ahead=FULL_AHEAD),
+        intake=Intake(
+            source,
+            letters,
+            decoder,
+            start.intake,
+            clock,
+            readings,
+            step=start.step,
+            ahead=FULL_AHEAD,
+            late_labels=late_labels,
+        ),
         source=source,
         letters=letters,
         readings=readings,
     )
 
 
-def _start_patiently(source: LabelSource, offsets: Offsets, commands: Commands) -> None:
+def _late_labels(start: Start, commands: Commands, resources: ExitStack) -> LateLabels | None:
+    """What joins labels to logged predictions; None where predictions are not logged."""
+    if start.read_until_ms is None:
+        return None
+    source = KafkaPredictionSource(start.kafka, TopicNames(start.model).predictions)
+    resources.callback(source.close)
+    _patiently(source.start, commands)
+    return LateLabels(source, start.intake.late_labels, SystemClock(), read_until_ms=start.read_until_ms)
+
+
+def _patiently(attempt: Callable[[], None], commands: Commands) -> None:
     """Try until the broker answers; says so while it waits.
 
     Raises:
@@ -91,7 +115,7 @@ def _start_patiently(source: LabelSource, offsets: Offsets, commands: Commands) 
     """
     while True:
         try:
-            return source.start(offsets)
+            return attempt()
         except UnavailableError as error:
             log.warning("waiting", reason=str(error))
             for _ in commands.heard(RETRY_SECONDS):  # at most offsets to commit, which lag tools can do without

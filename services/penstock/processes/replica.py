@@ -12,6 +12,8 @@ import structlog
 from penstock.adapters.http.app import http_app
 from penstock.adapters.http.server import HttpServer, run_on_uvloop
 from penstock.adapters.kafka.config import redacted
+from penstock.adapters.kafka.prediction_sink import KafkaPredictionSink
+from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
@@ -22,9 +24,11 @@ from penstock.serving.batching import Batcher
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.data_plane import DataPlane
 from penstock.serving.ports import WeightsFetcher
+from penstock.serving.prediction_log import PredictionLog
 from penstock.serving.slot import Slot
 from penstock.serving.updater import Updater
 from penstock.settings import Settings
+from penstock.telemetry import Telemetry
 
 SWITCH_INTERVAL_SECONDS = float(os.environ.get("SI", "0.0005"))
 """Python takes its lock from a busy thread this soon: an update being built holds up no answer for longer."""
@@ -61,7 +65,14 @@ async def _serve(settings: Settings) -> None:
             max_batch_rows=serving.max_batch_rows,
             telemetry=telemetry,
         )
-        plane = DataPlane(model, slot=slot, batcher=batcher, telemetry=telemetry, clock=clock)
+        plane = DataPlane(
+            model,
+            slot=slot,
+            batcher=batcher,
+            telemetry=telemetry,
+            clock=clock,
+            prediction_log=_prediction_log(settings, telemetry, resources),
+        )
         builder = ModelBuilder(
             model,
             device=choose_device(serving.device),
@@ -89,6 +100,23 @@ async def _serve(settings: Settings) -> None:
         await server.serve(app, grace_seconds=serving.grace_seconds)
     if ending.reason is not None:
         raise ending.reason
+
+
+def _prediction_log(settings: Settings, telemetry: Telemetry, resources: ExitStack) -> PredictionLog | None:
+    """Started; None if predictions are not logged."""
+    if not settings.serving.prediction_log.enabled:
+        return None
+    topic = TopicNames(settings.model.name).predictions
+    prediction_log = PredictionLog(
+        KafkaPredictionSink(settings.kafka, topic, telemetry),
+        sample=settings.serving.prediction_log.sample,
+        telemetry=telemetry,
+        clock=SystemClock(),
+    )
+    prediction_log.start()
+    resources.callback(prediction_log.close)
+    log.info("logging predictions", topic=topic, sample=settings.serving.prediction_log.sample)
+    return prediction_log
 
 
 class _Ending:

@@ -210,6 +210,7 @@ def _intake_start(settings: Settings, learner: Learner) -> Start:
         intake=settings.intake,
         offsets=learner.offsets.next,
         step=learner.step,
+        read_until_ms=learner.read_until_ms if settings.serving.prediction_log.enabled else None,
     )
 
 

@@ -1,9 +1,25 @@
 """How a replica listens, batches and bounds its work."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from penstock.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionLogConfig:
+    """The `[serving.prediction_log]` section: which predictions replicas write to `<model>.predictions`."""
+
+    enabled: bool = False
+    """With it, labels may name a prediction instead of carrying features."""
+    sample: float = 1.0
+    """The share of requests whose predictions are logged, and whose answers carry a `prediction_id`."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sample <= 1:
+            raise ConfigurationError(
+                f"serving.prediction_log.sample is {self.sample}; it must be above 0 and at most 1."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +42,7 @@ class ServingConfig:
     """URIs of weights outside these prefixes are refused; empty: only the configured MLflow artifact store."""
     grace_seconds: float = 10.0
     """How long requests in flight may take after SIGTERM."""
+    prediction_log: PredictionLogConfig = field(default_factory=PredictionLogConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:

@@ -8,6 +8,7 @@ from penstock.clock import Clock
 from penstock.learning.config import ModelConfig
 from penstock.serving.batching import Answer, Batcher, Probabilities
 from penstock.serving.inputs import EXPECTED_DATATYPE, columns_of_inputs
+from penstock.serving.prediction_log import PredictionLog
 from penstock.serving.refusals import BadInputError, NotReadyError, UnknownModelError
 from penstock.serving.requests import InferRequest, InferResponse, ModelMetadata, OutputTensor, TensorMetadata
 from penstock.serving.slot import ServedModel, Slot
@@ -21,13 +22,23 @@ DEFAULT_OUTPUTS = ("label", "probability")
 class DataPlane:
     """Belongs to one event loop; knows neither transport nor broker."""
 
-    def __init__(self, model: ModelConfig, *, slot: Slot, batcher: Batcher, telemetry: Telemetry, clock: Clock) -> None:
+    def __init__(
+        self,
+        model: ModelConfig,
+        *,
+        slot: Slot,
+        batcher: Batcher,
+        telemetry: Telemetry,
+        clock: Clock,
+        prediction_log: PredictionLog | None = None,
+    ) -> None:
         self._model = model.name
         self._schema = model.schema
         self._slot = slot
         self._batcher = batcher
         self._telemetry = telemetry
         self._clock = clock
+        self._prediction_log = prediction_log
         self._draining = False
 
     def drain(self) -> None:
@@ -93,6 +104,7 @@ class DataPlane:
             trained_until=answer.served.trained_until,
             sha256=answer.served.sha256,
             outputs=tuple(OUTPUTS[name](answer) for name in outputs),
+            prediction_id=self._prediction_log.take(request.id, columns, answer) if self._prediction_log else None,
         )
         self._telemetry.observe("penstock_request_seconds", self._clock.monotonic_seconds() - started)
         return response

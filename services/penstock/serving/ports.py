@@ -28,6 +28,26 @@ class UpdateFeed(Protocol):
         ...
 
 
+class PredictionSink(Protocol):
+    """Takes records for the prediction topic. Used by one thread."""
+
+    def send(self, key: bytes, value: bytes) -> None:
+        """Take one record for delivery; may wait while the broker takes none."""
+        ...
+
+    def serve(self) -> None:
+        """Take in what the broker has reported meanwhile; never waits."""
+        ...
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Return once everything sent is delivered or given up, at the latest after the timeout."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is not delivered, and leave the broker."""
+        ...
+
+
 class WeightsFetcher(Protocol):
     """Reads weights that an update names by URI."""
 

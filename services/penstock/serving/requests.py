@@ -43,7 +43,7 @@ class OutputTensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferResponse:
-    """The answer, and which weights gave it."""
+    """The answer, and which weights gave it; `prediction_id` if it is logged, for a later label to name."""
 
     model: str
     version: str
@@ -51,6 +51,7 @@ class InferResponse:
     trained_until: str
     sha256: str
     outputs: tuple[OutputTensor, ...]
+    prediction_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

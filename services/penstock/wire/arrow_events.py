@@ -27,12 +27,14 @@ from penstock.wire.event_columns import (
     FIELDS,
     LABEL,
     OCCURRED_AT,
+    PREDICTION_ID,
     RETRACTS,
     TENANT,
     WEIGHT,
     EventColumns,
 )
 from penstock.wire.invalid import InvalidMessage, Reason, RefusedMessageError
+from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin
 from penstock.wire.part import Part
 from penstock.wire.retraction import Target, targets_of
 from penstock.wire.validation import Mask, validate
@@ -47,34 +49,40 @@ UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, OverflowError, Memo
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedStream:
-    """The accepted events of one message, `accepted` bool [events of the message], and what was refused of it."""
+    """The accepted events of one message, `accepted` bool [all of it], what was refused, and what was late."""
 
     part: Part
     accepted: Mask
     invalid: InvalidMessage | None
+    late: list[LateLabel]
 
 
 class ArrowEvents:
     """Decodes messages that hold an Arrow IPC stream each.
 
-    Columns: `event_id`, `label`, optionally `occurred_at`, `weight`, `tenant`, `retracts`, and the features:
-    either one struct column `features`, or a column for each under its own name. Others are ignored.
+    Columns: `event_id`, `label`, optionally `occurred_at`, `weight`, `tenant`, `retracts`, `prediction_id`, and the
+    features: either one struct column `features`, or a column for each under its own name. Others are ignored.
     """
 
-    def __init__(self, schema: FeatureSchema) -> None:
+    def __init__(self, schema: FeatureSchema, predictions: PredictionJoin) -> None:
         self._schema = schema
+        self._predictions = predictions
 
-    def decode(self, value: bytes, message: int) -> DecodedStream:
-        """Decode one message, the one at `message` of its batch.
+    def decode(self, value: bytes, message: int, found: FoundPredictions) -> DecodedStream:
+        """Decode one message, the one at `message` of its batch; late labels get the features found.
 
         Raises:
             RefusedMessageError: the whole message is refused.
         """
         events = self._read(value)
+        of_row = np.full(events.num_rows, message, dtype=np.int64)
+        late = self._predictions.late_labels(events, of_row)
+        if late:
+            events = self._predictions.joined(events, of_row, found)
         checked = validate(events, self._schema)
         rows = np.flatnonzero(checked.accepted)
         part = Part(
-            message=np.full(len(rows), message, dtype=np.int64),
+            message=of_row[rows],
             row=rows.astype(np.int32),
             features=checked.features,
             label=checked.label,
@@ -83,7 +91,7 @@ class ArrowEvents:
             retracts=checked.retracts,
         )
         if not checked.faults:
-            return DecodedStream(part=part, accepted=checked.accepted, invalid=None)
+            return DecodedStream(part=part, accepted=checked.accepted, invalid=None, late=late)
         first, refused = checked.faults[0], tuple(fault.row for fault in checked.faults)
         more = "" if len(refused) == 1 else f" {len(refused) - 1} more of its {events.num_rows} events are refused."
         invalid = InvalidMessage(
@@ -93,7 +101,7 @@ class ArrowEvents:
             reason=first.reason,
             sentence=f"Row {first.row}: {first.sentence}{more}",
         )
-        return DecodedStream(part=part, accepted=checked.accepted, invalid=invalid)
+        return DecodedStream(part=part, accepted=checked.accepted, invalid=invalid, late=late)
 
     def _read(self, value: bytes) -> EventColumns:
         _check_size(value)
@@ -110,6 +118,7 @@ class ArrowEvents:
             occurred_at=_column(table, OCCURRED_AT, as_instants, "occurred_at"),
             weight=_column(table, WEIGHT, as_numbers, "weight"),
             tenant=_column(table, TENANT, as_text, "tenant"),
+            prediction_id=_column(table, PREDICTION_ID, as_text, "prediction_id"),
             features=self._features(table),
             retracts=_retracts(table),
         )

@@ -16,6 +16,7 @@ from penstock.wire.columns import batch_schema
 from penstock.wire.control import CONTROL_TYPE, decode_control
 from penstock.wire.invalid import InvalidMessage, RefusedMessageError, shown
 from penstock.wire.json_events import COLUMNAR_FROM_BYTES, JsonEvents
+from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin
 from penstock.wire.message import Message
 from penstock.wire.part import Part
 from penstock.wire.validation import Mask
@@ -25,6 +26,7 @@ ARROW_TYPE: Final = "application/vnd.apache.arrow.stream"
 OPENING_BRACE: Final = b"{"
 WHITESPACE: Final = b" \t\r\n"
 ACCEPTED: Final[Mask] = np.ones(1, dtype=np.bool_)
+NONE_FOUND: Final = FoundPredictions()
 
 ContentType = Literal[
     "application/json", "application/vnd.apache.arrow.stream", "application/vnd.penstock.control+json"
@@ -37,13 +39,15 @@ class Decoded:
 
     `events` are the accepted events in message order, with the columns of `EventBatch.events`; `controls` are control
     events and retractions, each at its place among them. `invalid` has an entry for each message with refused events,
-    in message order; `accepted` is bool [all events and controls] in message order.
+    in message order; `accepted` is bool [all events and controls] in message order. `late` are the events that name a
+    prediction in place of features, whether it was among those found or not.
     """
 
     events: pa.RecordBatch
     controls: tuple[Control, ...]
     invalid: tuple[InvalidMessage, ...]
     accepted: Mask
+    late: tuple[LateLabel, ...] = ()
 
 
 class EventDecoder:
@@ -51,34 +55,42 @@ class EventDecoder:
 
     def __init__(self, schema: FeatureSchema, *, columnar_from_bytes: int = COLUMNAR_FROM_BYTES) -> None:
         self._schema = batch_schema(schema)
-        self._json = JsonEvents(schema, columnar_from_bytes=columnar_from_bytes)
-        self._arrow = ArrowEvents(schema)
+        predictions = PredictionJoin(schema)
+        self._json = JsonEvents(schema, predictions, columnar_from_bytes=columnar_from_bytes)
+        self._arrow = ArrowEvents(schema, predictions)
 
     def count_events(self, message: Message) -> int:
         """How many events a message holds, without decoding it: at least 1, and 1 for one that does not read."""
         return count_rows(message.value() or b"") if holds_many(message) else 1
 
-    def decode(self, messages: Sequence[Message]) -> Decoded:
-        """Decode messages in order. A refused event costs no other event anything."""
+    def decode(self, messages: Sequence[Message], found: FoundPredictions = NONE_FOUND) -> Decoded:
+        """Decode messages in order. A refused event costs no other event anything.
+
+        Whoever joins late labels decodes twice: the first time to learn which predictions they name.
+        """
         values = [message.value() or b"" for message in messages]
         invalid: list[InvalidMessage] = []
         json_at, arrow_at, control_at = _sorted_by_content(messages, values, invalid)
         parts: list[Part] = []
+        late: list[LateLabel] = []
         accepted_by_message: dict[int, Mask] = {}
         if json_at:
-            part, refused = self._json.decode([values[at] for at in json_at], np.array(json_at, dtype=np.int64))
+            of_value = np.array(json_at, dtype=np.int64)
+            part, refused, named = self._json.decode([values[at] for at in json_at], of_value, found)
             parts.append(part)
             # Headers cost a microsecond each: only of what is no labelled event they are asked for a control.
             controls = {each.index for each in refused if _named_type(messages[each.index]) == CONTROL_TYPE}
             control_at.extend(controls)
             invalid.extend(each for each in refused if each.index not in controls)
+            late.extend(named)
         for at in arrow_at:
             try:
-                stream = self._arrow.decode(values[at], at)
+                stream = self._arrow.decode(values[at], at, found)
             except RefusedMessageError as error:
                 invalid.append(_refused(at, error, count_rows(values[at])))
                 continue
             parts.append(stream.part)
+            late.extend(stream.late)
             accepted_by_message[at] = stream.accepted
             if stream.invalid is not None:
                 invalid.append(stream.invalid)
@@ -90,6 +102,7 @@ class EventDecoder:
             controls=placed,
             invalid=tuple(invalid),
             accepted=_accepted(len(messages), invalid, accepted_by_message),
+            late=tuple(late),
         )
 
 

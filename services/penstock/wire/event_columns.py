@@ -1,7 +1,7 @@
 """Events as every codec hands them to validation: typed columns that may still hold nulls and nonsense."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.wire.retraction import Target
@@ -13,7 +13,8 @@ OCCURRED_AT = "occurred_at"
 WEIGHT = "weight"
 TENANT = "tenant"
 RETRACTS = "retracts"
-FIELDS = (EVENT_ID, FEATURES, LABEL, OCCURRED_AT, WEIGHT, TENANT, RETRACTS)
+PREDICTION_ID = "prediction_id"
+FIELDS = (EVENT_ID, FEATURES, LABEL, OCCURRED_AT, WEIGHT, TENANT, RETRACTS, PREDICTION_ID)
 """The fields of a labelled event, on the wire."""
 
 
@@ -21,9 +22,10 @@ FIELDS = (EVENT_ID, FEATURES, LABEL, OCCURRED_AT, WEIGHT, TENANT, RETRACTS)
 class EventColumns:
     """n decoded events. Every column is an Arrow array of n values; null where the event has none.
 
-    `event_id`, `label`, `occurred_at`, `tenant` are strings in valid UTF-8 and `weight` float64. `features` follows
-    the schema: number float64, vector a list or fixed_size_list of float32 or float64, category and text string.
-    `retracts` is None where no event retracts another, which is nearly always.
+    `event_id`, `label`, `occurred_at`, `tenant`, `prediction_id` are strings in valid UTF-8 and `weight` float64.
+    `features` follows the schema: number float64, vector a list or fixed_size_list of float32 or float64, category and
+    text string. `retracts` is None where no event retracts another, which is nearly always. `unmatched` says, of rows
+    that were to take their features from a prediction, why they have none.
     """
 
     num_rows: int
@@ -32,5 +34,7 @@ class EventColumns:
     occurred_at: Any
     weight: Any
     tenant: Any
+    prediction_id: Any
     features: tuple[Any, ...]
     retracts: Sequence[Target | None] | None = None
+    unmatched: Mapping[int, str] = field(default_factory=dict)

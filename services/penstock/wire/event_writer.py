@@ -15,8 +15,9 @@ FeatureValue = float | str | Sequence[float]
 def json_event(
     *,
     event_id: str,
-    features: Mapping[str, FeatureValue],
     label: str | bool | int,
+    features: Mapping[str, FeatureValue] | None = None,
+    prediction_id: str | None = None,
     occurred_at: str | None = None,
     weight: float | None = None,
     tenant: str | None = None,
@@ -24,20 +25,28 @@ def json_event(
 ) -> bytes:
     """One event as `schemas/labelled-event.schema.json` describes it; optional fields are left out, not null.
 
-    With `retracts`, features, label and weight are those of the event retracted, which is undone.
+    It needs `features`, or the `prediction_id` of the answer to them. With `retracts`, features, label and weight are
+    those of the event retracted, which is undone.
     """
-    optional = {"occurred_at": occurred_at, "weight": weight, "tenant": tenant, RETRACTS: retracts}
-    event = {"event_id": event_id, "features": features, "label": label}
-    return msgspec.json.encode(event | {name: value for name, value in optional.items() if value is not None})
+    event = {
+        "event_id": event_id,
+        "features": features,
+        "label": label,
+        "occurred_at": occurred_at,
+        "weight": weight,
+        "tenant": tenant,
+        RETRACTS: retracts,
+        "prediction_id": prediction_id,
+    }
+    return msgspec.json.encode({name: value for name, value in event.items() if value is not None})
 
 
 def arrow_message(events: pa.RecordBatch | pa.Table) -> bytes:
     """Many events as one Arrow IPC stream, content type `application/vnd.apache.arrow.stream`.
 
     Args:
-        events: columns `event_id`, `label`, optionally `occurred_at`, `weight`, `tenant`, `retracts`, and the features,
-            either in
-            a struct column `features` or as columns beside these, which are then put into it.
+        events: columns `event_id`, `label`, optionally `occurred_at`, `weight`, `tenant`, `retracts`, `prediction_id`,
+            and the features, either in a struct column `features` or as columns beside these, then put into it.
     """
     shaped = _with_features_struct(events)
     sink = pa.BufferOutputStream()

@@ -17,9 +17,11 @@ Reason = Literal[
     "tenant",
     "retracts",
     "control",
+    "prediction_id",
+    "unmatched",
 ]
-"""`decode`: not JSON or not an Arrow stream; `size`: too many rows or bytes; `control`: a control event; the others
-name the field."""
+"""`decode`: not JSON or not an Arrow stream; `size`: too many rows or bytes; `control`: a control event; `unmatched`:
+the prediction that the event names was not found; the others name the field."""
 
 MAX_SHOWN = 60
 """Characters of a refused value that a sentence repeats."""

@@ -15,7 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from penstock.features import Feature, FeatureSchema
-from penstock.wire.event_columns import EVENT_ID, FEATURES, LABEL, OCCURRED_AT, RETRACTS, TENANT, WEIGHT, EventColumns
+from penstock.wire.event_columns import (
+    EVENT_ID,
+    FEATURES,
+    LABEL,
+    OCCURRED_AT,
+    PREDICTION_ID,
+    RETRACTS,
+    TENANT,
+    WEIGHT,
+    EventColumns,
+)
 
 LabelType = Literal["string", "integer", "boolean"]
 LABEL_TYPES: Final[dict[LabelType, Any]] = {"string": pa.string(), "integer": pa.int64(), "boolean": pa.bool_()}
@@ -91,6 +101,7 @@ class JsonColumns:
             occurred_at=fields[OCCURRED_AT],
             weight=fields[WEIGHT],
             tenant=fields[TENANT],
+            prediction_id=fields[PREDICTION_ID],
             features=tuple(features.flatten()),
         )
 
@@ -105,6 +116,7 @@ class JsonColumns:
                 pa.field(WEIGHT, pa.float64()),
                 pa.field(TENANT, pa.string()),
                 pa.field(RETRACTS, pa.string()),
+                pa.field(PREDICTION_ID, pa.string()),
             ]
         )
         return pyarrow.json.ParseOptions(

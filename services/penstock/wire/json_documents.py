@@ -12,7 +12,17 @@ import pyarrow as pa
 
 from penstock.errors import ConfigurationError
 from penstock.features import Feature, FeatureSchema
-from penstock.wire.event_columns import EVENT_ID, FEATURES, LABEL, OCCURRED_AT, RETRACTS, TENANT, WEIGHT, EventColumns
+from penstock.wire.event_columns import (
+    EVENT_ID,
+    FEATURES,
+    LABEL,
+    OCCURRED_AT,
+    PREDICTION_ID,
+    RETRACTS,
+    TENANT,
+    WEIGHT,
+    EventColumns,
+)
 from penstock.wire.invalid import Fault, Reason
 from penstock.wire.json_columns import JsonColumns, LabelType
 from penstock.wire.retraction import PlaceDocument, targets_of
@@ -25,6 +35,7 @@ REASONS: dict[str, Reason] = {
     WEIGHT: "weight",
     TENANT: "tenant",
     RETRACTS: "retracts",
+    PREDICTION_ID: "prediction_id",
 }
 WORDS = {
     "str": "a string",
@@ -129,6 +140,7 @@ class JsonDocuments:
             occurred_at=pa.array([event.occurred_at for event in events], pa.string()),
             weight=pa.array([event.weight for event in events], pa.float64()),
             tenant=pa.array([event.tenant for event in events], pa.string()),
+            prediction_id=pa.array([event.prediction_id for event in events], pa.string()),
             features=tuple(
                 next(packed).column()
                 if feature.kind == "vector"
@@ -162,6 +174,7 @@ def _event_type(schema: FeatureSchema) -> Any:
             (WEIGHT, float | None, None),
             (TENANT, str | None, None),
             (RETRACTS, str | PlaceDocument | None, None),
+            (PREDICTION_ID, str | None, None),
         ],
         gc=False,
     )

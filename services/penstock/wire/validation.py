@@ -21,6 +21,7 @@ from penstock.wire.vectors import VectorColumn
 Mask = npt.NDArray[np.bool_]
 
 MAX_LABEL_CHARACTERS = 256
+MAX_PREDICTION_ID_CHARACTERS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,8 @@ def _findings(
     yield from _instants(events.occurred_at)
     if events.retracts is not None:
         yield from _targets(events.retracts)
+    yield from _prediction_ids(events.prediction_id)
+    yield from _unmatched(events)
     for feature, column, vector in zip(schema, events.features, vectors, strict=True):
         if column.null_count:
             yield _missing(feature, column)
@@ -170,6 +173,24 @@ def _targets(targets: Sequence[Target | None]) -> Iterator[_Finding]:
     refused = np.array([problem is not None for problem in problems])
     if refused.any():
         yield _Finding(refused, "retracts", lambda row: f"{problems[row]}.")
+
+
+def _prediction_ids(prediction_id: Any) -> Iterator[_Finding]:
+    if prediction_id.null_count == len(prediction_id):
+        return
+    length = pc.fill_null(pc.utf8_length(prediction_id), 1).to_numpy(zero_copy_only=False)
+    refused = (length < 1) | (length > MAX_PREDICTION_ID_CHARACTERS)
+    if refused.any():
+        rule = f"it must have 1 to {MAX_PREDICTION_ID_CHARACTERS} characters"
+        yield _Finding(refused, "prediction_id", lambda row: _said("prediction_id", prediction_id, row, rule))
+
+
+def _unmatched(events: EventColumns) -> Iterator[_Finding]:
+    if not events.unmatched:
+        return
+    refused = np.zeros(events.num_rows, dtype=np.bool_)
+    refused[list(events.unmatched)] = True
+    yield _Finding(refused, "unmatched", lambda row: events.unmatched[row])
 
 
 def _missing(feature: Feature, column: Any) -> _Finding:

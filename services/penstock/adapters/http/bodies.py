@@ -90,11 +90,14 @@ def decode_request(body: bytes, *, model: str, version: str | None) -> InferRequ
 
 def encode_response(response: InferResponse) -> bytes:
     """As JSON; tensors flat, row-major."""
+    parameters = {"trained_until": response.trained_until, "sha256": response.sha256}
+    if response.prediction_id is not None:
+        parameters["prediction_id"] = response.prediction_id
     return _encode(
         _Response(
             model_name=response.model,
             model_version=response.version,
-            parameters={"trained_until": response.trained_until, "sha256": response.sha256},
+            parameters=parameters,
             outputs=[_output(tensor) for tensor in response.outputs],
             id=response.id,
         )

@@ -156,6 +156,7 @@ class IntakeProcess:
             closed_by=word.closed_by,
             age_seconds=word.age_seconds,
             controls=tuple(map(received, word.controls)),
+            read_until_ms=word.read_until_ms,
         )
 
     def _take_down(self, readings: list[Reading]) -> None:

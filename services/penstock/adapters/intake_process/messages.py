@@ -17,7 +17,10 @@ Reading = tuple[Literal["count", "gauge", "observe"], MetricName, float, dict[st
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
-    """Read the labels of `model` from `offsets` on; `step` micro-batches were learnt before."""
+    """Read the labels of `model` from `offsets` on; `step` micro-batches were learnt before.
+
+    `read_until_ms` is the horizon up to which predictions were joined to labels; None where they are not logged.
+    """
 
     model: str
     features: tuple[Feature, ...]
@@ -25,6 +28,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     intake: IntakeConfig
     offsets: Mapping[int, int]
     step: int
+    read_until_ms: int | None = None
 
 
 class Take(msgspec.Struct, frozen=True, tag="take"):
@@ -52,6 +56,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     offsets: Mapping[int, int]
     closed_by: ClosedBy
     age_seconds: float
+    read_until_ms: int
     letters: int
     controls: tuple[SentControl, ...]
     has_tenants: bool

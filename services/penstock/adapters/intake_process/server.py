@@ -187,6 +187,7 @@ class IntakeServer:
                 offsets=batch.offsets.next,
                 closed_by=batch.closed_by,
                 age_seconds=batch.age_seconds,
+                read_until_ms=batch.read_until_ms,
                 letters=self._letters.sent,
                 controls=tuple(map(sent, batch.controls)),
                 has_tenants=TENANT in batch.events.schema.names,

@@ -1,4 +1,4 @@
-"""The three topics of a model."""
+"""The topics of a model."""
 
 from dataclasses import dataclass
 
@@ -23,3 +23,8 @@ class TopicNames:
     def dead_letters(self) -> str:
         """Messages that do not decode or do not fit the model."""
         return f"{self.model}.dead-letters"
+
+    @property
+    def predictions(self) -> str:
+        """What replicas were asked and answered, if they log it."""
+        return f"{self.model}.predictions"

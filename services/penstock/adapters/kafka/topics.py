@@ -1,7 +1,8 @@
 """The model's topics: made as they should be, and checked against it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -36,6 +37,23 @@ DEAD_LETTERS: Settings = {
     "retention.ms": str(14 * DAY_MS),
     "max.message.bytes": str(2 * 1024 * 1024),
 }
+LEAST_SEGMENT_MS = 60 * 1000
+
+
+def predictions_settings(window_seconds: float) -> Settings:
+    """Of a prediction topic whose predictions are joined to labels that come up to so much later.
+
+    They are kept as long again, for a trainer that was away; and brokers stamp them, so that a label finds the same
+    prediction whenever it is read.
+    """
+    window_ms = round(window_seconds * 1000)
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(2 * window_ms),
+        "segment.ms": str(max(window_ms // 4, LEAST_SEGMENT_MS)),
+        "message.timestamp.type": "LogAppendTime",
+    }
+
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +68,16 @@ class Finding:
 
 
 def create_topics(
-    options: Mapping[str, KafkaValue], model: str, *, partitions: int = 3, replication_factor: int = 1
+    options: Mapping[str, KafkaValue],
+    model: str,
+    *,
+    partitions: int = 3,
+    replication_factor: int = 1,
+    prediction_window_seconds: float | None = None,
 ) -> list[Finding]:
     """Create the topics that are missing; check those that exist and leave them as they are.
+
+    The prediction topic is one of them if a window is given, in which late labels find their predictions.
 
     Raises:
         UnavailableError: the broker does not answer.
@@ -65,11 +90,13 @@ def create_topics(
         raise ConfigurationError(
             "The embedded broker creates no topics on request: it has those it was started with, and only those."
         )
-    wanted = {
+    wanted: dict[str, tuple[int, Settings]] = {
         names.labels: (partitions, {}),
         names.updates: (1, UPDATES),
         names.dead_letters: (partitions, DEAD_LETTERS),
     }
+    if prediction_window_seconds is not None:
+        wanted[names.predictions] = (partitions, predictions_settings(prediction_window_seconds))
     missing = [
         NewTopic(name, num_partitions=count, replication_factor=replication_factor, config=dict(settings))
         for name, (count, settings) in wanted.items()
@@ -82,18 +109,21 @@ def create_topics(
         Finding(name=f"topic {name}", ok=False, sentence=refused[name])
         if name in refused
         else _after_creation(finding, is_new=name in created)
-        for name, finding in zip(wanted, _check_topics(admin, health, names), strict=True)
+        for name, finding in zip(wanted, _check_topics(admin, health, names, prediction_window_seconds), strict=True)
     ]
 
 
-def describe(options: Mapping[str, KafkaValue], model: str) -> list[Finding]:
+def describe(
+    options: Mapping[str, KafkaValue], model: str, *, prediction_window_seconds: float | None = None
+) -> list[Finding]:
     """Is the broker there, and is every topic as it must be? Fails at once rather than wait for a broker."""
     health = BrokerHealth(address(options))
     try:
         admin = connect_admin(options, health)
         metadata = _metadata(admin, health)
         reachable = f"{len(metadata.brokers)} of its brokers answer at {health.address}."
-        return [Finding(name="kafka", ok=True, sentence=reachable), *_check_topics(admin, health, TopicNames(model))]
+        topics = _check_topics(admin, health, TopicNames(model), prediction_window_seconds)
+        return [Finding(name="kafka", ok=True, sentence=reachable), *topics]
     except (UnavailableError, ConfigurationError) as error:
         return [Finding(name="kafka", ok=False, sentence=str(error))]
 
@@ -162,9 +192,17 @@ def _after_creation(finding: Finding, *, is_new: bool) -> Finding:
     return Finding(name=finding.name, ok=finding.ok, sentence=f"{prefix}: {finding.sentence}")
 
 
-def _check_topics(admin: Any, health: BrokerHealth, names: TopicNames) -> list[Finding]:
+def _check_topics(
+    admin: Any, health: BrokerHealth, names: TopicNames, prediction_window_seconds: float | None
+) -> list[Finding]:
     metadata = _metadata(admin, health)
-    checks = ((names.labels, _labels), (names.updates, _updates), (names.dead_letters, _dead_letters))
+    checks: list[tuple[str, Callable[[str, int, Settings | None], tuple[bool, str]]]] = [
+        (names.labels, _labels),
+        (names.updates, _updates),
+        (names.dead_letters, _dead_letters),
+    ]
+    if prediction_window_seconds is not None:
+        checks.append((names.predictions, partial(_predictions, prediction_window_seconds)))
     findings = []
     for topic, check in checks:
         found = metadata.topics.get(topic)
@@ -200,6 +238,24 @@ def _dead_letters(topic: str, num_partitions: int, settings: Settings | None) ->
     if settings is not None and "compact" in settings.get("cleanup.policy", "").split(","):
         return False, f"{topic} is compacted: it refuses messages without a key. Set cleanup.policy=delete."
     return True, f"{topic} has {_counted(num_partitions)}; dead letters are kept {_retention(settings)}."
+
+
+def _predictions(window_seconds: float, topic: str, num_partitions: int, settings: Settings | None) -> tuple[bool, str]:
+    known = settings or predictions_settings(window_seconds)
+    if "compact" in known.get("cleanup.policy", "").split(","):
+        return False, f"{topic} is compacted: it keeps predictions without end. Set cleanup.policy=delete."
+    retention_ms = int(known.get("retention.ms", -1))
+    if 0 <= retention_ms < window_seconds * 1000:
+        return False, (
+            f"{topic} keeps predictions {_retention(settings)}, shorter than intake.late_labels.window_seconds "
+            f"({window_seconds:g}): late labels would find them gone. Raise retention.ms."
+        )
+    if known.get("message.timestamp.type") != "LogAppendTime":
+        return False, (
+            f"{topic} has message.timestamp.type={known.get('message.timestamp.type')}: a label read again could find "
+            "another prediction. Set message.timestamp.type=LogAppendTime."
+        )
+    return True, f"{topic} has {_counted(num_partitions)}; predictions are kept {_retention(settings)}."
 
 
 def _counted(num_partitions: int) -> str:
