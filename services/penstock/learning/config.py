@@ -6,6 +6,8 @@ from typing import Literal
 
 from penstock.errors import ConfigurationError
 from penstock.features import Feature, FeatureSchema
+from penstock.learning.rates import LearningRates
+from penstock.learning.regularisers.config import TrainingOptions
 
 HeadName = Literal["linear", "analytic", "instances"]
 HEADS: tuple[HeadName, ...] = ("linear", "analytic", "instances")
@@ -94,6 +96,8 @@ class TrainingConfig:
     """CPU threads of torch; more than one may change results in the last bits."""
     prequential_fading: float = 0.999
     """Factor by which past prequential scores fade with each event."""
+    learning_rates: LearningRates = field(default_factory=LearningRates)
+    options: TrainingOptions = field(default_factory=TrainingOptions)
 
     def __post_init__(self) -> None:
         if self.learning_rate != "auto" and not 0 < self.learning_rate < float("inf"):

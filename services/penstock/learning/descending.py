@@ -8,7 +8,7 @@ from torch import Tensor
 from penstock.errors import DivergedError
 from penstock.learning.mixing import mixed
 from penstock.learning.parts import LearnerParts
-from penstock.learning.reservoir import TrainRows
+from penstock.learning.train_rows import TrainRows
 
 GRADIENTS_PER_EVENT = 30
 MOST_STEPS = 10

@@ -47,8 +47,7 @@ class StepRows:
         num_drawn = self.classes.shape[1] - self.num_fresh
         remembered = None
         if self.remembered is not None:
-            drawn = slice(place * num_drawn, (place + 1) * num_drawn)
-            remembered = RememberedLogits(columns=self.remembered.columns[drawn], values=self.remembered.values[drawn])
+            remembered = self.remembered.between(place * num_drawn, (place + 1) * num_drawn)
         return Step(
             classes=self.classes[place].unsqueeze(1),
             shares=self.shares[place].unsqueeze(1),

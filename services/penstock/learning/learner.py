@@ -20,9 +20,9 @@ from penstock.learning.lesson import Scored, Slice
 from penstock.learning.linear_alone import learn_linear
 from penstock.learning.mixed_heads import MixedHeads
 from penstock.learning.parts import captured_state, captured_tensors, new_parts, restored_parts
-from penstock.learning.reservoir import TrainRows
 from penstock.learning.rows import Columns, EncodedRows, columns_of
 from penstock.learning.tensors import host_copies
+from penstock.learning.train_rows import TrainRows
 from penstock.learning.weights import HEADS, card_of, encode_weights
 from penstock.replay.config import ReplayConfig
 from penstock.replay.priority import EventPriorities
@@ -87,6 +87,7 @@ class Learner:
         """
         started = self._clock.monotonic_seconds()
         known = len(self._parts.ledger)
+        self._parts.descent.at_event(self.events_learnt)
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
             found, first = [], 0
             for events in batch.slices(self._max_events):
@@ -112,8 +113,9 @@ class Learner:
             DivergedError: a weight is no longer finite.
         """
         parts = self._parts
-        network = host_copies(parts.network.tensors())
+        network, served = host_copies(parts.network.tensors()), parts.descent.served
         self._check_finite(network)
+        answering = network if served is parts.network else host_copies(served.tensors())
         answer = parts.ensemble.answer(len(parts.ledger)) if parts.ensemble is not None else None
         card = card_of(
             self._model.name,
@@ -138,7 +140,7 @@ class Learner:
             reservoir=parts.reservoir.capture(full=full_reservoir),
             mlflow_run_id=mlflow_run_id,
         )
-        return checkpoint, encode_weights(card, network | self._answer_tensors(answer))
+        return checkpoint, encode_weights(card, answering | self._answer_tensors(answer))
 
     def _answer_tensors(self, answer: Answer | None) -> dict[str, Array]:
         ensemble = self._parts.ensemble

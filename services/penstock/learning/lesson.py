@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.flow import Alarm
-from penstock.learning.reservoir import TrainRows
+from penstock.learning.train_rows import TrainRows
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]

@@ -13,8 +13,9 @@ from penstock.replay.config import ReplayConfig
 
 def learn_linear(parts: LearnerParts, rows: Slice, training: TrainingConfig, replay: ReplayConfig) -> Scored:
     """Steps on fresh rows beside rows drawn from all that are kept; the first step's logits are the predictions."""
-    fresh, network = rows.fresh, parts.network
-    predicted = network.logits(fresh.dense, fresh.tokens) if network.backbone.mode_matters else None
+    fresh, served = rows.fresh, parts.descent.served
+    is_asked_apart = served is not parts.network or served.backbone.mode_matters
+    predicted = served.logits(fresh.dense, fresh.tokens) if is_asked_apart else None
     parts.imprint(fresh, rows.num_known)
     num_drawn = replay.rows_per_step if len(parts.reservoir) else 0
     is_busy = rows.num_in_batch > BUSY_ROWS
@@ -23,5 +24,5 @@ def learn_linear(parts: LearnerParts, rows: Slice, training: TrainingConfig, rep
     logits, loss = descend(parts, fresh, drawn, num_steps)
     known = (logits if predicted is None else predicted)[:, : rows.num_known]
     log_probabilities = torch.log_softmax(known, dim=1).cpu().numpy().astype(np.float64)
-    parts.reservoir.add(fresh, rows.priorities)
+    parts.reservoir.add(parts.as_put_away(fresh), rows.priorities)
     return scored(np.arange(len(fresh.classes)), fresh.classes, log_probabilities, loss)

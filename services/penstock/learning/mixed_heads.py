@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from penstock.flow import Alarm
 from penstock.learning.config import TrainingConfig
@@ -14,7 +13,7 @@ from penstock.learning.heads.ensemble import URGENT_STEPS, Ensemble, FreshRows
 from penstock.learning.heads.slices import BUSY_ROWS
 from penstock.learning.lesson import Scored, Slice, scored
 from penstock.learning.parts import LearnerParts
-from penstock.learning.reservoir import TrainRows
+from penstock.learning.train_rows import TrainRows, joined
 from penstock.replay.config import ReplayConfig
 
 Int64s = npt.NDArray[np.int64]
@@ -46,8 +45,9 @@ class MixedHeads:
         is_held = ensemble.shelves.is_held(fresh.classes, fresh.priorities)
         ensemble.learn(fresh, is_held)
         ensemble.attendance.saw(fresh.classes)
-        parts.reservoir.add(rows.fresh, rows.priorities)
-        parts.window.add(rows.fresh, rows.priorities)
+        put_away = parts.as_put_away(rows.fresh)
+        parts.reservoir.add(put_away, rows.priorities)
+        parts.window.add(put_away, rows.priorities)
         ensemble.settle_when_due(fresh, parts.reservoir)
         ensemble.remember(fresh, parts.reservoir, parts.window)
         loss = self._descend(rows, is_held) if "linear" in ensemble.members else 0.0
@@ -140,12 +140,12 @@ class MixedHeads:
             return _dealt(parts.reservoir.at(absent), parts.draws, num_steps)
         recent = free[parts.draws.integers(0, len(free), wanted)]
         rows = parts.window.rows.at(recent)
-        return _dealt(_joined(rows, parts.reservoir.at(absent)), parts.draws, num_steps) if len(absent) else rows
+        return _dealt(joined(rows, parts.reservoir.at(absent)), parts.draws, num_steps) if len(absent) else rows
 
     def _linear(self, fresh: TrainRows) -> Float64s | None:
         if "linear" not in self._ensemble.members:
             return None
-        logits = self._parts.network.logits(fresh.dense, fresh.tokens)
+        logits = self._parts.descent.served.logits(fresh.dense, fresh.tokens)
         return logits.cpu().numpy().astype(np.float64)
 
     def _linear_at(self, slots: Int64s) -> Float64s | None:
@@ -168,15 +168,6 @@ def _at(rows: FreshRows, places: Int64s) -> FreshRows:
         classes=rows.classes[places],
         weights=rows.weights[places],
         priorities=rows.priorities[places],
-    )
-
-
-def _joined(one: TrainRows, other: TrainRows) -> TrainRows:
-    return TrainRows(
-        dense=torch.cat((one.dense, other.dense)),
-        tokens=torch.cat((one.tokens, other.tokens)),
-        classes=np.concatenate((one.classes, other.classes)),
-        weights=np.concatenate((one.weights, other.weights)),
     )
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from penstock.learning.descent import StepRows
-from penstock.learning.reservoir import TrainRows
 from penstock.learning.standardiser import Standardiser
+from penstock.learning.train_rows import TrainRows
 
 
 def mixed(fresh: TrainRows, drawn: TrainRows | None, num_steps: int, standardise: Standardiser) -> StepRows:
@@ -31,4 +31,5 @@ def mixed(fresh: TrainRows, drawn: TrainRows | None, num_steps: int, standardise
         classes=torch.from_numpy(classes).to(device),
         shares=torch.from_numpy(weights / weights.sum(axis=1, keepdims=True)).to(device),
         fresh_weights=torch.from_numpy(fresh.weights),
+        remembered=None if drawn is None else drawn.remembered,
     )

@@ -19,10 +19,12 @@ from penstock.learning.ledger import ClassLedger
 from penstock.learning.network import Network, build_network
 from penstock.learning.prequential import PrequentialScore
 from penstock.learning.randomness import OwnRandomness
-from penstock.learning.reservoir import Reservoir, TrainRows
+from penstock.learning.regularisers.remembered import largest
+from penstock.learning.reservoir import Reservoir
 from penstock.learning.rows import EncodedRows
 from penstock.learning.standardiser import Moments
 from penstock.learning.tensors import host_copies, host_tensor, under
+from penstock.learning.train_rows import RowForm, TrainRows
 from penstock.learning.window import Window, window_rows
 from penstock.replay.config import ReplayConfig
 
@@ -51,7 +53,7 @@ class LearnerParts:
     def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
         """[n, classes], each row summing to 1."""
         known = len(self.ledger)
-        logits = self.network.logits(*self.network.to_tensors(rows))[:, :known]
+        logits = self.descent.served.logits(*self.network.to_tensors(rows))[:, :known]
         if self.ensemble is None:
             alone: npt.NDArray[np.float32] = torch.softmax(logits, dim=1).cpu().numpy()
             return alone
@@ -63,6 +65,7 @@ class LearnerParts:
         born_at = np.flatnonzero(rows.classes >= num_known)
         if not len(born_at):
             return
+        self.descent.before_growth()
         rows, network = rows.at(born_at), self.network
         born = rows.classes - num_known
         with torch.no_grad():
@@ -72,6 +75,14 @@ class LearnerParts:
             counts = torch.from_numpy(np.bincount(born)).to(network.device)
             network.head.imprint(sums / counts.unsqueeze(1))
 
+    def as_put_away(self, rows: TrainRows) -> TrainRows:
+        """The rows with the logits that the model has for them now, if kept rows are to be held to theirs."""
+        if not self.reservoir.form.remembers_logits:
+            return rows
+        network = self.network
+        logits = network.logits(rows.dense, rows.tokens)[:, : network.head.num_live]
+        return replace(rows, remembered=largest(logits))
+
 
 def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig, device: torch.device) -> LearnerParts:
     """Parts that have learnt nothing. Raises `ConfigurationError` where the backbone does not work."""
@@ -80,17 +91,23 @@ def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig
     newest = window_rows(replay.capacity) if is_mixed else 0
     kept = replace(replay, capacity=replay.capacity - newest)
     network = build_network(encoder, model.backbone, seed=training.seed, device=device)
+    form = RowForm(
+        dense_width=encoder.dense_width,
+        tokens_width=encoder.tokens_width,
+        device=device,
+        remembers_logits=training.options.der_weight > 0,
+    )
     return LearnerParts(
         ledger=ClassLedger(),
         encoder=encoder,
         network=network,
         moments=Moments(encoder.num_numbers),
-        descent=Descent(network, training.learning_rate_for(model.backbone)),
-        reservoir=Reservoir(kept, encoder.dense_width, encoder.tokens_width, device),
+        descent=Descent(network, training.learning_rate_for(model.backbone), training.learning_rates, training.options),
+        reservoir=Reservoir(kept, form),
         draws=np.random.Generator(np.random.PCG64(training.seed)),
         randomness=OwnRandomness(training.seed, device),
         score=PrequentialScore(training.prequential_fading),
-        window=Window(newest, encoder.dense_width, encoder.tokens_width, device),
+        window=Window(newest, form),
         ensemble=_empty_ensemble(model, encoder, training.seed) if is_mixed else None,
     )
 

@@ -1,16 +1,14 @@
 """The rows kept for replay: inputs on the training device, each slot filled as the policy says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from penstock.flow import Array, Json, SlotChanges
-from penstock.learning.tensors import host_tensor
+from penstock.learning.train_rows import LOGIT_COLUMNS, RowForm, TrainRows
 from penstock.replay.choice import empty_policy
 from penstock.replay.config import ReplayConfig
 from penstock.replay.policy import EMPTY_SLOT, Arrivals
@@ -18,64 +16,19 @@ from penstock.replay.policy import EMPTY_SLOT, Arrivals
 Int64s = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainRows:
-    """Rows to train on: `dense` [n, D] and `tokens` [n, T] as encoded, on the training device.
-
-    `classes` int64 [n] and `weights` float32 [n] stay on the host, where reservoir and steps reckon with them.
-    """
-
-    dense: Tensor
-    tokens: Tensor
-    classes: Int64s
-    weights: npt.NDArray[np.float32]
-
-    def at(self, places: Int64s) -> "TrainRows":
-        """The rows at `places` [k]."""
-        on_device = torch.from_numpy(places).to(self.dense.device)
-        return TrainRows(
-            dense=self.dense.index_select(0, on_device),
-            tokens=self.tokens.index_select(0, on_device) if self.tokens.shape[1] else self.tokens[: len(places)],
-            classes=self.classes[places],
-            weights=self.weights[places],
-        )
-
-    def between(self, start: int, stop: int) -> "TrainRows":
-        """A run of rows; shares memory with these."""
-        return TrainRows(
-            dense=self.dense[start:stop],
-            tokens=self.tokens[start:stop],
-            classes=self.classes[start:stop],
-            weights=self.weights[start:stop],
-        )
-
-    def put(self, places: Int64s, rows: "TrainRows") -> None:
-        """Overwrite the rows at `places` [k] by `rows` [k]."""
-        on_device = torch.from_numpy(places).to(self.dense.device)
-        self.dense.index_copy_(0, on_device, rows.dense)
-        if self.tokens.shape[1]:
-            self.tokens.index_copy_(0, on_device, rows.tokens)
-        self.classes[places] = rows.classes
-        self.weights[places] = rows.weights
-
-
 class Reservoir:
     """`capacity` slots of one encoded row each."""
 
-    def __init__(self, config: ReplayConfig, dense_width: int, tokens_width: int, device: torch.device) -> None:
+    def __init__(self, config: ReplayConfig, form: RowForm) -> None:
         capacity = config.capacity
+        self.form = form
         self._config = config
         self._policy = empty_policy(config, capacity)
-        self._rows = TrainRows(
-            dense=torch.zeros(capacity, dense_width, device=device),
-            tokens=torch.zeros(capacity, tokens_width, dtype=torch.int32, device=device),
-            classes=np.full(capacity, EMPTY_SLOT, dtype=np.int64),
-            weights=np.zeros(capacity, dtype=np.float32),
-        )
+        self._rows = form.empty(capacity, EMPTY_SLOT)
         self._times: Int64s = np.zeros(capacity, dtype=np.int64)
         self._num_offered = 0
         self._changed: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
-        self._moved = False
+        self._must_be_full = False
 
     def __len__(self) -> int:
         return self._policy.num_rows
@@ -141,9 +94,9 @@ class Reservoir:
     def capture(self, *, full: bool) -> SlotChanges:
         """Host copies of the slots changed since the last capture, or of all in use; an emptied slot has class −1.
 
-        Where rows have moved to other slots, it is full whether asked for or not.
+        Where rows have moved to other slots, or have other columns, it is full whether asked for or not.
         """
-        full = full or self._moved
+        full = full or self._must_be_full
         slots = np.flatnonzero(self._rows.classes != EMPTY_SLOT if full else self._changed)
         rows = self._rows.at(slots)
         columns: dict[str, Array] = {
@@ -153,9 +106,10 @@ class Reservoir:
             "weight": rows.weights,
             "priority": self._policy.slot_priorities[slots],
             "time": self._times[slots],
+            **rows.logit_arrays(),
         }
         self._changed[:] = False
-        self._moved = False
+        self._must_be_full = False
         return SlotChanges(full=full, slots=slots, columns=columns)
 
     def state(self) -> dict[str, Json]:
@@ -179,13 +133,7 @@ class Reservoir:
             raise ValueError("the reservoir was stored as changes only")
         used = stored.columns["class_index"] != EMPTY_SLOT
         slots, columns = stored.slots[used], {name: column[used] for name, column in stored.columns.items()}
-        device = self._rows.dense.device
-        rows = TrainRows(
-            dense=host_tensor(columns["dense"]).to(device),
-            tokens=host_tensor(columns["tokens"]).to(device),
-            classes=columns["class_index"].astype(np.int64),
-            weights=columns["weight"].astype(np.float32),
-        )
+        rows = self.form.read(columns, "class_index", "weight")
         kept = Arrivals(
             classes=rows.classes,
             priorities=columns["priority"].astype(np.uint64),
@@ -193,9 +141,10 @@ class Reservoir:
         )
         self._num_offered = state["num_offered"]
         self._rows.classes[:] = EMPTY_SLOT
-        self._moved = (state["capacity"], state["policy"]) != (self.capacity, self._config.policy)
+        is_another = (state["capacity"], state["policy"]) != (self.capacity, self._config.policy)
+        self._must_be_full = is_another or (LOGIT_COLUMNS in columns) != self.form.remembers_logits
         self._policy = empty_policy(self._config, self.capacity)
-        if self._moved:
+        if is_another:
             self._put(rows, kept)
         else:
             self._policy.restore(slots, kept, state["policy_state"])

@@ -2,11 +2,9 @@
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from penstock.flow import Array
-from penstock.learning.reservoir import TrainRows
-from penstock.learning.tensors import host_tensor
+from penstock.learning.train_rows import RowForm, TrainRows
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -22,15 +20,11 @@ def window_rows(capacity: int) -> int:
 class Window:
     """A ring of `capacity` rows; `priorities` tell them apart."""
 
-    def __init__(self, capacity: int, dense_width: int, tokens_width: int, device: torch.device) -> None:
+    def __init__(self, capacity: int, form: RowForm) -> None:
         self.capacity = capacity
         self.num_added = 0
-        self.rows = TrainRows(
-            dense=torch.zeros(capacity, dense_width, device=device),
-            tokens=torch.zeros(capacity, tokens_width, dtype=torch.int32, device=device),
-            classes=np.zeros(capacity, dtype=np.int64),
-            weights=np.zeros(capacity, dtype=np.float32),
-        )
+        self._form = form
+        self.rows = form.empty(capacity, 0)
         self.priorities: UInt64s = np.zeros(capacity, dtype=np.uint64)
 
     def __len__(self) -> int:
@@ -71,6 +65,7 @@ class Window:
             "weights": self.rows.weights.copy(),
             "priorities": self.priorities.copy(),
             "num_added": np.array([self.num_added], dtype=np.int64),
+            **{name: array.copy() for name, array in self.rows.logit_arrays().items()},
         }
 
     def load(self, arrays: dict[str, Array]) -> None:
@@ -79,12 +74,7 @@ class Window:
         added = int(arrays["num_added"].astype(np.int64)[0])
         count = min(added, stored, self.capacity)
         places = np.arange(added - count, added) % max(stored, 1)
-        device = self.rows.dense.device
-        rows = TrainRows(
-            dense=host_tensor(arrays["dense"][places]).to(device),
-            tokens=host_tensor(arrays["tokens"][places]).to(device),
-            classes=arrays["classes"][places].astype(np.int64),
-            weights=arrays["weights"][places].astype(np.float32),
-        )
+        of_rows = {name: array[places] for name, array in arrays.items() if name != "num_added"}
+        rows = self._form.read(of_rows, "classes", "weights")
         self.num_added = added - count if stored == self.capacity else 0
         self.add(rows, arrays["priorities"][places].astype(np.uint64))

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.flow import SlotChanges
-from penstock.learning.reservoir import Reservoir, TrainRows
+from penstock.learning.regularisers.remembered import largest
+from penstock.learning.reservoir import Reservoir
+from penstock.learning.train_rows import RowForm, TrainRows
 from penstock.replay.config import Policy, ReplayConfig
 from penstock.replay.priority import EventPriorities
 
@@ -16,9 +18,10 @@ WIDTH, TOKENS = 3, 2
 POLICIES: tuple[Policy, ...] = ("class_balanced", "uniform", "recency", "window")
 
 
-def reservoir_of(capacity: int, policy: Policy = "class_balanced") -> Reservoir:
+def reservoir_of(capacity: int, policy: Policy = "class_balanced", *, remembers_logits: bool = False) -> Reservoir:
     config = ReplayConfig(capacity=capacity, policy=policy, half_life_events=50)
-    return Reservoir(config, WIDTH, TOKENS, CPU)
+    form = RowForm(dense_width=WIDTH, tokens_width=TOKENS, device=CPU, remembers_logits=remembers_logits)
+    return Reservoir(config, form)
 
 
 def class_of(events: np.ndarray) -> np.ndarray:
@@ -40,6 +43,7 @@ def offer(reservoir: Reservoir, first: int, count: int) -> None:
         tokens=torch.from_numpy(events).int()[:, None].repeat(1, TOKENS),
         classes=class_of(events),
         weights=events.astype(np.float32),
+        remembered=largest(torch.from_numpy(events).float()[:, None].repeat(1, 3)),
     )
     reservoir.add(rows, priority_of(events))
 
@@ -157,3 +161,32 @@ def test_draws_reach_every_row_equally() -> None:
     assert len(counts) == len(reservoir)
     expected = 20_000 / len(reservoir)
     assert np.square(counts - expected).sum() / expected < 45  # χ² with 19 degrees of freedom, p ≈ 7e-4
+
+
+def remembered_of(reservoir: Reservoir) -> dict[float, list[float]]:
+    """The logits that are remembered, by event."""
+    rows = reservoir.draw(2000, np.random.default_rng(0))
+    assert rows.remembered is not None
+    return dict(zip(rows.weights.tolist(), rows.remembered.values.tolist(), strict=True))
+
+
+def test_logits_stay_with_their_rows_through_a_capture() -> None:
+    reservoir, restored = (reservoir_of(20, remembers_logits=True) for _ in range(2))
+    offer(reservoir, 0, 300)
+    restored.restore(reservoir.capture(full=True), reservoir.state())
+    for one in (reservoir, restored):
+        assert all(logits == [event] * 3 + [0.0] * 5 for event, logits in remembered_of(one).items())
+    assert not restored.capture(full=False).full
+
+
+def test_rows_of_which_no_logits_were_stored_have_none() -> None:
+    before, after = reservoir_of(20), reservoir_of(20, remembers_logits=True)
+    offer(before, 0, 300)
+    after.restore(before.capture(full=True), before.state())
+    rows = after.draw(100, np.random.default_rng(0))
+    assert rows.remembered is not None
+    assert (rows.remembered.columns == -1).all()
+    assert after.capture(full=False).full, "the segments before have other columns"
+    before.restore(after.capture(full=True), after.state())
+    assert before.draw(5, np.random.default_rng(0)).remembered is None
+    assert before.capture(full=False).full

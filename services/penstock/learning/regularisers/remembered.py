@@ -22,6 +22,10 @@ class RememberedLogits:
             columns=self.columns.index_select(0, places), values=self.values.index_select(0, places)
         )
 
+    def between(self, start: int, stop: int) -> "RememberedLogits":
+        """Those of a run of rows; shares memory with these."""
+        return RememberedLogits(columns=self.columns[start:stop], values=self.values[start:stop])
+
     def put(self, places: Tensor, rows: "RememberedLogits") -> None:
         """Overwrite those at `places` [k]."""
         self.columns.index_copy_(0, places, rows.columns)
