@@ -38,7 +38,7 @@ bench: setup
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 bench-learning: setup
-	@exec $(BIN)/python tests/bench_learning/run.py $(ARGS)
+	@exec $(BIN)/python tests/bench_learning/run.py $(if $(PEERS),--peers) $(ARGS)
 
 # Helm is built from its Go module once, unless it is installed; Apache Kafka is resolved by Maven when it is first started.
 helm: setup

@@ -53,18 +53,15 @@ def rows_of(*, development: bool) -> Sequence[Row]:
     return reported_rows()
 
 
-def measured(jobs: Sequence[Job], num_processes: int) -> Generator[Measurement]:
-    """Every job's measurement, in the order in which they are ready. Closing the iterator ends the processes."""
-    alone = {row.key for development in (False, True) for row in rows_of(development=development) if row.alone}
-    yield from _measured([job for job in jobs if job.row not in alone], num_processes, jobs_a_process=None)
-    yield from _measured([job for job in jobs if job.row in alone], 1, jobs_a_process=1)
+def measured(jobs: Sequence[Job], num_processes: int, *, afresh: bool = False) -> Generator[Measurement]:
+    """Every job's measurement, in the order in which they are ready, `afresh` each in a process of its own.
 
-
-def _measured(jobs: Sequence[Job], num_processes: int, jobs_a_process: int | None) -> Generator[Measurement]:
+    Closing the iterator ends the processes.
+    """
     if not jobs:
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(num_processes, initializer=_on_one_thread, maxtasksperchild=jobs_a_process) as pool:
+    with context.Pool(num_processes, initializer=_on_one_thread, maxtasksperchild=1 if afresh else None) as pool:
         ready = pool.imap_unordered(measure, jobs)
         for _ in jobs:
             yield ready.next(timeout=LIMIT_SECONDS)

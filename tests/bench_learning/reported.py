@@ -17,6 +17,7 @@ def reported_rows() -> Sequence[Row]:
             key="split-digits",
             title="split-digits, 5 tasks of 2 classes, memory 200",
             measure=streamed(digits.split_digits),
+            stream=digits.split_digits,
             bars=(
                 Bar(figure="final", title="accuracy on all ten at the end", at=0.98, aim=0.985),
                 Bar(figure="prequential", title="prequential", at=0.95),
@@ -26,6 +27,7 @@ def reported_rows() -> Sequence[Row]:
             key="blurry-digits",
             title="the same, ten random class orders, blurry borders",
             measure=streamed(digits.blurry_digits),
+            stream=digits.blurry_digits,
             seeds=range(10),
             bars=(
                 Bar(figure="final", title="mean", at=0.98),
@@ -36,12 +38,14 @@ def reported_rows() -> Sequence[Row]:
             key="long-tail-falling",
             title="long-tail digits 1:30, memory 200, sizes falling in task order",
             measure=streamed(digits.long_tail_falling),
+            stream=digits.long_tail_falling,
             bars=(Bar(figure="balanced", title="balanced accuracy", at=0.93),),
         ),
         Row(
             key="long-tail-random",
             title="the same, sizes on random classes",
             measure=streamed(digits.long_tail_random),
+            stream=digits.long_tail_random,
             bars=(Bar(figure="balanced", title="balanced accuracy", at=0.91, aim=0.93),),
         ),
         _prequential("sine", "Sine label flips (f0, f1, f0, f1), 10k", drifting.sine_flips, 0.975),
@@ -63,4 +67,4 @@ def reported_rows() -> Sequence[Row]:
 
 def _prequential(key: str, title: str, stream: StreamOf, at: float, aim: float | None = None) -> Row:
     bar = Bar(figure="prequential", title="prequential", at=at, aim=aim)
-    return Row(key=key, title=title, measure=streamed(stream), bars=(bar,), batches=BOTH)
+    return Row(key=key, title=title, measure=streamed(stream), bars=(bar,), batches=BOTH, stream=stream)

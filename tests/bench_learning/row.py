@@ -67,6 +67,8 @@ class Row:
     bars: Sequence[Bar]
     seeds: Sequence[int] = SEEDS
     batches: Sequence[int] = (32,)
+    stream: StreamOf | None = None
+    """What other libraries can be given too."""
     alone: bool = False
     """Measured with nothing beside it, for what is timed; shown in a table of its own."""
 

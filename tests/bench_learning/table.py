@@ -3,7 +3,7 @@
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,8 @@ class Cell:
         if not self.values:
             return self.missing or "not run"
         missing = f" ({self.missing})" if self.missing else ""
-        deviation = f" ± {_short(statistics.stdev(self.values))}" if len(self.values) > 1 else ""
-        return _short(statistics.fmean(self.values)) + deviation + missing
+        deviation = f" ± {short(statistics.stdev(self.values))}" if len(self.values) > 1 else ""
+        return short(statistics.fmean(self.values)) + deviation + missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Line:
             return ""
         if self.bar.over == "mean" or not cell.values:
             return cell.text
-        return f"{self.bar.over} {_short(self.bar.of(cell.values))}"
+        return f"{self.bar.over} {short(self.bar.of(cell.values))}"
 
     @property
     def bar_text(self) -> str:
@@ -75,8 +75,8 @@ class Line:
         if self.bar.at is None:
             return ""
         sign = {"at least": "≥", "at most": "≤", "within": "±"}[self.bar.sense]
-        aim = "" if self.bar.aim is None else f", aim {_short(self.bar.aim)}"
-        return f"{sign} {_short(self.bar.at)}{f' {self.bar.unit}' if self.bar.unit else ''}{aim}"
+        aim = "" if self.bar.aim is None else f", aim {short(self.bar.aim)}"
+        return f"{sign} {short(self.bar.at)}{f' {self.bar.unit}' if self.bar.unit else ''}{aim}"
 
 
 def lines_of(rows: Sequence[Row], measurements: Sequence[Measurement]) -> list[Line]:
@@ -88,28 +88,40 @@ def lines_of(rows: Sequence[Row], measurements: Sequence[Measurement]) -> list[L
     ]
 
 
-def markdown(lines: Sequence[Line]) -> str:
-    """The tables as `docs/learning.md` holds them: of streams, and of what was timed alone."""
+Column = tuple[str, Callable[[Line], str]]
+"""A column's title, and what it shows of a line."""
+
+_JUDGED: tuple[Column, ...] = (("bar", lambda line: line.bar_text), ("", lambda line: line.verdict))
+
+
+def markdown(lines: Sequence[Line], beside: Sequence[Column] = ()) -> str:
+    """The tables as `docs/learning.md` holds them: of streams, and of what was timed alone; `beside` stand others."""
     streams = [line for line in lines if not line.row.alone]
     timed = [line for line in lines if line.row.alone]
-    shown = []
-    if streams:
-        shown += ["| stream | batches of 32 | of 1 | bar | |", "|---|---|---|---|---|"]
-    shown += [
-        f"| {line.title} | {line.text_at(32)} | {line.text_at(1)} | {line.bar_text} | {line.verdict} |"
-        for line in streams
-    ]
-    if timed:
-        shown += ["", "| speed and size | measured | bar | |", "|---|---|---|---|"]
-    shown += [
-        f"| {line.title} | {line.text_at(line.row.batches[0])} | {line.bar_text} | {line.verdict} |" for line in timed
-    ]
-    return "\n".join(shown)
+    ours: tuple[Column, ...] = (
+        ("stream", lambda line: line.title),
+        ("batches of 32", lambda line: line.text_at(32)),
+        ("of 1", lambda line: line.text_at(1)),
+    )
+    alone: tuple[Column, ...] = (
+        ("speed and size", lambda line: line.title),
+        ("measured", lambda line: line.text_at(line.row.batches[0])),
+    )
+    tables = [_table((*ours, *_JUDGED, *beside), streams), _table((*alone, *_JUDGED, *beside), timed)]
+    return "\n\n".join(table for table in tables if table)
 
 
-def save(path: Path, lines: Sequence[Line], measurements: Sequence[Measurement]) -> None:
+def _table(columns: Sequence[Column], lines: Sequence[Line]) -> str:
+    if not lines:
+        return ""
+    rows = [[title for title, _ in columns], ["---"] * len(columns)]
+    rows += [[show(line) for _, show in columns] for line in lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def save(path: Path, lines: Sequence[Line], measurements: Sequence[Measurement], also: Mapping[str, object]) -> None:
     """Every measurement, and every line with its verdict."""
-    document = {
+    document: dict[str, object] = {
         "lines": [
             {
                 "row": line.row.key,
@@ -122,6 +134,7 @@ def save(path: Path, lines: Sequence[Line], measurements: Sequence[Measurement])
             for line in lines
         ],
         "measurements": [measurement.to_json() for measurement in measurements],
+        **also,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -134,7 +147,7 @@ def _cell(row: Row, bar: Bar, batch_rows: int, measurements: Sequence[Measuremen
     return Cell(values=values, missing="; ".join(reasons))
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Accuracies as .985, large numbers without decimals."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"

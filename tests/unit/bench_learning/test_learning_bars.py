@@ -146,7 +146,7 @@ def test_a_row_that_breaks_is_missing_and_does_not_end_the_run(capfd: pytest.Cap
 
 def test_the_file_holds_every_measurement_and_verdict(tmp_path: Path) -> None:
     found = measurements([0.9, 0.9], [0.8, 1.0])
-    save(tmp_path / "made" / "learning.json", lines_of([row_with(Bar(figure="f", at=0.9))], found), found)
+    save(tmp_path / "made" / "learning.json", lines_of([row_with(Bar(figure="f", at=0.9))], found), found, {})
     document = json.loads((tmp_path / "made" / "learning.json").read_text())
     assert document["lines"][0]["reached"] is True
     assert document["lines"][0]["values"] == {"32": [0.9, 0.9], "1": [0.8, 1.0]}
