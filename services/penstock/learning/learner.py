@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from penstock.clock import Clock, SystemClock
 from penstock.errors import DivergedError
@@ -230,14 +229,14 @@ class Learner:
     def _report(self, batch: EventBatch, found: list[Scored], known: int, seconds: float) -> StepReport:
         parts, names = self._parts, self.class_names
         ensemble = parts.ensemble
-        counts = pc.value_counts(batch.events.column(column.LABEL)).to_pylist() if found else []
+        counts = np.bincount(np.concatenate([one.classes for one in found])).tolist() if found else []
         return StepReport(
             step=self.step,
             num_events=batch.events.num_rows,
             loss=self._last_loss,
             prequential_accuracy=parts.score.accuracy,
             prequential_loss=parts.score.loss,
-            events_by_class={entry["values"]: entry["counts"] for entry in counts},
+            events_by_class={name: count for name, count in zip(names, counts, strict=False) if count},
             num_classes=len(names),
             new_classes=names[known:],
             reservoir_rows=len(parts.reservoir),

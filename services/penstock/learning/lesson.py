@@ -29,6 +29,8 @@ class Slice:
 class Scored:
     """Predictions of the rows at `rows` [k] of a slice, made before they were learnt; `losses` in nats."""
 
+    classes: Int64s
+    """Of all rows of the slice, scored or not."""
     rows: Int64s
     labels: Int64s
     predicted: Int64s
@@ -48,9 +50,9 @@ class Scored:
         return hits
 
 
-def scored(rows: Int64s, labels: Int64s, log_probabilities: Float64s, loss: float) -> Scored:
-    """From ln p [k, known]; a row of a class not known yet is missed, at the loss of an even guess, ln(known + 1)."""
-    known = log_probabilities.shape[1]
+def scored(classes: Int64s, rows: Int64s, log_probabilities: Float64s, loss: float) -> Scored:
+    """From ln p [k, known] of the rows at `rows` among `classes` [n]; a row of a class not known yet is missed, at the loss of an even guess, ln(known + 1)."""
+    known, labels = log_probabilities.shape[1], classes[rows]
     losses = np.full(len(labels), math.log(known + 1))
     predicted = np.full(len(labels), -1, dtype=np.int64)
     true_probability = np.zeros(len(labels))
@@ -60,5 +62,11 @@ def scored(rows: Int64s, labels: Int64s, log_probabilities: Float64s, loss: floa
         losses[seen] = -log_probabilities[seen, labels[seen]]
         true_probability[seen] = np.exp(-losses[seen])
     return Scored(
-        rows=rows, labels=labels, predicted=predicted, true_probability=true_probability, losses=losses, loss=loss
+        classes=classes,
+        rows=rows,
+        labels=labels,
+        predicted=predicted,
+        true_probability=true_probability,
+        losses=losses,
+        loss=loss,
     )

@@ -25,4 +25,4 @@ def learn_linear(parts: LearnerParts, rows: Slice, training: TrainingConfig, rep
     known = (logits if predicted is None else predicted)[:, : rows.num_known]
     log_probabilities = torch.log_softmax(known, dim=1).cpu().numpy().astype(np.float64)
     parts.reservoir.add(parts.as_put_away(fresh), rows.priorities)
-    return scored(np.arange(len(fresh.classes)), fresh.classes, log_probabilities, loss)
+    return scored(fresh.classes, np.arange(len(fresh.classes)), log_probabilities, loss)

@@ -74,12 +74,12 @@ class MixedHeads:
             nothing = np.zeros((len(asked), 0))
             if ensemble.exceptions is not None:
                 ensemble.exceptions.learn(fresh.keys, fresh.classes, np.zeros(len(fresh.classes), dtype=np.bool_))
-            return scored(asked, labels, nothing, 0.0), None
+            return scored(fresh.classes, asked, nothing, 0.0), None
         some = fresh if len(asked) == len(fresh.classes) else _at(fresh, asked)
         linear = self._linear(rows.fresh if some is fresh else rows.fresh.at(asked))
         predictions = ensemble.predict(answer, some, linear)
         with np.errstate(divide="ignore"):
-            found = scored(asked, labels, np.log(predictions.probabilities), 0.0)
+            found = scored(fresh.classes, asked, np.log(predictions.probabilities), 0.0)
         ensemble.score(answer, predictions, labels, len(fresh.classes), parts.reservoir, self._linear_at, parts.draws)
         if ensemble.exceptions is not None:
             ensemble.exceptions.learn(some.keys, labels, ~found.hits)

@@ -13,6 +13,8 @@ Bools = npt.NDArray[np.bool_]
 
 MOST_HELD = 16
 FEWEST_ROWS = 4
+_CLASS_BITS, _DROPPED_BITS = np.uint64(40), np.uint64(24)
+"""A class of up to 2^24 before the highest 40 bits of the priority: one number to sort by."""
 
 
 class Shelves:
@@ -32,8 +34,8 @@ class Shelves:
     def sort(self, slot_classes: Int64s, slot_priorities: UInt64s, num_classes: int) -> None:
         """`slot_classes` [slots] are −1 where a slot is empty."""
         used = np.flatnonzero(slot_classes >= 0)
-        order = np.lexsort((slot_priorities[used], slot_classes[used]))
-        self.slots = used[order]
+        ranks = slot_classes[used].astype(np.uint64) << _CLASS_BITS | slot_priorities[used] >> _DROPPED_BITS
+        self.slots = used[np.argsort(ranks)]
         counts = np.bincount(slot_classes[used], minlength=num_classes)
         self.starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
         held = np.minimum(MOST_HELD, -(-counts // FEWEST_ROWS))

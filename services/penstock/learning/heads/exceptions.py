@@ -32,7 +32,8 @@ class RowKeys:
 
     def __call__(self, dense: npt.NDArray[np.float32], tokens: npt.NDArray[np.int32]) -> UInt64s:
         """[n, 2]."""
-        words = np.concatenate((dense.view(np.uint32), tokens.view(np.uint32)), axis=1).astype(np.uint64)
+        bits = dense.view(np.uint32)
+        words = (np.concatenate((bits, tokens.view(np.uint32)), axis=1) if tokens.shape[1] else bits).astype(np.uint64)
         words += np.uint64(1)
         with np.errstate(over="ignore"):
             sums = [(words * factors[1:]).sum(axis=1, dtype=np.uint64) + factors[0] for factors in self._factors]

@@ -19,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 ETA = 0.1
 FADING = 0.995
 FLOOR = 0.01
-TEMPERATURE_RATE = 0.3
+TEMPERATURE_RATE = 0.1
 LARGEST_TURN = 0.5
 COLDEST, HOTTEST = -6.0, 2.0
 
@@ -85,8 +85,10 @@ class Mixture:
 
     def _turn(self, scores: Float64s, probabilities: Float64s, classes: Int64s, rows: Int64s, kept: float) -> None:
         """A step down the gradient of −ln softmax(Tz) in ln T, as long as past gradients were (AdaGrad, faded)."""
-        finite = np.where(np.isfinite(scores), scores, 0.0)
-        expected = np.einsum("knc,knc->kn", probabilities, finite)
+        known = np.isfinite(scores)
+        finite = np.where(known, scores, 0.0)
+        floored = FLOOR * finite.sum(axis=2) / np.maximum(known.sum(axis=2), 1)
+        expected = (np.einsum("knc,knc->kn", probabilities, finite) - floored) / (1 - FLOOR)
         gradients = np.exp(self.log_temperatures)[:, None] * (expected - finite[:, rows, classes])
         self._turns = self._turns * kept + np.einsum("kn,kn->k", gradients, gradients)
         turns = TEMPERATURE_RATE * gradients.sum(axis=1) / np.sqrt(self._turns)

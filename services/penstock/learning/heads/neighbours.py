@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
@@ -15,38 +16,44 @@ SMOOTHING = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """Stored rows [r, d] with their classes [r] and ids [r]."""
+    """Stored rows [r, d] with their classes [r] and ids [r]; `halved` is −2 × rows transposed, `squares` |row|²."""
 
     rows: Float64s
-    squares: Float64s
+    halved: Float32s
+    squares: Float32s
     classes: Int64s
     ids: UInt64s
 
     @classmethod
     def of(cls, rows: Float64s, classes: Int64s, ids: UInt64s) -> "Neighbours":
         """With what distances need worked out once."""
-        return cls(rows=rows, squares=np.einsum("rd,rd->r", rows, rows), classes=classes, ids=ids)
+        single = rows.astype(np.float32)
+        squares = np.einsum("rd,rd->r", single, single)
+        return cls(rows=rows, halved=-2 * single.T, squares=squares, classes=classes, ids=ids)
 
     def scores(self, queries: Float64s, num_classes: int, leave_out: UInt64s | None = None) -> Float64s:
         """Ln p [n, C] from the √r/2 nearest rows; one falls off to weight 0 at the distance of the next.
 
-        `leave_out` [n] is the id of the one stored row that a query must not see, itself.
+        `leave_out` [n] is the id of the one stored row that a query must not see, itself. Rows are found in float32,
+        and weighed by their distances in float64; which of two equally far ones is found changes nothing, since the
+        farthest weighs 0.
         """
         num_near = max(1, round(math.sqrt(len(self.rows)) / 2))
         if len(self.rows) <= num_near:
             return np.full((len(queries), num_classes), -math.log(max(num_classes, 1)))
-        distances = queries @ (-2.0 * self.rows.T)
+        distances = queries.astype(np.float32) @ self.halved
         distances += self.squares
         if leave_out is not None:
             distances[leave_out[:, None] == self.ids] = np.inf
         places = np.argpartition(distances, num_near, axis=1)[:, : num_near + 1]
-        near = np.take_along_axis(distances, places, axis=1)
-        near += np.einsum("nd,nd->n", queries, queries)[:, None]
-        near = np.sqrt(np.maximum(near, 0.0))
-        edge = near.max(axis=1, keepdims=True)
-        with np.errstate(invalid="ignore"):
-            weights = np.where((edge > 0) & np.isfinite(near), 1 - near / np.where(edge > 0, edge, 1.0), 1.0)
-        weights = np.where(np.isfinite(edge), weights, 1.0 * np.isfinite(near))
+        apart = self.rows[places]
+        apart -= queries[:, None, :]
+        near = np.sqrt(np.einsum("nkd,nkd->nk", apart, apart))
+        if leave_out is not None:
+            near[leave_out[:, None] == self.ids[places]] = np.inf
+        edge = np.where(np.isfinite(near), near, 0.0).max(axis=1, keepdims=True)
+        weights = 1 - near / np.where(edge > 0, edge, 1.0)
+        weights = np.where(np.isfinite(near), np.where(edge > 0, weights, 1.0), 0.0)
         cells = np.arange(len(queries))[:, None] * num_classes + self.classes[places]
         votes = np.bincount(cells.ravel(), weights.ravel(), len(queries) * num_classes).reshape(-1, num_classes)
         scores: Float64s = np.log((votes + SMOOTHING / num_classes) / (votes.sum(axis=1, keepdims=True) + SMOOTHING))

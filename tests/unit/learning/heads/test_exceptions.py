@@ -1,0 +1,75 @@
+"""A correction holds for its very input, until the input is contested; noise makes none."""
+
+import numpy as np
+
+from penstock.learning.heads.exceptions import MOST, Exceptions, RowKeys, overruled
+
+NO_TOKENS = np.zeros((1, 0), dtype=np.int32)
+
+
+def keys_of(values: np.ndarray) -> np.ndarray:
+    rows = values.astype(np.float32)
+    return RowKeys(rows.shape[1])(rows, np.zeros((len(rows), 0), dtype=np.int32))
+
+
+def learnt(exceptions: Exceptions, rows: np.ndarray, labels: list[int], wrong: bool) -> None:
+    exceptions.learn(keys_of(rows), np.array(labels), np.full(len(labels), wrong))
+
+
+def test_a_label_that_contradicts_the_model_is_kept_for_that_input_alone() -> None:
+    rows, exceptions = np.random.default_rng(0).normal(size=(50, 3)), Exceptions()
+    learnt(exceptions, rows[:40], [0] * 40, wrong=False)
+    learnt(exceptions, rows[40:41], [1], wrong=True)
+    found = exceptions.look_up(keys_of(rows))
+    assert np.flatnonzero(found >= 0).tolist() == [40]
+    assert found[40] == 1
+
+
+def test_an_input_given_another_label_is_corrected_even_if_the_model_had_it_right() -> None:
+    rows, exceptions = np.random.default_rng(0).normal(size=(30, 3)), Exceptions()
+    learnt(exceptions, rows, [0] * 30, wrong=False)
+    learnt(exceptions, rows[5:6], [2], wrong=False)
+    assert exceptions.look_up(keys_of(rows[5:6])).tolist() == [2]
+
+
+def test_the_last_word_holds_and_who_keeps_changing_is_not_believed() -> None:
+    rows, exceptions = np.random.default_rng(0).normal(size=(40, 3)), Exceptions()
+    learnt(exceptions, rows, [0] * 40, wrong=False)
+    said = []
+    for label in (1, 2, 1, 1):
+        learnt(exceptions, rows[:1], [label], wrong=True)
+        said.append(exceptions.look_up(keys_of(rows[:1]))[0])
+    assert said == [1, 2, -1, -1]
+
+
+def test_where_few_inputs_keep_coming_back_there_are_no_exceptions() -> None:
+    generator = np.random.default_rng(0)
+    rows, exceptions = generator.integers(0, 2, (2000, 7)).astype(float), Exceptions()
+    for start in range(0, 2000, 20):
+        learnt(exceptions, rows[start : start + 20], [int(label) for label in generator.integers(0, 2, 20)], wrong=True)
+    assert (exceptions.look_up(keys_of(rows)) >= 0).mean() < 0.02
+
+
+def test_the_table_is_bounded_and_its_file_answers_alike() -> None:
+    rows, exceptions = np.random.default_rng(0).normal(size=(MOST + 100, 3)), Exceptions()
+    learnt(exceptions, rows, [1] * len(rows), wrong=True)
+    assert len(exceptions) == MOST
+    read = Exceptions.of(*exceptions.table())
+    assert np.array_equal(read.look_up(keys_of(rows)), exceptions.look_up(keys_of(rows)))
+    other = Exceptions()
+    other.load(exceptions.state())
+    for name, array in exceptions.state().items():
+        assert array.tobytes() == other.state()[name].tobytes(), name
+
+
+def test_an_exception_wins_over_any_opinion_and_leaves_others_alone() -> None:
+    probabilities = np.array([[0.98, 0.01, 0.01], [0.2, 0.5, 0.3]])
+    found = overruled(probabilities.copy(), np.array([2, -1]))
+    assert found[0].argmax() == 2
+    assert found[0].sum() == 1
+    assert np.array_equal(found[1], probabilities[1])
+
+
+def test_keys_tell_rows_apart() -> None:
+    rows = np.random.default_rng(0).integers(0, 3, (5000, 12)).astype(float)
+    assert len(np.unique(keys_of(rows), axis=0)) == len(np.unique(rows, axis=0))
