@@ -51,7 +51,10 @@ class Scored:
 
 
 def scored(classes: Int64s, rows: Int64s, log_probabilities: Float64s, loss: float) -> Scored:
-    """From ln p [k, known] of the rows at `rows` among `classes` [n]; a row of a class not known yet is missed, at the loss of an even guess, ln(known + 1)."""
+    """From ln p [k, known] of the rows at `rows` [k] among `classes` [n].
+
+    A row of a class not known yet is missed, at the loss of an even guess, ln(known + 1).
+    """
     known, labels = log_probabilities.shape[1], classes[rows]
     losses = np.full(len(labels), math.log(known + 1))
     predicted = np.full(len(labels), -1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The analytic head is a set of events: order, batches and weights change nothing, and what is taken out was never in."""
+"""The analytic head is a set of events: order, batches and weights change nothing; what is taken out was never in."""
 
 import numpy as np
 import pytest
