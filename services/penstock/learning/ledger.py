@@ -101,25 +101,26 @@ class ClassLedger:
         `partitions` and `offsets` [n] say where each label stands, `tenants` (pyarrow strings [n] or None) whose each
         is. Returns the indices and the new names.
         """
-        encoded = labels.dictionary_encode()
-        places = encoded.indices.to_numpy()
-        names = encoded.dictionary.to_pylist()
+        names = labels.to_pylist()  # at these sizes quicker than encoding them outside of Python
         known = len(self)
-        if not self._indices.keys() >= set(names):
-            first_rows = np.unique(places, return_index=True)[1]
-            for name, row in zip(names, first_rows.tolist(), strict=True):
-                if name not in self._indices:
-                    tenant = None if tenants is None else tenants[row].as_py() or None
-                    self._add(
-                        ClassEntry(
-                            index=len(self), name=name, born_offset=f"{partitions[row]}:{offsets[row]}", tenant=tenant
-                        )
-                    )
-        of_names: Int64s = np.array([self._indices[name] for name in names], dtype=np.int64)
-        indices: Int64s = of_names[places]
+        try:
+            indices = self._indices_of(names)
+        except KeyError:
+            self._enter_new(names, partitions, offsets, tenants)
+            indices = self._indices_of(names)
         if self._num_owned:
-            self._share(indices, of_names, tenants)
+            self._share(indices, np.unique(indices), tenants)
         return indices, self.names[known:]
+
+    def _indices_of(self, names: list[str]) -> Int64s:
+        return np.fromiter(map(self._indices.__getitem__, names), np.int64, len(names))
+
+    def _enter_new(self, names: list[str], partitions: Int64s, offsets: Int64s, tenants: Any | None) -> None:
+        for row, name in enumerate(names):
+            if name not in self._indices:
+                tenant = None if tenants is None else tenants[row].as_py() or None
+                born_offset = f"{partitions[row]}:{offsets[row]}"
+                self._add(ClassEntry(index=len(self), name=name, born_offset=born_offset, tenant=tenant))
 
     def enter(self, name: str, born_offset: str, *, tenant: str | None = None) -> int:
         """A class of a name not seen before, known otherwise than by an event. Returns its index."""
