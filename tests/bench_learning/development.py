@@ -39,10 +39,11 @@ def development_rows() -> Sequence[Row]:
 
 
 def _final(key: str, title: str, stream: StreamOf) -> Row:
-    bars = tuple(Bar(figure=figure, title=figure, at=None) for figure in ("final", "balanced", "prequential"))
+    shown = [Bar(figure=figure, title=figure, at=None) for figure in ("final", "balanced", "prequential")]
+    bars = (*shown, Bar(figure="alarms", title="alarms, none of which is right", at=0, over="most", sense="at most"))
     return Row(key=key, title=title, measure=streamed(stream), bars=bars, seeds=SEEDS)
 
 
 def _prequential(key: str, title: str, stream: StreamOf) -> Row:
-    bar = Bar(figure="prequential", title="prequential", at=None)
-    return Row(key=key, title=title, measure=streamed(stream), bars=(bar,), seeds=SEEDS, batches=(32, 1))
+    bars = tuple(Bar(figure=figure, title=figure, at=None) for figure in ("prequential", "alarms"))
+    return Row(key=key, title=title, measure=streamed(stream), bars=bars, seeds=SEEDS, batches=(32, 1))

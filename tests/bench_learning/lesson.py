@@ -1,6 +1,7 @@
 """A learner that reads an in-memory log: the trainer's own code, from decoded micro-batches to the served answer."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ import torch
 from bench_learning.configuration import column_names, settings_for
 from bench_learning.stream import Floats, Labels, Stream
 from labelled_rows import event_batch
-from penstock.flow import Checkpoint, EventBatch
+from penstock.flow import Checkpoint, ClassRequest, Control, ControlOutcome, EventBatch, StepReport
 from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
 
@@ -28,7 +29,9 @@ class Lesson:
         self._kind, self._names = stream.kind, column_names(stream)
         self._next_offset = 0
         self._version = 0
+        self._width = stream.width
         self.batch_rows = batch_rows
+        self.alarms = 0
         self.learner = self._new_learner()
 
     def fork(self) -> "Lesson":
@@ -46,15 +49,24 @@ class Lesson:
             yield self.batch(rows[start:stop], labels[start:stop])
 
     def teach(self, rows: Floats, labels: Labels) -> Hits:
-        """Learn rows [n, d] in micro-batches; which of them [n] were predicted right before they were learnt.
+        """Learn rows [n, d], n ≥ 1, in micro-batches; which of them [n] were predicted right before they were learnt.
 
         The learner's own word, for rows of large micro-batches a sample; tests hold it to what a replica answers.
         """
-        hits = []
-        for start in range(0, len(labels), self.batch_rows):
-            some, theirs = rows[start : start + self.batch_rows], labels[start : start + self.batch_rows]
-            hits.append(self.learner.learn(self.batch(some, theirs)).hits)
-        return np.concatenate(hits) if hits else np.empty(0, dtype=np.bool_)
+        return np.concatenate([self.learn(batch).hits for batch in self.batches(rows, labels)])
+
+    def learn(self, batch: EventBatch) -> StepReport:
+        """Learn one micro-batch, and count alarms."""
+        report = self.learner.learn(batch)
+        self.alarms += len(report.alarms)
+        return report
+
+    def tell(self, request: ClassRequest) -> tuple[ControlOutcome, ...]:
+        """Carry out a control that stands alone in its micro-batch."""
+        control = Control(at=0, partition=0, offset=self._next_offset, row=0, request=request)
+        self._next_offset += 1
+        batch = self.batch(np.empty((0, self._width)), np.empty(0, dtype=str))
+        return self.learn(replace(batch, controls=(control,))).controls
 
     def served_hits(self, rows: Floats, labels: Labels) -> Hits:
         """Which rows [n] a replica on the newest weights would answer right."""
@@ -77,6 +89,15 @@ class Lesson:
             for start in range(0, len(rows), ASKED_AT_ONCE)
         ]
         return np.concatenate(found).astype(np.float64)
+
+    def analytic_scores(self, rows: Floats) -> Floats:
+        """[n, classes] of the analytic head of this moment, not rounded as in a weights file."""
+        parts = self.learner._parts
+        assert parts.ensemble is not None
+        assert parts.ensemble.analytic is not None
+        parts.ensemble.analytic.solve()
+        encoded = parts.encoder.encode(self._columns(rows))
+        return parts.ensemble.analytic.exact_scores(parts.ensemble.inputs(encoded.dense))
 
     def answers(self, rows: Floats) -> Labels:
         """The replica's labels [n]."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bench_learning import click, hibernation, speed
+from bench_learning.playing import play_served
 from bench_learning.row import Bar, Row, streamed
 from bench_learning.stream import StreamOf
 from bench_learning.streams import digits, drifting, recorded
@@ -22,6 +23,12 @@ def reported_rows() -> Sequence[Row]:
                 Bar(figure="final", title="accuracy on all ten at the end", at=0.98, aim=0.985),
                 Bar(figure="prequential", title="prequential", at=0.95),
             ),
+        ),
+        Row(
+            key="split-digits-served",
+            title="the same, answered by a replica on the weights from before each micro-batch",
+            measure=streamed(digits.split_digits, play_served),
+            bars=(Bar(figure="served", at=None),),
         ),
         Row(
             key="blurry-digits",

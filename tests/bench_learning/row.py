@@ -1,7 +1,7 @@
 """What the table is made of: a row measures one thing for each seed and batch size, and is held to bars."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -81,10 +81,10 @@ class Row:
         return replace(self, seeds=seeds)
 
 
-def streamed(stream: StreamOf) -> Measure:
+def streamed(stream: StreamOf, played: Callable[..., Figures] = play) -> Measure:
     """Play the stream from end to end."""
 
     def measure(*, seed: int, batch_rows: int, overrides: Mapping[str, str] | None = None) -> Figures:
-        return play(stream(seed), seed=seed, batch_rows=batch_rows, overrides=overrides)
+        return played(stream(seed), seed=seed, batch_rows=batch_rows, overrides=overrides)
 
     return measure
