@@ -37,7 +37,7 @@ class MixedHeads:
         """One slice."""
         parts, ensemble = self._parts, self._ensemble
         fresh = self._fresh(rows)
-        asked = _asked(len(fresh.classes), rows.step)
+        asked = _asked(len(fresh.classes), rows.step)  # rows not asked are compared with the linear head alone
         answer = ensemble.answer(rows.num_known)
         found, alarm = self._ask(answer, rows, fresh, asked)
         parts.imprint(rows.fresh, rows.num_known)
@@ -50,7 +50,7 @@ class MixedHeads:
         parts.window.add(put_away, rows.priorities)
         ensemble.settle_when_due(fresh, parts.reservoir)
         ensemble.remember(fresh, parts.reservoir, parts.window)
-        loss = self._descend(rows, is_held) if "linear" in ensemble.members else 0.0
+        loss = self._descend(rows, is_held, fresh, asked) if "linear" in ensemble.members else 0.0
         return replace(found, loss=loss, alarm=alarm)
 
     def _fresh(self, rows: Slice) -> FreshRows:
@@ -108,9 +108,10 @@ class MixedHeads:
             rows_dropped=before - len(parts.reservoir),
         )
 
-    def _descend(self, rows: Slice, is_held: npt.NDArray[np.bool_]) -> float:
+    def _descend(self, rows: Slice, is_held: npt.NDArray[np.bool_], all_rows: FreshRows, asked: Int64s) -> float:
         parts, ensemble = self._parts, self._ensemble
-        fresh = rows.fresh.at(np.flatnonzero(~is_held)) if is_held.any() else rows.fresh
+        free = np.flatnonzero(~is_held)
+        fresh = rows.fresh.at(free) if is_held.any() else rows.fresh
         num_fresh = len(fresh.classes)
         wanted = min(self._replay.rows_per_step, ROWS_WITH_ONE) if num_fresh <= 1 else self._replay.rows_per_step
         is_busy = rows.num_in_batch > BUSY_ROWS
@@ -120,7 +121,13 @@ class MixedHeads:
         drawn = self._draw(wanted, num_steps) if wanted else None
         if not num_fresh and drawn is None:
             return 0.0
-        return descend(parts, fresh, drawn, num_steps)[1]
+        logits, loss = descend(parts, fresh, drawn, num_steps)
+        if len(asked) < len(all_rows.classes) and ensemble.exceptions is not None:
+            wrong = free[(logits.argmax(dim=1).cpu().numpy() != fresh.classes) & ~np.isin(free, asked)]
+            ensemble.exceptions.learn(
+                all_rows.keys[wrong], all_rows.classes[wrong], np.ones(len(wrong), dtype=np.bool_)
+            )
+        return loss
 
     def _draw(self, each: int, num_steps: int) -> TrainRows | None:
         """Rows of absent classes as far as classes are absent, of the newest rows otherwise."""

@@ -60,11 +60,12 @@ class Alarm:
         shares = sums / sizes
         far = (shares - rate) / np.sqrt(rate * (1 - rate) / sizes)
         found = np.flatnonzero((far > DEVIATIONS) & (shares - rate > EXCESS) & (sizes >= FEWEST))
-        return int(sizes[found[-1]]) if len(found) else 0
+        return int(sizes[found[far[found].argmax()]]) if len(found) else 0
 
     def suspects(self) -> tuple[Int64s, Float64s, int]:
         """Classes of the burst, the share of each that was right there, and the event at which it began."""
         size = self._burst()
+        size -= int(self.wrong[-size:].argmax())  # it begins with an error
         classes, wrong = self.classes[-size:], self.wrong[-size:]
         suspects = np.unique(classes)
         right = np.array([1 - wrong[classes == label].mean() for label in suspects])

@@ -33,6 +33,7 @@ class ForgettingHead:
         self._means: Float64s = np.zeros((0, width))
         self.counts: Float64s = np.zeros(0)
         self._since_solve = 0
+        self._powers: Float64s = np.ones(1)
         self.readout: Readout | None = None
 
     def grow(self, num_classes: int) -> None:
@@ -48,19 +49,23 @@ class ForgettingHead:
         present, places = np.unique(classes, return_inverse=True)
         is_of = np.zeros((len(present), num_rows))
         is_of[places, np.arange(num_rows)] = 1.0
-        later = is_of.sum(axis=1, keepdims=True) - np.cumsum(is_of, axis=1)  # rows of the class still to come
-        own = is_of * FADING**later * weights
+        counts = np.bincount(places, minlength=len(present))
+        order = np.argsort(places, kind="stable")
+        later = np.empty(num_rows, dtype=np.int64)  # rows of the same class still to come
+        later[order] = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(num_rows)
+        powers = self._powers_to(num_rows)
+        own = is_of * (powers[later] * weights)
         sizes = own.sum(axis=1)
         means = own @ rows / sizes[:, None]
-        before = FADING ** is_of.sum(axis=1) * self.counts[present]
+        before = powers[counts] * self.counts[present]
         after = before + sizes
         moved = means - self._means[present]
-        ages = weights * FADING ** np.arange(num_rows - 1, -1, -1)
+        ages = weights * powers[:num_rows][::-1]
         about = rows - means[places]
-        self._scatter *= FADING**num_rows
+        self._scatter *= powers[num_rows]
         self._scatter += (about * ages[:, None]).T @ about
         self._scatter += (moved * (before * sizes / after)[:, None]).T @ moved
-        self._total = self._total * FADING**num_rows + float(ages.sum())
+        self._total = self._total * powers[num_rows] + float(ages.sum())
         self._means[present] += moved * (sizes / after)[:, None]
         self.counts[present] = after
         self._since_solve += num_rows
@@ -83,6 +88,11 @@ class ForgettingHead:
         weights = np.linalg.solve(regular, max(self._total, 1.0) * means).astype(np.float64)
         biases = np.where(self.counts > 0, -0.5 * np.einsum("dc,dc->c", means, weights), -np.inf)
         self.readout = Readout(weights=weights, biases=biases).rounded()
+
+    def _powers_to(self, exponent: int) -> Float64s:
+        if len(self._powers) <= exponent:
+            self._powers = FADING ** np.arange(2 * exponent + 1, dtype=np.float64)
+        return self._powers
 
     def state(self) -> dict[str, Array]:
         """Copies of all that decides what it learns and says."""

@@ -12,6 +12,8 @@ BUSY_ROWS = 64
 MOST_ROWS = 32
 MOST_SLICES = 32
 MOST_CUTS_AT_BIRTHS = 8
+MOST_CLASSES = 1000
+"""With more, a micro-batch is one slice: every slice costs as much as there are classes."""
 
 
 def slices(classes: Int64s, num_known: int, num_events: int, last_birth: int) -> Iterator[tuple[int, int]]:
@@ -21,6 +23,9 @@ def slices(classes: Int64s, num_known: int, num_events: int, last_birth: int) ->
     arguments say how many classes and events there were before, and at which event the last birth was.
     """
     num_rows = len(classes)
+    if num_known > MOST_CLASSES:
+        yield 0, num_rows
+        return
     largest = num_rows if num_rows > BUSY_ROWS else MOST_ROWS
     births = np.flatnonzero(classes >= num_known)
     births = births[np.unique(classes[births], return_index=True)[1]][:MOST_CUTS_AT_BIRTHS] if len(births) else births

@@ -169,10 +169,10 @@ def test_fewer_random_features_are_a_prefix_so_giving_some_up_is_exact(monkeypat
     head.solve()
     assert head.features.num_random == 128
     monkeypatch.setattr(analytic, "num_random_for", lambda width: 128)
-    assert_alike_on_first = taught(rows, classes)
+    smaller = taught(rows, classes)
     asked, _ = rows_of(20, seed=7)
     found = head.exact_scores(asked)[:, :CLASSES]
-    assert found == pytest.approx(assert_alike_on_first.exact_scores(asked), abs=1e-9 * np.abs(found).max())
+    assert found == pytest.approx(smaller.exact_scores(asked), abs=1e-9 * np.abs(found).max())
 
 
 def test_a_restored_head_says_and_learns_the_same_to_the_bit() -> None:
