@@ -149,16 +149,21 @@ class EventBatch:
 
 
 ControlResult = Literal["applied", "unchanged", "refused"]
+Exactness = Literal["exact", "approximate"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlOutcome:
-    """What became of a control; `sentence` says it to a person, `classes` are those it concerned."""
+    """What became of a control; `sentence` says it to a person, `classes` are those it changed.
+
+    `exactness` says of each head whether an event that was retracted has left it without a trace.
+    """
 
     control: Control
     result: ControlResult
     classes: tuple[str, ...]
     sentence: str
+    exactness: Mapping[str, Exactness] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +185,10 @@ class StepReport:
     trained_until_ms: int
     step_seconds: float
     controls: tuple[ControlOutcome, ...] = ()
+    woken: tuple[str, ...] = ()
+    """Classes that an event of theirs woke."""
+    passed_over: int = 0
+    """Events of retired classes, which are not learnt."""
     labels: npt.NDArray[np.int64] = field(default_factory=_no_integers, compare=False, repr=False)
     predicted: npt.NDArray[np.int64] = field(default_factory=_no_integers, compare=False, repr=False)
     """Class index; −1 where no class was known yet."""
@@ -232,7 +241,7 @@ class Checkpoint:
     """Everything that must survive the trainer, taken between two micro-batches.
 
     `tensors` are host arrays by dotted name; `state` is JSON (class ledger, scores, generators, counts). `version` is
-    the version that the weights carry when they are announced.
+    the version that the weights carry when they are announced. `packets` are those of the classes asleep, by file name.
     """
 
     model: str
@@ -247,6 +256,7 @@ class Checkpoint:
     state: Mapping[str, Json] = field(repr=False)
     reservoir: SlotChanges = field(repr=False)
     mlflow_run_id: str | None = None
+    packets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +41,7 @@ class AnnouncedSample:
     weights: Weights = field(repr=False)
     checkpoint_folder: Path
     class_names: tuple[str, ...] = ("0", "1")
+    packets: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def announced_with(folder: Path, version: int, weights: Weights, *, model: str = MODEL) -> AnnouncedSample:

@@ -94,6 +94,10 @@ class DenseAdam:
             maximize=False,
         )
 
+    def head_moments(self, index: int) -> tuple[Tensor, Tensor]:
+        """Both moments of a row of the head, to be read or overwritten."""
+        return self._head.row(index)
+
     def state(self) -> dict[str, Tensor]:
         """Copies and the tensors themselves, by dotted name."""
         state = {f"first.{name}": tensor for name, tensor in self._first.items()}
@@ -139,6 +143,15 @@ class HeadMoments:
         sizes = [len(first) for first in self.first]
         self.rows = list(torch.split(head.rows[: self._num_seen], sizes)) if sizes else []
         self.gradients = list(torch.split(head.row_gradients[: self._num_seen], sizes)) if sizes else []
+
+    def row(self, index: int) -> tuple[Tensor, Tensor]:
+        """Both moments of a row, [H + 1], not copies; zeros for one that has made no step yet."""
+        for first, second in zip(self.first, self.second, strict=True):
+            if index < len(first):
+                return first[index], second[index]
+            index -= len(first)
+        nothing = self._head.rows.new_zeros(self._head.width + 1)
+        return nothing, nothing.clone()
 
     def state(self) -> dict[str, Tensor]:
         """Of the k rows followed so far: both moments [k, H + 1], steps [k]."""

@@ -146,11 +146,13 @@ class Descent:
         logit_gradients = torch.softmax(logits, dim=1).mul_(shares).scatter_add_(1, classes, -shares)
         if options is not None and step is not None:
             options.before_backward(features, logits, logit_gradients, step)
+            head.keep_asleep(logit_gradients.t())
         feature_gradients = head.backward(features, logit_gradients)
         if self._backbone_moves:
             backbone.backward(feature_gradients)
         if options is not None:
             options.before_update()
+            head.keep_asleep(head.row_gradients)
         self._adam.step()
         for table in self._moving_tables:
             table.step()
@@ -166,6 +168,15 @@ class Descent:
             self._adam.use_rates({n: rate for n, rate in self._rate_of.items() if self._parts[n] not in still})
             self._backbone_moves = not still >= {"last_block", "lower"}
             self._moving_tables = [table for name, table in self._tables.items() if self._parts[name] not in still]
+
+    def head_moments(self, index: int) -> tuple[Tensor, Tensor]:
+        """Adam's moments of a row of the head [H + 1], to be read or overwritten."""
+        return self._adam.head_moments(index)
+
+    def row_was_set(self, index: int) -> None:
+        """A row of the head was put to sleep or woken: what options know of it begins anew."""
+        if self._options is not None:
+            self._options.row_was_set(index)
 
     def state(self) -> dict[str, Tensor]:
         """The optimizer's own tensors and the options' by dotted name; some are copies, some are not."""

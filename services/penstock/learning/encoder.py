@@ -93,6 +93,20 @@ class Encoder:
         )
         return Encoder(self._schema, self._backbone, constants)
 
+    def recode(self, dense: npt.NDArray[np.float64], constants: EncoderConstants) -> Floats:
+        """Dense rows [n, D] as this encoder makes them, of what one with these `constants` made."""
+        rows = dense.copy()
+        for place, feature in enumerate(self._numbers):
+            rows[:, place] += constants.origins.get(feature.name, 0.0) - self.constants.origins.get(feature.name, 0.0)
+        start = self.num_numbers
+        for feature in self._vectors:
+            block = rows[:, start : (start := start + feature.dense_width)]
+            block /= constants.scales.get(feature.name, 1.0)
+            block += constants.origins.get(feature.name, 0.0) - self.constants.origins.get(feature.name, 0.0)
+            block *= self.constants.scales.get(feature.name, 1.0)
+        np.clip(rows[:, self.num_numbers :], -_VECTOR_CLIPPED_AT, _VECTOR_CLIPPED_AT, out=rows[:, self.num_numbers :])
+        return np.clip(rows, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
+
     def encode(self, columns: Columns) -> EncodedRows:
         """The rows of `columns`, in order."""
         num_rows = len(columns[next(iter(self._schema)).name])

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 
 MINIMUM_CAPACITY = 16
+ASLEEP = -1e9
+"""The bias of a class that is asleep: finite, its square too, and low enough for a probability of exactly 0."""
+_SURELY_ASLEEP = ASLEEP / 1000
 
 
 def capacity_for(num_classes: int) -> int:
@@ -12,7 +15,7 @@ def capacity_for(num_classes: int) -> int:
 
 
 class LinearHead:
-    """`rows` float32 [capacity, H + 1], the bias last; the first `num_live` rows are classes.
+    """`rows` float32 [capacity, H + 1], the bias last; the first `num_live` rows are classes, awake or asleep.
 
     A row past them has weight 0 and bias −∞, so its logit is −∞, its probability 0 and its gradient exactly 0.
     Capacities are powers of two of at least 16: matrix products then sum each column as before a growth, and the
@@ -22,6 +25,9 @@ class LinearHead:
     def __init__(self, width: int, device: torch.device) -> None:
         self.width = width
         self.num_live = 0
+        self._asleep: set[int] = set()
+        self.awake: slice | Tensor = slice(None)
+        """Picks the rows that answer out of the live ones: all of them, or the indices of some."""
         self._take(_dead_rows(MINIMUM_CAPACITY, width, device))
 
     @property
@@ -49,9 +55,9 @@ class LinearHead:
         Qi, Brown, Lowe, "Low-shot learning with imprinted weights" (CVPR 2018). Without live rows s is 1; the bias is
         the mean of the live ones.
         """
-        live = self.live_rows
-        norm = live[:, : self.width].norm(dim=1).mean() if self.num_live else torch.ones((), device=means.device)
-        bias = live[:, self.width].mean() if self.num_live else torch.zeros((), device=means.device)
+        live = self.live_rows[self.awake]
+        norm = live[:, : self.width].norm(dim=1).mean() if len(live) else torch.ones((), device=means.device)
+        bias = live[:, self.width].mean() if len(live) else torch.zeros((), device=means.device)
         self.extend(torch.cat((norm * torch.nn.functional.normalize(means, dim=1), bias.expand(len(means), 1)), dim=1))
 
     def extend(self, new: Tensor) -> None:
@@ -62,7 +68,41 @@ class LinearHead:
             grown[: self.num_live] = self.live_rows
             self._take(grown)
         self.rows[self.num_live : total] = new
+        self._asleep |= {self.num_live + int(place) for place in torch.nonzero(new[:, self.width] <= _SURELY_ASLEEP)}
         self.num_live = total
+        self._note_awake()
+
+    def put_to_sleep(self, index: int) -> Tensor:
+        """Answer no more with a row; returns a copy of it, [H + 1]."""
+        row = self.rows[index].clone()
+        self.rows[index] = 0.0
+        self.rows[index, self.width] = ASLEEP
+        self._asleep.add(index)
+        self._note_awake()
+        return row
+
+    def wake(self, index: int, row: Tensor) -> None:
+        """Answer with this row [H + 1] again."""
+        self.rows[index] = row
+        self._asleep.discard(index)
+        self._note_awake()
+
+    def awake_mean(self) -> Tensor:
+        """[H + 1], of the rows that answer; zeros where there is none."""
+        awake = self.live_rows[self.awake]
+        return awake.mean(dim=0) if len(awake) else self.rows.new_zeros(self.width + 1)
+
+    def keep_asleep(self, gradients: Tensor) -> None:
+        """Let no gradient by row or by logit, [num_live, …] in place, move what is asleep."""
+        if self._asleep:
+            gradients[sorted(self._asleep)] = 0.0
+
+    def _note_awake(self) -> None:
+        if self._asleep:
+            awake = [index for index in range(self.num_live) if index not in self._asleep]
+            self.awake = torch.tensor(awake, dtype=torch.int64, device=self.rows.device)
+        else:
+            self.awake = slice(None)
 
     def _take(self, rows: Tensor) -> None:
         """Make `rows` ours, with the views that every step needs."""

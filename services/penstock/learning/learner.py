@@ -1,24 +1,41 @@
 """The learner: micro-batches in, reports out, and on request everything that must survive."""
 
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from penstock.clock import Clock, SystemClock
-from penstock.errors import DivergedError
-from penstock.flow import Array, Checkpoint, EventBatch, Offsets, StepReport, Weights
+from penstock.errors import DivergedError, InvalidEventError
+from penstock.flow import (
+    Array,
+    Checkpoint,
+    Control,
+    ControlOutcome,
+    EventBatch,
+    Offsets,
+    StepReport,
+    Weights,
+)
 from penstock.learning.backbones import backbone_json
+from penstock.learning.carrying_out import Desk
+from penstock.learning.class_changes import ClassChanges
+from penstock.learning.class_requests import index_of
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.device import choose_device, denormals_flushed
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.answer_tensors import answer_json, answer_tensors
 from penstock.learning.heads.slices import slices
+from penstock.learning.ledger import HIBERNATED, RETIRED
 from penstock.learning.lesson import Scored, Slice
 from penstock.learning.linear_alone import learn_linear
 from penstock.learning.mixed_heads import MixedHeads
 from penstock.learning.parts import captured_state, captured_tensors, new_parts, restored_parts
+from penstock.learning.retraction import Retractions
 from penstock.learning.rows import Columns, EncodedRows, columns_of
 from penstock.learning.tensors import host_copies
 from penstock.learning.train_rows import TrainRows
@@ -62,6 +79,7 @@ class Learner:
         self.read_until_ms = 0
         self._model, self._training, self._replay = model, training, replay
         self._schema = model.schema
+        self._topic = topic
         self._priorities = EventPriorities(topic)
         self._max_events = max_events
         self._clock = clock or SystemClock()
@@ -72,6 +90,11 @@ class Learner:
     def class_names(self) -> tuple[str, ...]:
         """By index."""
         return self._parts.ledger.names
+
+    @property
+    def num_asleep(self) -> int:
+        """Classes that are hibernated."""
+        return len(self._parts.sleepers)
 
     def recall_by_class(self) -> dict[str, float]:
         """Faded share of each class's rows that were predicted right before they were learnt."""
@@ -88,15 +111,52 @@ class Learner:
         known = len(self._parts.ledger)
         self._parts.descent.at_event(self.events_learnt)
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
-            found, first = [], 0
-            for events in batch.slices(self._max_events):
-                found += [one.moved_by(first) for one in self._learn_events(events)]
-                first += events.num_rows
+            learnt = self._learn_pieces(batch)
         self.step += 1
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.read_until_ms = max(self.read_until_ms, batch.read_until_ms)
-        self.events_learnt += batch.events.num_rows
-        return self._report(batch, found, known, self._clock.monotonic_seconds() - started)
+        self.events_learnt += batch.events.num_rows - learnt.passed_over
+        return self._report(batch, learnt, known, self._clock.monotonic_seconds() - started)
+
+    def _learn_pieces(self, batch: EventBatch) -> "_Learnt":
+        """Events and controls in their one order."""
+        desk, learnt, first = self._desk(), _Learnt(), 0
+        for piece in batch.pieces(self._max_events):
+            if isinstance(piece, Control):
+                learnt.controls.append(desk.carry_out(piece))
+                continue
+            desk.begin_learning()
+            for events, places in self._to_learn(piece, learnt):
+                learnt.scored += [one.moved_to(places + first) for one in self._learn_events(events)]
+            first += piece.num_rows
+        desk.finish()
+        return learnt
+
+    def _to_learn(self, events: Any, learnt: "_Learnt") -> Iterator[tuple[Any, Int64s]]:
+        """Runs of events with their places: a class asleep wakes before its first one, a retired one has none."""
+        places, ledger = np.arange(events.num_rows), self._parts.ledger
+        if ledger.live.all():
+            yield events, places
+            return
+        states = ledger.states_of(events.column(column.LABEL))
+        places = np.flatnonzero(states != RETIRED)
+        if len(places) < events.num_rows:
+            learnt.passed_over += events.num_rows - len(places)
+            events, states = events.take(pa.array(places)), states[places]
+        start = 0
+        for stop in np.flatnonzero(states == HIBERNATED).tolist():
+            name = events.column(column.LABEL)[stop].as_py()
+            index = ledger.index_of(name)
+            assert index is not None  # it is asleep, or was at the start of the run
+            if ledger.live[index]:
+                continue
+            if stop > start:
+                yield events.slice(start, stop - start), places[start:stop]
+            self._changes().wake([index])
+            learnt.woken.append(name)
+            start = stop
+        if events.num_rows > start:
+            yield events.slice(start), places[start:]
 
     def probabilities(self, columns: Columns) -> npt.NDArray[np.float32]:
         """[n, classes] as the weights of this moment answer; a class must be known."""
@@ -115,7 +175,7 @@ class Learner:
         network, served = host_copies(parts.network.tensors()), parts.descent.served
         self._check_finite(network)
         answering = network if served is parts.network else host_copies(served.tensors())
-        answer = parts.ensemble.answer(len(parts.ledger)) if parts.ensemble is not None else None
+        answer = parts.ensemble.answer(parts.ledger.live) if parts.ensemble is not None else None
         card = card_of(
             self._model.name,
             self._schema,
@@ -137,6 +197,7 @@ class Learner:
             state=captured_state(parts, self._model)
             | {"last_loss": self._last_loss, "read_until_ms": self.read_until_ms},
             reservoir=parts.reservoir.capture(full=full_reservoir),
+            packets=parts.sleepers.packets(),
             mlflow_run_id=mlflow_run_id,
         )
         return checkpoint, encode_weights(card, answering | self._answer_tensors(answer))
@@ -170,6 +231,7 @@ class Learner:
     def _learn_events(self, events: Any) -> list[Scored]:
         """At most `max_events` rows, at least one, cut where a class is born."""
         parts = self._parts
+        tenants = events.column(column.TENANT) if column.TENANT in events.schema.names else None
         rows = self._encode(events)
         dense, tokens = parts.network.to_tensors(rows)
         if parts.moments.width:  # of the inputs alone, so they may move before the labels are looked at
@@ -177,10 +239,11 @@ class Learner:
             parts.network.standardiser.follow(parts.moments)
         known = len(parts.ledger)
         partitions, offsets = _numpy(events, column.PARTITION), _numpy(events, column.OFFSET)
-        classes, _ = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets)
-        weights = np.clip(_numpy(events, column.WEIGHT), _LEAST_WEIGHT, _LARGEST_WEIGHT).astype(np.float32)
+        classes, _ = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets, tenants)
+        weights = _weights(events)
         fresh = TrainRows(dense=dense, tokens=tokens, classes=classes, weights=weights)
-        priorities = self._priorities.at(partitions, offsets, _numpy(events, column.ROW))
+        rows_within = _numpy(events, column.ROW)
+        priorities = self._priorities.at(partitions, offsets, rows_within)
         self.trained_until_ms = max(self.trained_until_ms, int(_numpy(events, column.TIMESTAMP_MS).max()))
         found = []
         for start, stop in self._cuts(classes, known):
@@ -193,8 +256,41 @@ class Learner:
                 step=self.step + 1,
             )
             found.append(self._learn_slice(slice_).moved_by(start))
+            parts.history.learnt(partitions[start:stop], offsets[start:stop], rows_within[start:stop])
             known = max(known, int(classes[start:stop].max()) + 1)
+        parts.know_classes(known)
+        parts.class_events += np.bincount(classes, minlength=known)
         return found
+
+    def _row_of(self, event: Any) -> TrainRows:
+        """One event of a known class, as a row to train on."""
+        name = event.column(column.LABEL)[0].as_py()
+        label = self._parts.ledger.index_of(name)
+        if label is None:
+            raise InvalidEventError("retracts", f"There is no class {name!r}, so no event of it was ever learnt.")
+        if self._parts.ledger.entries[label].state == "retired":
+            raise InvalidEventError("retracts", f"Class {name!r} is retired: nothing of it is left to retract.")
+        dense, tokens = self._parts.network.to_tensors(self._encode(event))
+        return TrainRows(dense=dense, tokens=tokens, classes=np.array([label], dtype=np.int64), weights=_weights(event))
+
+    def _changes(self) -> ClassChanges:
+        return ClassChanges(self._parts, self._model.name, self._schema)
+
+    def _desk(self) -> Desk:
+        retractions = Retractions(self._parts, self._priorities, self._topic)
+        return Desk(self._parts, self._changes(), retractions, self._row_of)
+
+    def packet_of(self, name: str) -> bytes:
+        """The packet of a class, live or asleep, as a file.
+
+        Raises:
+            InvalidEventError: there is no such class, or it is retired.
+        """
+        index = index_of(name, self._parts.ledger)
+        if self._parts.ledger.entries[index].state == "retired":
+            raise InvalidEventError("control", f"Class {name!r} is retired: nothing is known of it any more.")
+        sleeper = self._parts.sleepers.get(index)
+        return self._changes().packet_of(index).to_bytes() if sleeper is None else sleeper.content
 
     def _cuts(self, classes: Int64s, known: int) -> list[tuple[int, int]]:
         ensemble = self._parts.ensemble
@@ -226,13 +322,13 @@ class Learner:
             self._parts.encoder = self._parts.encoder.fitted_to(columns)
         return self._parts.encoder.encode(columns)
 
-    def _report(self, batch: EventBatch, found: list[Scored], known: int, seconds: float) -> StepReport:
-        parts, names = self._parts, self.class_names
+    def _report(self, batch: EventBatch, learnt: "_Learnt", known: int, seconds: float) -> StepReport:
+        parts, names, found = self._parts, self.class_names, learnt.scored
         ensemble = parts.ensemble
         counts = np.bincount(np.concatenate([one.classes for one in found])).tolist() if found else []
         return StepReport(
             step=self.step,
-            num_events=batch.events.num_rows,
+            num_events=batch.events.num_rows - learnt.passed_over,
             loss=self._last_loss,
             prequential_accuracy=parts.score.accuracy,
             prequential_loss=parts.score.loss,
@@ -249,6 +345,9 @@ class Learner:
             scored_rows=_joined([one.rows for one in found], np.int64),
             weights_by_head={"linear": 1.0} if ensemble is None else ensemble.weights_by_head,
             alarms=tuple(one.alarm for one in found if one.alarm is not None),
+            controls=tuple(learnt.controls),
+            woken=tuple(learnt.woken),
+            passed_over=learnt.passed_over,
         )
 
     def _check_finite(self, tensors: dict[str, Array]) -> None:
@@ -258,6 +357,23 @@ class Learner:
                     f"The weights {name!r} are no longer finite at step {self.step}; training.learning_rate is"
                     f" {self._training.learning_rate}: lower it and start again from the last checkpoint."
                 )
+
+
+@dataclass(kw_only=True)
+class _Learnt:
+    """What came of one micro-batch."""
+
+    scored: list[Scored] = field(default_factory=list)
+    controls: list[ControlOutcome] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)
+    passed_over: int = 0
+
+
+def _weights(events: Any) -> npt.NDArray[np.float32]:
+    weights: npt.NDArray[np.float32] = np.clip(_numpy(events, column.WEIGHT), _LEAST_WEIGHT, _LARGEST_WEIGHT).astype(
+        np.float32
+    )
+    return weights
 
 
 def _numpy(events: Any, name: str) -> npt.NDArray[Any]:

@@ -15,6 +15,8 @@ Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 ClassState = Literal["live", "hibernated", "retired"]
+HIBERNATED, RETIRED = 1, 2
+_CODES: dict[ClassState, int] = {"live": 0, "hibernated": HIBERNATED, "retired": RETIRED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,11 @@ class ClassLedger:
         """The class of this name, if it was ever seen."""
         return self._indices.get(name)
 
+    def state_of(self, name: str) -> ClassState | None:
+        """Of the class of this name, if it was ever seen."""
+        index = self._indices.get(name)
+        return None if index is None else self._entries[index].state
+
     def of_tenant(self, tenant: str, state: ClassState) -> tuple[int, ...]:
         """Classes in this state that no events but this tenant's have named."""
         return tuple(each.index for each in self._entries if each.tenant == tenant and each.state == state)
@@ -121,6 +128,16 @@ class ClassLedger:
                 tenant = None if tenants is None else tenants[row].as_py() or None
                 born_offset = f"{partitions[row]}:{offsets[row]}"
                 self._add(ClassEntry(index=len(self), name=name, born_offset=born_offset, tenant=tenant))
+
+    def states_of(self, labels: Any) -> npt.NDArray[np.int8]:
+        """[n] for a pyarrow string array [n]: 0 live or not seen before, 1 hibernated, 2 retired."""
+        encoded = labels.dictionary_encode()
+        codes = [
+            _CODES[self._entries[index].state] if (index := self._indices.get(name)) is not None else 0
+            for name in encoded.dictionary.to_pylist()
+        ]
+        states: npt.NDArray[np.int8] = np.array(codes, dtype=np.int8)[encoded.indices.to_numpy()]
+        return states
 
     def enter(self, name: str, born_offset: str, *, tenant: str | None = None) -> int:
         """A class of a name not seen before, known otherwise than by an event. Returns its index."""

@@ -44,6 +44,10 @@ class Scored:
         """The same, of rows that stand so many places further on."""
         return replace(self, rows=self.rows + count) if count else self
 
+    def moved_to(self, places: Int64s) -> "Scored":
+        """The same, of rows that stand at `places` [all rows of the run]."""
+        return replace(self, rows=places[self.rows])
+
     @property
     def hits(self) -> npt.NDArray[np.bool_]:
         hits: npt.NDArray[np.bool_] = self.labels == self.predicted

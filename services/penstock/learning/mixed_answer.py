@@ -38,7 +38,8 @@ class MixedAnswer:
         inputs = read_inputs(
             tensors, num_numbers=encoder.num_numbers, dense_width=encoder.dense_width, heads=card.heads
         )
-        answer = read_answer(tensors, width=inputs.width, num_classes=len(card.ledger), heads=card.heads)
+        live = None if card.ledger.live.all() else card.ledger.live
+        answer = read_answer(tensors, width=inputs.width, num_classes=len(card.ledger), heads=card.heads, live=live)
         weights = tensors["mixture.weights"].astype(np.float64)
         temperatures = tensors["mixture.temperatures"].astype(np.float64)
         if weights.shape != (len(answer.members),) or temperatures.shape != weights.shape:
@@ -57,5 +58,7 @@ class MixedAnswer:
             linear = network.logits(*network.to_tensors(rows)).cpu().numpy().astype(np.float64)
         found = self._answer.probabilities(self._inputs(rows.dense), linear, self._temperatures, self._weights)
         if len(self._exceptions):
-            found = overruled(found, self._exceptions.look_up(self._keys_of(rows.dense, rows.tokens)))
+            found = overruled(
+                found, self._exceptions.look_up(self._keys_of(rows.dense, rows.tokens)), self._answer.live
+            )
         return found.astype(np.float32)

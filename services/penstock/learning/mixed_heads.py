@@ -11,6 +11,7 @@ from penstock.learning.descending import descend, num_steps_for
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.ensemble import URGENT_STEPS, Ensemble, FreshRows
 from penstock.learning.heads.slices import BUSY_ROWS
+from penstock.learning.history import Scale
 from penstock.learning.lesson import Scored, Slice, scored
 from penstock.learning.parts import LearnerParts
 from penstock.learning.train_rows import TrainRows, joined
@@ -38,7 +39,7 @@ class MixedHeads:
         parts, ensemble = self._parts, self._ensemble
         fresh = self._fresh(rows)
         asked = _asked(len(fresh.classes), rows.step)  # rows not asked are compared with the linear head alone
-        answer = ensemble.answer(rows.num_known)
+        answer = ensemble.answer(parts.ledger.live[: rows.num_known])
         found, alarm = self._ask(answer, rows, fresh, asked)
         parts.imprint(rows.fresh, rows.num_known)
         ensemble.grow(len(parts.network.head.live_rows))
@@ -56,6 +57,9 @@ class MixedHeads:
     def _fresh(self, rows: Slice) -> FreshRows:
         ensemble, fresh = self._ensemble, rows.fresh
         if ensemble.inputs.follow(self._parts.moments):
+            self._parts.history.rescaled(
+                Scale(mean=ensemble.inputs.mean, inverse_deviation=ensemble.inputs.inverse_deviation)
+            )
             ensemble.refresh_inputs(self._parts.reservoir, self._parts.window)
         dense = fresh.dense.cpu().numpy()
         return FreshRows(
@@ -101,6 +105,8 @@ class MixedHeads:
             parts.reservoir.add(parts.window.rows.at(again), parts.window.priorities[again])
         parts.window.keep_newest(kept)
         ensemble.begin_anew(parts.reservoir, parts.window)
+        parts.history.rebuilt(parts.kept_priorities())
+        parts.sleepers.are_out_of_sums()
         return Alarm(
             classes=tuple(parts.ledger.names[label] for label in classes),
             step=rows.step,

@@ -8,20 +8,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from penstock.errors import StateError
+from penstock.errors import InvalidEventError, StateError
 from penstock.flow import Array, Checkpoint, Json
 from penstock.learning.backbones import backbone_json
+from penstock.learning.class_table import EVENTS, table_tensors
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.descent import Descent
 from penstock.learning.encoder import Encoder, EncoderConstants
 from penstock.learning.heads.ensemble import Ensemble
+from penstock.learning.history import History
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.network import Network, build_network
 from penstock.learning.prequential import PrequentialScore
 from penstock.learning.randomness import OwnRandomness
 from penstock.learning.regularisers.remembered import largest
 from penstock.learning.reservoir import Reservoir
+from penstock.learning.retracted import Retracted
 from penstock.learning.rows import EncodedRows
+from penstock.learning.sleepers import Sleepers
 from penstock.learning.standardiser import Moments
 from penstock.learning.tensors import host_copies, host_tensor, under
 from penstock.learning.train_rows import RowForm, TrainRows
@@ -30,7 +34,9 @@ from penstock.replay.config import ReplayConfig
 
 FORMAT = 3
 
+_SLEEPERS, _HISTORY = "sleepers.", "history."
 _NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators.", "window.", "heads."
+Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(kw_only=True)
@@ -49,16 +55,52 @@ class LearnerParts:
     window: Window
     ensemble: Ensemble | None
     """None where the linear head is alone."""
+    class_events: Int64s
+    """Events learnt of each class."""
+    sleepers: Sleepers
+    history: History
+    retracted: Retracted
+
+    def know_classes(self, num_classes: int) -> None:
+        """Make room in what is counted by class."""
+        missing = num_classes - len(self.class_events)
+        if missing > 0:
+            self.class_events = np.concatenate((self.class_events, np.zeros(missing, dtype=np.int64)))
+        self.score.know(num_classes)
+
+    def kept_rows_of(self, label: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Dense parts [n, D] and weights [n] of the rows that are kept of a class, each once."""
+        slots = np.flatnonzero(self.reservoir.slot_classes == label)
+        newest = self.window.newest(len(self.window))
+        places = newest[self.window.rows.classes[newest] == label]
+        places = places[~np.isin(self.window.priorities[places], self.reservoir.priorities[slots])]
+        dense = (self.reservoir.dense_at(slots), self.window.rows.dense[places].cpu().numpy())
+        weights = (self.reservoir.weights_at(slots), self.window.rows.weights[places])
+        return np.concatenate(dense), np.concatenate(weights)
+
+    def kept_priorities(self) -> npt.NDArray[np.uint64]:
+        """Of all rows that are kept."""
+        kept = self.reservoir.priorities[self.reservoir.slot_classes >= 0]
+        return np.union1d(kept, self.window.priorities[self.window.newest(len(self.window))])
+
+    def num_kept(self) -> Int64s:
+        """Rows that are kept of each class, each once."""
+        used = np.flatnonzero(self.reservoir.slot_classes >= 0)
+        newest = self.window.newest(len(self.window))
+        newest = newest[~np.isin(self.window.priorities[newest], self.reservoir.priorities[used])]
+        classes = np.concatenate((self.reservoir.slot_classes[used], self.window.rows.classes[newest]))
+        return np.bincount(classes, minlength=len(self.ledger))
 
     def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
         """[n, classes], each row summing to 1."""
         known = len(self.ledger)
         logits = self.descent.served.logits(*self.network.to_tensors(rows))[:, :known]
         if self.ensemble is None:
-            alone: npt.NDArray[np.float32] = torch.softmax(logits, dim=1).cpu().numpy()
+            asleep = torch.from_numpy(~self.ledger.live).to(logits.device)
+            alone: npt.NDArray[np.float32] = torch.softmax(logits.masked_fill(asleep, -torch.inf), dim=1).cpu().numpy()
             return alone
         linear = logits.cpu().numpy().astype(np.float64)
-        return self.ensemble.probabilities(rows, linear).astype(np.float32)
+        return self.ensemble.probabilities(rows, linear, self.ledger.live).astype(np.float32)
 
     def imprint(self, rows: TrainRows, num_known: int) -> None:
         """Rows of the linear head for classes from `num_known` on, from the mean feature of each."""
@@ -109,6 +151,10 @@ def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig
         score=PrequentialScore(training.prequential_fading),
         window=Window(newest, form),
         ensemble=_empty_ensemble(model, encoder, training.seed) if is_mixed else None,
+        class_events=np.zeros(0, dtype=np.int64),
+        sleepers=Sleepers(),
+        history=History(),
+        retracted=Retracted(),
     )
 
 
@@ -128,6 +174,9 @@ def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[
     heads = {} if ensemble is None else _prefixed(_HEADS, ensemble.state()) | _prefixed(_WINDOW, parts.window.state())
     return {
         **heads,
+        **_prefixed(_SLEEPERS, parts.sleepers.state()),
+        **_prefixed(_HISTORY, parts.history.state() | parts.retracted.state()),
+        **table_tensors(parts.class_events, parts.num_kept(), _recall(parts.score)),
         **_prefixed(_NETWORK, network),
         **_prefixed(_ADAM, host_copies(parts.descent.state())),
         **_prefixed(_GENERATORS, host_copies(parts.randomness.state())),
@@ -155,6 +204,11 @@ def captured_state(parts: LearnerParts, model: ModelConfig) -> dict[str, Json]:
     }
 
 
+def _recall(score: PrequentialScore) -> npt.NDArray[np.float64]:
+    """[C]; NaN for a class of which no row was scored."""
+    return np.where(score.class_rows > 0, score.recall, np.nan)
+
+
 def restored_parts(
     checkpoint: Checkpoint, model: ModelConfig, training: TrainingConfig, replay: ReplayConfig, device: torch.device
 ) -> LearnerParts:
@@ -168,7 +222,7 @@ def restored_parts(
     parts = new_parts(model, training, replay, device)
     try:
         _restore(parts, checkpoint, model)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, InvalidEventError) as error:
         raise StateError(f"The checkpoint of step {checkpoint.step} does not fit this model: {error}.") from error
     return parts
 
@@ -210,6 +264,10 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) ->
     parts.score.class_hits = tensors["score.class_hits"].astype(np.float64)
     parts.score.class_rows = tensors["score.class_rows"].astype(np.float64)
     parts.reservoir.restore(checkpoint.reservoir, state["reservoir"])
+    parts.class_events = tensors[EVENTS].astype(np.int64)
+    parts.sleepers.load(under(_SLEEPERS, tensors), checkpoint.packets)
+    parts.history.load(under(_HISTORY, tensors))
+    parts.retracted.load(under(_HISTORY, tensors))
     if parts.ensemble is not None:
         parts.window.load(under(_WINDOW, tensors))
         parts.ensemble = _empty_ensemble(model, parts.encoder, state["heads_seed"])

@@ -29,6 +29,8 @@ class Predictor:
         self._heads = heads
         self.class_names = card.ledger.names
         self.class_ledger_digest = card.ledger.digest
+        live = card.ledger.live
+        self._asleep = None if live.all() else torch.from_numpy(np.flatnonzero(~live)).to(network.device)
 
     @classmethod
     def from_weights(cls, content: bytes, *, model: ModelConfig, device: torch.device) -> "Predictor":
@@ -66,6 +68,8 @@ class Predictor:
         with torch.inference_mode():
             network = self._network
             logits = network.logits(*network.to_tensors(rows))
+            if self._asleep is not None:
+                logits[:, self._asleep] = -torch.inf
             probabilities = torch.softmax(logits, dim=1)[:, : len(self.class_names)]
         array: npt.NDArray[np.float32] = probabilities.cpu().numpy()
         return array

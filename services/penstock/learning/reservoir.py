@@ -66,7 +66,10 @@ class Reservoir:
 
     def drop_classes(self, classes: Int64s) -> None:
         """Forget every row of these classes; they may be offered again."""
-        dropped = np.flatnonzero(np.isin(self._rows.classes, classes) & (self._rows.classes != EMPTY_SLOT))
+        self.drop(np.flatnonzero(np.isin(self._rows.classes, classes) & (self._rows.classes != EMPTY_SLOT)))
+
+    def drop(self, dropped: Int64s) -> None:
+        """Forget the rows in these slots, which must be in use."""
         self._policy.remove(dropped)
         self._rows.classes[dropped] = EMPTY_SLOT
         self._changed[dropped] = True

@@ -56,6 +56,14 @@ class Window:
         self.num_added = 0
         self.add(rows, priorities)
 
+    def drop(self, places: Int64s) -> None:
+        """Forget the rows at these places; the others keep their order."""
+        kept = self.newest(len(self))
+        kept = kept[~np.isin(kept, places)]
+        rows, priorities = self.rows.at(kept), self.priorities[kept]
+        self.num_added = 0
+        self.add(rows, priorities)
+
     def state(self) -> dict[str, Array]:
         """Copies."""
         return {

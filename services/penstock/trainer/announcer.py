@@ -103,6 +103,7 @@ class Announcer:
                 weights=candidate.weights,
                 checkpoint_folder=saved.checkpoint_folder,
                 class_names=candidate.class_names,
+                packets=candidate.checkpoint.packets,
                 metrics={**update.metrics, **{f"recall/{name}": value for name, value in candidate.recalls.items()}},
             )
         )

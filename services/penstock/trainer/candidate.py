@@ -41,3 +41,4 @@ class AnnouncedCandidate:
     checkpoint_folder: Path
     class_names: tuple[str, ...]
     metrics: Mapping[str, float]
+    packets: Mapping[str, bytes] = field(default_factory=dict, repr=False)

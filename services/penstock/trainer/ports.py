@@ -159,3 +159,8 @@ class Announced(Protocol):
     def class_names(self) -> Sequence[str]:
         """By index."""
         ...
+
+    @property
+    def packets(self) -> Mapping[str, bytes]:
+        """Of the classes that sleep, by file name."""
+        ...

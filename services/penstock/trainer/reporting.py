@@ -3,7 +3,7 @@
 import structlog
 
 from penstock.clock import Clock
-from penstock.flow import StepReport
+from penstock.flow import ClassRequest, Control, ImportRequest, StepReport
 from penstock.learning.learner import Learner
 from penstock.telemetry import Telemetry
 from penstock.trainer.ports import OffsetLog
@@ -14,6 +14,13 @@ NAMED_CLASSES = 100
 """Classes with a metric series of their own; the rest share one, so that labels stay bounded."""
 
 log = structlog.get_logger(__name__)
+
+
+def name_of(control: Control) -> str:
+    """What a control asks for, in a word."""
+    if isinstance(control.request, ClassRequest):
+        return control.request.verb
+    return "import" if isinstance(control.request, ImportRequest) else "retract"
 
 
 class Reporter:
@@ -42,11 +49,30 @@ class Reporter:
         if report.new_classes:
             shown = ", ".join(report.new_classes[:10]) + (", …" if len(report.new_classes) > 10 else "")
             log.info("new classes", classes=shown, known=report.num_classes, step=report.step)
+        if report.controls or report.woken or report.passed_over:
+            self._of_classes(report)
         self._periodically()
 
     def idle(self) -> None:
         """When no micro-batch came."""
         self._periodically()
+
+    def _of_classes(self, report: StepReport) -> None:
+        """What controls and events did to classes."""
+        for outcome in report.controls:
+            verb, result = name_of(outcome.control), outcome.result
+            self._telemetry.count("penstock_controls_total", control=verb, result=result)
+            for head, exactness in outcome.exactness.items():
+                self._telemetry.count("penstock_retractions_total", head=head, exactness=exactness)
+            say = log.warning if result == "refused" else log.info
+            place = f"{outcome.control.partition}:{outcome.control.offset}"
+            say(f"{verb} {result}", reason=outcome.sentence, place=place, **outcome.exactness)
+        if report.woken:
+            log.info("classes woken by events of theirs", classes=", ".join(report.woken[:10]), step=report.step)
+        if report.passed_over:
+            self._telemetry.count("penstock_events_passed_over_total", report.passed_over)
+            log.warning("events of retired classes passed over", num_events=report.passed_over, step=report.step)
+        self._telemetry.gauge("penstock_classes_asleep", self._learner.num_asleep)
 
     def _count_classes(self, report: StepReport) -> None:
         self._telemetry.gauge("penstock_classes", report.num_classes)

@@ -69,7 +69,7 @@ class Taught:
         parts, ensemble = self.learner._parts, self.ensemble
         encoded = parts.encoder.encode(self._columns(rows))
         linear = parts.network.logits(*parts.network.to_tensors(encoded)).numpy().astype(np.float64)
-        scores = ensemble.answer(len(parts.ledger)).scores(ensemble.inputs(encoded.dense), linear)
+        scores = ensemble.answer(parts.ledger.live).scores(ensemble.inputs(encoded.dense), linear)
         names = np.array([int(name) for name in self.learner.class_names])
         return {
             member: float((names[scores[place].argmax(axis=1)] == labels).mean())
@@ -197,7 +197,7 @@ def test_rows_held_back_are_no_better_known_to_a_head_that_merely_memorises() ->
         rows = reservoir.at(slots)
         return network.logits(rows.dense, rows.tokens).numpy().astype(np.float64)
 
-    scores = ensemble._held_scores_of(ensemble.answer(8), places, reservoir, linear_at)
+    scores = ensemble._held_scores_of(ensemble.answer(np.ones(8, dtype=np.bool_)), places, reservoir, linear_at)
     labels = ensemble._held_classes[places]
     assert len(places) > 40
     for member, of_member in zip(ensemble.members, scores, strict=True):

@@ -1,13 +1,13 @@
 """Checkpoints on local disk: `<directory>/<model>/checkpoints/<step>-<epoch>-<sequence>/`, one folder each.
 
-A folder is whole in itself: `checkpoint.json`, `state.safetensors`, `weights.safetensors`, `model.json` and the
-reservoir's segments. A checkpoint writes one segment, with the slots changed since the one before, and links the
-earlier ones; so pruning is removing folders. The highest sequence number is the newest, whatever its step: after a
-torn checkpoint steps are learnt again.
+A folder is whole in itself: `checkpoint.json`, `state.safetensors`, `weights.safetensors`, `model.json`, the
+reservoir's segments and the packets of sleeping classes. A checkpoint writes one segment, with the slots changed since
+the one before, and links the earlier ones; so pruning is removing folders. The highest sequence number is the newest,
+whatever its step: after a torn checkpoint steps are learnt again.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import structlog
@@ -16,6 +16,7 @@ from penstock.adapters.disk.files import FileDigest, link_or_copy, sync_folder, 
 from penstock.adapters.disk.folder import load_folder
 from penstock.adapters.disk.lock import FolderLock
 from penstock.adapters.disk.manifest import MANIFEST, MODEL_CARD, STATE, WEIGHTS, Manifest, TornCheckpointError
+from penstock.adapters.disk.packets import PacketFile, PacketFolder
 from penstock.adapters.disk.segments import SegmentChain, to_arrays
 from penstock.adapters.disk.tensor_file import write_tensors
 from penstock.errors import StateError
@@ -46,6 +47,8 @@ class DiskCheckpoints:
         self._sequence = 0
         self._newest: Path | None = None
         self._chain: SegmentChain | None = None
+        self._packet_file = PacketFile()
+        self._packet_folder = PacketFolder(self._home / "packets")
 
     @property
     def incoming_folder(self) -> Path:
@@ -70,7 +73,8 @@ class DiskCheckpoints:
         folder, unfinished = self._folder / name, self._folder / f"{UNFINISHED}{name}"
         try:
             unfinished.mkdir()
-            chain = self._write(unfinished, checkpoint, weights, chain)
+            packets = self._packet_file.put(checkpoint.packets, unfinished, folder, self._sequence)
+            chain = self._write(unfinished, checkpoint, weights, chain, packets)
             unfinished.rename(folder)
             sync_folder(self._folder)
         except BaseException:
@@ -78,6 +82,7 @@ class DiskCheckpoints:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._chain, self._newest = chain, folder
+        self._packet_folder.mirror(checkpoint.packets)
         self._prune()
         return folder
 
@@ -123,7 +128,12 @@ class DiskCheckpoints:
         self._is_open = True
 
     def _write(
-        self, folder: Path, checkpoint: Checkpoint, weights: Weights, chain: SegmentChain | None
+        self,
+        folder: Path,
+        checkpoint: Checkpoint,
+        weights: Weights,
+        chain: SegmentChain | None,
+        packets: Mapping[str, FileDigest],
     ) -> SegmentChain:
         chain = self._extended(folder, checkpoint.reservoir, chain)
         files: dict[str, FileDigest] = {
@@ -131,6 +141,7 @@ class DiskCheckpoints:
             WEIGHTS: write_file(folder / WEIGHTS, [weights.content]),
             MODEL_CARD: write_file(folder / MODEL_CARD, [model_json(weights)]),
             **chain.files,
+            **packets,
         }
         manifest = Manifest.of(checkpoint, files, tuple(chain.files))
         write_file(folder / MANIFEST, [manifest.to_bytes()])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from penstock.adapters.disk.files import digest_of, read_file
 from penstock.adapters.disk.manifest import MANIFEST, STATE, Manifest, TornCheckpointError
+from penstock.adapters.disk.packets import PREFIX, packets_in
 from penstock.adapters.disk.segments import merged
 from penstock.adapters.disk.tensor_file import read_tensors
 from penstock.flow import Array, Checkpoint
@@ -17,10 +18,15 @@ def load_folder(folder: Path) -> Checkpoint:
         OSError: the disk.
     """
     manifest = _manifest(folder)
-    arrays = {name: _tensors(folder, name, manifest) for name in (STATE, *manifest.segments)}
+    packets = [name for name in manifest.files if name.startswith(PREFIX)]
+    arrays = {name: _tensors(folder, name, manifest) for name in (STATE, *manifest.segments, *packets)}
     for name in manifest.files.keys() - arrays.keys():
         _verify(folder, name, manifest)
-    return manifest.restored(arrays[STATE], merged([arrays[name] for name in manifest.segments]))
+    return manifest.restored(
+        arrays[STATE],
+        merged([arrays[name] for name in manifest.segments]),
+        {name: packet for file in packets for name, packet in packets_in(arrays[file]).items()},
+    )
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -79,10 +79,10 @@ class Manifest:
         segments = tuple(tree.pop("reservoir_segments"))
         return cls(checkpoint=tree, files=files, segments=segments)
 
-    def restored(self, tensors: Mapping[str, Any], reservoir: SlotChanges) -> Checkpoint:
-        """The checkpoint, with the arrays that were read from the other files."""
+    def restored(self, tensors: Mapping[str, Any], reservoir: SlotChanges, packets: Mapping[str, bytes]) -> Checkpoint:
+        """The checkpoint, with what was read from the other files."""
         scalars = {**self.checkpoint, "offsets": Offsets.from_json(self.checkpoint["offsets"])}
-        return Checkpoint(**scalars, tensors=tensors, reservoir=reservoir)
+        return Checkpoint(**scalars, tensors=tensors, reservoir=reservoir, packets=packets)
 
 
 def _sealed(inner: bytes) -> bytes:

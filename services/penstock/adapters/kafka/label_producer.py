@@ -12,6 +12,9 @@ from penstock.adapters.kafka.connection import producer_config
 DELIVERY_SECONDS = 30
 """A message not acknowledged by then has failed; the caller is told."""
 
+ANY_PARTITION = -1
+"""Which one the key decides, or librdkafka where there is none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outgoing:
@@ -25,6 +28,7 @@ class Outgoing:
     num_events: int
     key: bytes | None = None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    partition: int = ANY_PARTITION
 
 
 class LabelProducer:
@@ -49,6 +53,7 @@ class LabelProducer:
                     self._topic,
                     value=message.value,
                     key=message.key,
+                    partition=message.partition,
                     headers=_headers(message),
                     on_delivery=lambda error, report: self._delivered(error, report, message, on_acknowledged),
                 )

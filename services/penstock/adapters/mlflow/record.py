@@ -3,6 +3,7 @@
 Nothing in the line waits for it. It uses the client alone: no global run, no `log_model`.
 """
 
+import hashlib
 import json
 import tarfile
 import tempfile
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 CHECKPOINTS_KEPT = 3
+PACKETS = "packets"
 VERSION_TAG, CHECKPOINT_TAG = "penstock.version", "penstock.checkpoint"
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,7 @@ class MlflowRecord:
         self._run = ModelRun(self._connection, model, params or {})
         self._is_registered = False
         self._registered: tuple[int, str] | None = None
+        self._packets: Mapping[str, bytes] = {}
 
     def prepare(self) -> None:
         """Import MLflow's client, which takes seconds, ahead of the first record; failures wait for that one.
@@ -116,6 +119,19 @@ class MlflowRecord:
             archive = Path(scratch, Path(_checkpoint_path(announced.update)).name)
             pack(announced.checkpoint_folder, archive)
             repository.log_artifact(str(archive), CHECKPOINTS)
+            for name, packet in self._new_packets(announced).items():
+                file = Path(scratch, name)
+                file.write_bytes(packet)
+                repository.log_artifact(str(file), PACKETS)
+            self._packets = dict(announced.packets)
+
+    def _new_packets(self, announced: Announced) -> dict[str, bytes]:
+        """By a name that no other packet has: one of a class that slept before stays beside the new one."""
+        return {
+            f"{Path(name).stem}-{hashlib.sha256(packet).hexdigest()[:8]}.safetensors": packet
+            for name, packet in announced.packets.items()
+            if self._packets.get(name) != packet
+        }
 
     def _log_metrics(self, run: "Run", update: ModelUpdate, metrics: Mapping[str, float]) -> None:
         from mlflow.entities import Metric

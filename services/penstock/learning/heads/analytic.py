@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from penstock.flow import Array
 from penstock.learning.heads.discriminant import (
@@ -29,6 +30,7 @@ FOLDED_ROWS = 256
 MOST_SUMS = 1 << 20
 """C × m; with more classes random features are given up, half of them at a time, which is exact."""
 FEWEST_RANDOM = 64
+_NO_WEIGHT = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +89,14 @@ class AnalyticHead:
         """Take rows out: the sums are those of a head that has never seen them (without forgetting)."""
         self.learn(rows, classes, -np.ones(len(rows)) if weights is None else -weights)
 
+    def sums_of(self, label: int) -> ClassSums:
+        """A copy of a class's part of the sums."""
+        self._fold()
+        return ClassSums(count=float(self.counts[label]), sums=self._sums[label].copy())
+
     def take_out(self, label: int) -> ClassSums:
         """Remove a class from the read-out; G keeps its rows. The next `solve` knows nothing of it."""
-        self._fold()
-        packet = ClassSums(count=float(self.counts[label]), sums=self._sums[label].copy())
+        packet = self.sums_of(label)
         self.counts[label], self._sums[label] = 0.0, 0.0
         return packet
 
@@ -99,6 +105,36 @@ class AnalyticHead:
         self._fold()
         self.counts[label] += packet.count
         self._sums[label] += packet.sums[: self.features.size]
+
+    def add_scatter(self, scatter: Float64s) -> None:
+        """Add G_c [m, m] of a class whose rows this G has never held, or holds no longer."""
+        self._fold()
+        self._gram += scatter
+
+    def retract_known(self, row: Float64s, label: int, weight: float) -> bool:
+        """Take one row [width] out, unless the sums say that it was never in them; then False, and nothing changes.
+
+        Whatever was added leaves a scatter within classes that is positive definite when it is taken out.
+        """
+        self._fold()
+        count = float(self.counts[label]) - weight
+        if count < -_NO_WEIGHT:
+            return False
+        psi = self.features(row[None])[0]
+        sums = self._sums[label] - weight * psi if count > _NO_WEIGHT else np.zeros_like(psi)
+        gram = self._gram - weight * np.outer(psi, psi)
+        others = np.flatnonzero(self.counts > _NO_WEIGHT)
+        others = others[others != label]
+        within = gram - self._sums[others].T @ (self._sums[others] / self.counts[others, None])
+        if count > _NO_WEIGHT:
+            within -= np.outer(sums, sums) / count
+        total = float(self.counts[others].sum()) + max(count, 0.0)
+        within[np.diag_indices(len(within))] += penalty(gram, total, self.features.width) if total > 0 else 1e-9
+        if torch.linalg.cholesky_ex(torch.from_numpy(within)).info.item():
+            return False
+        self._gram, self._sums[label] = gram, sums
+        self.counts[label] = count if count > _NO_WEIGHT else 0.0
+        return True
 
     def forget_all(self) -> None:
         """Begin anew, for the classes there are."""

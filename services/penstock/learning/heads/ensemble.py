@@ -9,7 +9,7 @@ import structlog
 
 from penstock.flow import Array
 from penstock.learning.config import HeadName
-from penstock.learning.heads.absence import Attendance
+from penstock.learning.heads.absence import NEW_ROWS, Attendance
 from penstock.learning.heads.alarm import (
     BETTER_BY,
     COOLDOWN,
@@ -18,16 +18,17 @@ from penstock.learning.heads.alarm import (
     SHARE_OF_ROWS,
     Alarm,
 )
-from penstock.learning.heads.analytic import AnalyticHead
+from penstock.learning.heads.analytic import AnalyticHead, ClassSums
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.discriminant import Readout
 from penstock.learning.heads.exceptions import Exceptions, RowKeys, overruled
+from penstock.learning.heads.forgetting import FADING, WIDEST, ForgettingHead
 from penstock.learning.heads.forgetting import MOST_CLASSES as MOST_FORGOTTEN
-from penstock.learning.heads.forgetting import WIDEST, ForgettingHead
 from penstock.learning.heads.inputs import HeadInputs
 from penstock.learning.heads.mixture import Mixture, mixed
 from penstock.learning.heads.neighbours import Neighbours
 from penstock.learning.heads.slices import BUSY_ROWS
+from penstock.learning.heads.spread import Spread
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.rows import EncodedRows
 from penstock.learning.shelves import Shelves
@@ -121,8 +122,8 @@ class Ensemble:
 
     # -- predicting ------------------------------------------------------------------------------------------------
 
-    def answer(self, num_classes: int) -> Answer:
-        """The members as they stand."""
+    def answer(self, live: Bools) -> Answer:
+        """The members as they stand; `live` [C] marks classes that may be answered."""
         readouts: dict[str, Readout | None] = {}
         if self.analytic is not None:
             readouts["analytic"] = self.analytic.readout
@@ -130,11 +131,24 @@ class Ensemble:
             readouts["forgetting"] = self.forgetting.readout
         return Answer(
             members=self.members,
-            num_classes=num_classes,
+            num_classes=len(live),
+            live=None if live.all() else live,
+            abstaining=self._abstaining(len(live)),
             features=self.analytic.features if self.analytic is not None else None,
             readouts=readouts,
             neighbours={"near": self.near, "far": self.far},
         )
+
+    def _abstaining(self, num_classes: int) -> Bools | None:
+        """[K, C]: members that keep rows, or follow them, know nothing yet of a class that has only just woken."""
+        attendance = self.attendance
+        if self.analytic is None or not attendance.is_any_drowsy:
+            return None
+        drowsy = attendance.rows_since_waking[:num_classes] < NEW_ROWS
+        silent = np.array([member != "analytic" for member in self.members])[:, None] & drowsy
+        if self.forgetting is not None:  # it has kept the mean of a class that slept
+            silent[self.members.index("forgetting")] &= self.forgetting.counts[:num_classes] == 0
+        return silent
 
     def predict(self, answer: Answer, rows: FreshRows, linear: Float64s | None) -> Predictions:
         """Before anything of `rows` is learnt."""
@@ -142,15 +156,15 @@ class Ensemble:
         opinions = answer.opinions(scores, self.mixture.temperatures)
         probabilities = mixed(opinions, self.mixture.weights)
         if self.exceptions is not None and len(self.exceptions):
-            probabilities = overruled(probabilities, self.exceptions.look_up(rows.keys))
+            probabilities = overruled(probabilities, self.exceptions.look_up(rows.keys), answer.live)
         return Predictions(scores=scores, opinions=opinions, probabilities=probabilities)
 
-    def probabilities(self, rows: EncodedRows, linear: Float64s) -> Float64s:
-        """[n, C] of the moment, for the linear head's logits [n, C]."""
-        answer, inputs = self.answer(linear.shape[1]), self.inputs(rows.dense)
+    def probabilities(self, rows: EncodedRows, linear: Float64s, live: Bools) -> Float64s:
+        """[n, C] of the moment, for the linear head's logits [n, C] and the classes `live` [C]."""
+        answer, inputs = self.answer(live), self.inputs(rows.dense)
         found = answer.probabilities(inputs, linear, self.mixture.temperatures, self.mixture.weights)
         if self.exceptions is not None and len(self.exceptions):
-            found = overruled(found, self.exceptions.look_up(self.keys_of(rows.dense, rows.tokens)))
+            found = overruled(found, self.exceptions.look_up(self.keys_of(rows.dense, rows.tokens)), answer.live)
         return found
 
     # -- scoring ---------------------------------------------------------------------------------------------------
@@ -439,6 +453,66 @@ class Ensemble:
         self.members = tuple(member for member in self.members if member not in members)
         self.mixture.keep(places)
 
+    # -- sleeping ------------------------------------------------------------------------------------------------
+
+    def copies_of(self, label: int, rows: Float64s, weights: Float64s) -> dict[str, Array]:
+        """What a packet holds of a class, by dotted name; `rows` [n, d] with `weights` are those kept of it."""
+        arrays: dict[str, Array] = {}
+        if self.analytic is not None:
+            packet = self.analytic.sums_of(label)
+            arrays |= {"analytic.count": np.array([packet.count]), "analytic.sums": packet.sums}
+            if len(rows):
+                spread = Spread.of(self.analytic.features(rows), weights)
+                arrays |= {f"analytic.{name}": array for name, array in spread.state().items()}
+        if self.forgetting is not None:
+            count, mean = self.forgetting.mean_of(label)
+            arrays |= {"forgetting.count": np.array([count]), "forgetting.mean": mean}
+        return arrays
+
+    def put_to_sleep(self, labels: Int64s, reservoir: Reservoir, window: Window) -> None:
+        """Take classes out of all that is learnt; their rows are out of `reservoir` and `window` already."""
+        if self.analytic is not None:
+            for label in labels.tolist():
+                self.analytic.take_out(label)
+        if self.forgetting is not None:
+            self.forgetting.drop(labels)
+        if self.exceptions is not None:
+            self.exceptions.drop(labels.tolist())
+        self.attendance.fall_asleep(labels)
+        self.rows_left(reservoir, window)
+
+    def wake(self, label: int, arrays: Mapping[str, Array], *, slept_events: int, with_scatter: bool) -> None:
+        """Put back what `copies_of` gave; `with_scatter` where G does not hold the class's rows. Call `settle` after.
+
+        `arrays` must fit: see `fits`.
+        """
+        if self.analytic is not None:
+            packet = class_sums(arrays)
+            if with_scatter and packet.count > 0:
+                self.analytic.add_scatter(
+                    _spread(arrays).scatter(packet.count, packet.sums[: self.analytic.features.size])
+                )
+            self.analytic.put_back(label, packet)
+        if self.forgetting is not None and "forgetting.mean" in arrays:
+            self.forgetting.put_back(
+                label, float(arrays["forgetting.count"][0]), arrays["forgetting.mean"].astype(np.float64)
+            )
+        self.attendance.wake(label, slept_events)
+
+    def know_from(self, label: int, rows: Float64s, count: float) -> None:
+        """Know a class from rows [n, d] that are like `count` of its own. Call `settle` after."""
+        classes = np.full(len(rows), label)
+        if self.analytic is not None:
+            self.analytic.learn(rows, classes, np.full(len(rows), count / len(rows)))
+        if self.forgetting is not None:
+            self.forgetting.put_back(label, min(count, 1 / (1 - FADING)), rows.mean(axis=0))
+        self.attendance.wake(label, self.attendance.num_events)
+
+    def rows_left(self, reservoir: Reservoir, window: Window) -> None:
+        """Follow kept rows that left, solve and sort again."""
+        self._refresh_inputs(reservoir, window)
+        self.settle(reservoir)
+
     # -- surviving -------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Array]:
@@ -531,4 +605,15 @@ def _neighbours_from(arrays: Mapping[str, Array]) -> Neighbours | None:
         return None
     return Neighbours.of(
         arrays["rows"].astype(np.float64), arrays["classes"].astype(np.int64), arrays["ids"].astype(np.uint64)
+    )
+
+
+def class_sums(arrays: Mapping[str, Array]) -> ClassSums:
+    """The part of `copies_of` that is the analytic head's."""
+    return ClassSums(count=float(arrays["analytic.count"][0]), sums=arrays["analytic.sums"].astype(np.float64))
+
+
+def _spread(arrays: Mapping[str, Array]) -> Spread:
+    return Spread(
+        factor=arrays["analytic.factor"].astype(np.float16), remainder=arrays["analytic.remainder"].astype(np.float32)
     )

@@ -84,6 +84,14 @@ class Exceptions:
         """Forget the exceptions that name these classes."""
         self._labels = {key: entry for key, entry in self._labels.items() if entry[0] not in labels}
 
+    def forget(self, keys: UInt64s, classes: Int64s) -> None:
+        """Forget that these rows, keys [n, 2], were ever given these labels [n]."""
+        for key, label in zip(_names(keys), classes.tolist(), strict=True):
+            if self._labels.get(key, (CONTESTED, 0))[0] == label:
+                del self._labels[key]
+            if self._recent.get(key) == label:
+                del self._recent[key]
+
     def table(self) -> tuple[UInt64s, Int64s]:
         """Keys [k, 2] and classes [k] of the exceptions in force."""
         entries = [(key, label) for key, (label, _) in self._labels.items() if label != CONTESTED]
@@ -116,9 +124,14 @@ class Exceptions:
         self._repeats = float(arrays["repeats"].astype(np.float64)[0])
 
 
-def overruled(probabilities: npt.NDArray[np.float64], exceptions: Int64s) -> npt.NDArray[np.float64]:
-    """The probabilities [n, C] with those of rows that have an exception moved nine tenths of the way to it."""
-    rows = np.flatnonzero(exceptions >= 0)
+def overruled(
+    probabilities: npt.NDArray[np.float64], exceptions: Int64s, live: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.float64]:
+    """The probabilities [n, C] with those of rows that have an exception moved nine tenths of the way to it.
+
+    Exceptions that name a class which is not `live` [C] do not count.
+    """
+    rows = np.flatnonzero((exceptions >= 0) if live is None else (exceptions >= 0) & live[exceptions])
     if len(rows):
         probabilities[rows] *= 1 - _CERTAINTY
         probabilities[rows, exceptions[rows]] += _CERTAINTY

@@ -1,5 +1,6 @@
 """Fixed features of a row for the analytic head: the row itself, and random ones of it."""
 
+import hashlib
 import math
 
 import numpy as np
@@ -38,6 +39,11 @@ class RandomFeatures:
     def size(self) -> int:
         """m, the length of ψ."""
         return 1 + self.width + self.num_random
+
+    @property
+    def fingerprint(self) -> str:
+        """Of ψ, however many of its random features are in use: the same for the same width and seed alone."""
+        return hashlib.sha256(f"random features 1, width {self.width}, seed {self.seed}".encode()).hexdigest()
 
     def __call__(self, rows: Float64s) -> Float64s:
         """[n, m] of `rows` [n, width]."""

@@ -27,7 +27,7 @@ class ForgettingHead:
     """Means [C, d], their faded counts [C], and the faded scatter [d, d] about them."""
 
     def __init__(self, width: int) -> None:
-        self._width = width
+        self.width = width
         self._scatter: Float64s = np.zeros((width, width))
         self._total = 0.0
         self._means: Float64s = np.zeros((0, width))
@@ -41,7 +41,7 @@ class ForgettingHead:
         missing = num_classes - len(self.counts)
         if missing > 0:
             self.counts = np.concatenate((self.counts, np.zeros(missing)))
-            self._means = np.concatenate((self._means, np.zeros((missing, self._width))))
+            self._means = np.concatenate((self._means, np.zeros((missing, self.width))))
 
     def learn(self, rows: Float64s, classes: Int64s, weights: Float64s) -> None:
         """Rows [n, d] in order, n ≥ 1."""
@@ -70,9 +70,18 @@ class ForgettingHead:
         self.counts[present] = after
         self._since_solve += num_rows
         if self.readout is None or len(self.readout.biases) < len(self.counts):
-            self._since_solve = self._width
-        if self._since_solve * ROWS_PER_SOLVE >= self._width:
+            self._since_solve = self.width
+        if self._since_solve * ROWS_PER_SOLVE >= self.width:
             self.solve()
+
+    def mean_of(self, label: int) -> tuple[float, Float64s]:
+        """A class's faded count and a copy of its mean [d]."""
+        return float(self.counts[label]), self._means[label].copy()
+
+    def put_back(self, label: int, count: float, mean: Float64s) -> None:
+        """Know a class again that was dropped: its mean has kept its place, as that of any class that stays away."""
+        self.counts[label], self._means[label] = count, mean
+        self.solve()
 
     def drop(self, labels: Int64s) -> None:
         """Forget these classes."""
@@ -82,8 +91,8 @@ class ForgettingHead:
     def solve(self) -> None:
         """Make the read-out that of all rows learnt."""
         self._since_solve = 0
-        diagonal = max(float(np.trace(self._scatter)) / self._width, 1e-3)
-        regular = self._scatter + (PENALTY_ROWS * diagonal / max(self._total, 1.0)) * np.eye(self._width)
+        diagonal = max(float(np.trace(self._scatter)) / self.width, 1e-3)
+        regular = self._scatter + (PENALTY_ROWS * diagonal / max(self._total, 1.0)) * np.eye(self.width)
         means = self._means.T
         weights = np.linalg.solve(regular, max(self._total, 1.0) * means).astype(np.float64)
         biases = np.where(self.counts > 0, -0.5 * np.einsum("dc,dc->c", means, weights), -np.inf)

@@ -44,11 +44,15 @@ class HeadInputs:
 
         The values are those of float32, so that rows which were written to a file are the same rows.
         """
+        return self.standardised(dense, self.mean, self.inverse_deviation)
+
+    def standardised(self, dense: npt.NDArray[np.float32], mean: Float64s, inverse_deviation: Float64s) -> Float64s:
+        """The same by other moments, such as those of an earlier time."""
         rows: Float64s = dense.astype(np.float64)
         if self._num_numbers:
             numbers = rows[:, : self._num_numbers]
-            numbers -= self.mean
-            numbers *= self.inverse_deviation
+            numbers -= mean
+            numbers *= inverse_deviation
             np.clip(numbers, -CLIPPED_AT, CLIPPED_AT, out=numbers)
         if self._signs is None or self._order is None:
             return rows.astype(np.float32).astype(np.float64) if self._num_numbers else rows

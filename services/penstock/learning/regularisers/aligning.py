@@ -21,9 +21,14 @@ def align(head: LinearHead, num_old: int) -> None:
     Old logits stay as they are to the bit, and new ones in their order.
     """
     old, new = head.live_rows[:num_old, : head.width], head.live_rows[num_old:, : head.width]
-    length = new.norm(dim=1).mean()
-    if length > 0:
-        head.live_rows[num_old:] *= old.norm(dim=1).mean() / length
+    old_lengths, new_lengths = (_not_zero(rows.norm(dim=1)) for rows in (old, new))
+    if len(old_lengths) and len(new_lengths):
+        head.live_rows[num_old:] *= old_lengths.mean() / new_lengths.mean()
+
+
+def _not_zero(lengths: Tensor) -> Tensor:
+    """Without those of classes that are asleep."""
+    return lengths[lengths > 0]
 
 
 class WeightAligning:

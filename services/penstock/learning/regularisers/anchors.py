@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from penstock.flow import Array
+from penstock.learning.adam import HEAD
 from penstock.learning.regularisers.trained import TrainedWeights
 from penstock.learning.tensors import host_tensor, under
 
@@ -26,6 +27,11 @@ class Anchors:
         """Make the weights' places those of now, each of so much importance."""
         self.places = {name: values.clone() for name, values in self._weights.values()}
         self.importance = dict(importance)
+
+    def row_was_set(self, index: int) -> None:
+        """A row of the head is held where it is now."""
+        if HEAD in self.places and index < len(self.places[HEAD]):
+            self.places[HEAD][index] = dict(self._weights.values())[HEAD][index]
 
     def pull(self, strength: float) -> None:
         """Add the pull, times `strength`, to the gradients of the step that is about to be made."""

@@ -59,6 +59,12 @@ class AveragedWeights:
         for ours, theirs in zip(self.backbone.buffers(), self._trained.buffers(), strict=True):
             ours.copy_(theirs)
 
+    def row_was_set(self, index: int) -> None:
+        """A row of the trained head begins anew: so does its average."""
+        self.grow()
+        self.head.wake(index, self._trained_head.rows[index])
+        self._row_steps[index] = 0.0
+
     def state(self) -> dict[str, Tensor]:
         """The tensors themselves."""
         backbone = {_BACKBONE + name: tensor for name, tensor in self.backbone.state_dict().items()}

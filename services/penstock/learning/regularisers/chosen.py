@@ -46,6 +46,10 @@ class Penalty(Protocol):
         """Drop anchor where the weights are."""
         ...
 
+    def row_was_set(self, index: int) -> None:
+        """A row of the head has other values now, which it did not learn."""
+        ...
+
     def state(self) -> Mapping[str, Tensor]:
         """All that must survive."""
         ...
@@ -132,6 +136,15 @@ class Regularisers:
             )
         if self._aligning is not None:
             self._aligning.apply(events_learnt)
+
+    def row_was_set(self, index: int) -> None:
+        """A row of the head was put to sleep or woken."""
+        for penalty in self._penalties.values():
+            penalty.row_was_set(index)
+        if self._teacher is not None:
+            self._teacher.row_was_set(index)
+        if self.averaging is not None:
+            self.averaging.row_was_set(index)
 
     def state(self) -> dict[str, Tensor]:
         """The tensors themselves, by dotted name."""

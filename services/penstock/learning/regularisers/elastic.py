@@ -67,6 +67,10 @@ class ElasticConsolidation:
         self._since = {}
         self._num_rows.zero_()
 
+    def row_was_set(self, index: int) -> None:
+        """It is held where it is now."""
+        self._anchors.row_was_set(index)
+
     def state(self) -> dict[str, Tensor]:
         """The tensors themselves."""
         since = {_SINCE + name: tensor for name, tensor in self._since.items()}

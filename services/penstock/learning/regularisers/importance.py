@@ -77,7 +77,10 @@ class ImportanceAwareStep:
         square. One row sees what those before it have moved, through the inner products of their features.
         """
         inputs = torch.cat((features, features.new_ones(len(features), 1)), dim=1).double()
-        live = self._head.live_rows.double()
+        awake = self._head.awake
+        places = np.arange(self._head.num_live)[awake if isinstance(awake, slice) else awake.cpu().numpy()]
+        classes = np.searchsorted(places, classes)  # those of rows to learn are awake
+        live = self._head.live_rows[awake].double()
         logits = (inputs @ live.t()).cpu().numpy()
         if not np.isfinite(logits).all():
             return  # the loss tells of it
@@ -87,4 +90,4 @@ class ImportanceAwareStep:
             now = logits[row] + products[row, :row] @ moves[:row]
             moves[row] = (flowed(now, label, self._rate * weight) - now) / products[row, row]
         live += torch.from_numpy(moves).to(live.device).t() @ inputs
-        self._head.live_rows.copy_(live)
+        self._head.live_rows[awake] = live.float()

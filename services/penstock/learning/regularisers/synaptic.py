@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from penstock.flow import Array
+from penstock.learning.adam import HEAD
 from penstock.learning.regularisers.anchors import Anchors
 from penstock.learning.regularisers.trained import TrainedWeights, with_rows
 from penstock.learning.tensors import host_tensor, under
@@ -68,6 +69,13 @@ class SynapticIntelligence:
         self._anchors.drop(importance)
         self.paths, self._starts = {}, {}
         self._begin()
+
+    def row_was_set(self, index: int) -> None:
+        """Its way begins where it is now."""
+        self._anchors.row_was_set(index)
+        if HEAD in self._starts and index < len(self._starts[HEAD]):
+            self._starts[HEAD][index] = dict(self._weights.values())[HEAD][index]
+            self.paths[HEAD][index] = 0.0
 
     def state(self) -> dict[str, Tensor]:
         """The tensors themselves."""

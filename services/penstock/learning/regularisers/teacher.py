@@ -36,6 +36,11 @@ class Teacher:
         self._backbone.load_state_dict(self._student.state_dict())
         self._head = self._student_head.live_rows.clone()
 
+    def row_was_set(self, index: int) -> None:
+        """Say of a class what the student says of it now."""
+        if index < len(self._head):
+            self._head[index] = self._student_head.rows[index]
+
     def look_at(self, dense: Tensor, tokens: Tensor) -> None:
         """Say what the steps to come hold the fresh rows [n, …] to, standardised as the student reads them."""
         self._softened = None

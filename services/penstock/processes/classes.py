@@ -1,0 +1,182 @@
+"""`penstock classes`: what a model's classes are, and requests to change them, sent as events of the label topic."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.adapters.disk.reading import read_newest
+from penstock.adapters.kafka.topic_names import TopicNames
+from penstock.clock import to_rfc3339
+from penstock.errors import ConfigurationError, InvalidEventError, StopError
+from penstock.flow import ClassRequest, ClassVerb, ImportRequest, ModelUpdate
+from penstock.learning.class_requests import TARGETS, concerned, listed
+from penstock.learning.class_table import ClassRow, rows_of_checkpoint, rows_of_ledger
+from penstock.learning.ledger import ClassLedger
+from penstock.learning.packet import Packet
+from penstock.processes.class_controls import announced, send, wait_for
+from penstock.settings import Settings
+
+if TYPE_CHECKING:
+    from penstock.learning.learner import Learner
+
+WHAT_HAPPENS: dict[ClassVerb, str] = {
+    "hibernate": "From its place in the log on they are no longer answered; their statistics wait in packets, their"
+    " rows go, and the first labelled event of one wakes it.",
+    "wake": "From its place in the log on they are answered again, with all they knew and all that was learnt since.",
+    "retire": "From its place in the log on they are never answered again; their events are passed over and counted.",
+}
+
+
+def show(settings: Settings, *, as_json: bool) -> int:
+    """Print the classes, from the newest checkpoint of this machine, or else from the newest update."""
+    checkpoint = read_newest(settings.state.directory, settings.model.name)
+    if checkpoint is not None:
+        try:
+            rows = rows_of_checkpoint(checkpoint)
+        except (KeyError, ValueError) as error:
+            raise StopError(f"The checkpoint of step {checkpoint.step} is of another release: {error}.") from None
+        source, version, until = "checkpoint", checkpoint.version, checkpoint.trained_until_ms
+    else:
+        update, ledger = announced(settings)
+        rows = rows_of_ledger(ledger)
+        source, version, until = "update", update.version, update.trained_until_ms
+    document = {
+        "model": settings.model.name,
+        "source": source,
+        "version": version,
+        "trained_until": to_rfc3339(until),
+        "classes": [row.to_json() for row in rows],
+    }
+    click.echo(json.dumps(document, indent=2) if as_json else _table(document, rows))
+    return 0
+
+
+def change(
+    settings: Settings,
+    verb: ClassVerb,
+    *,
+    names: Sequence[str],
+    tenant: str | None,
+    wait: bool,
+    timeout_seconds: float,
+) -> int:
+    """Send the control event, and with `wait` see it carried out; 0 if all of that succeeded."""
+    request = ClassRequest(verb=verb, classes=tuple(dict.fromkeys(names)), tenant=tenant)
+    if bool(request.classes) == (tenant is not None):
+        raise ConfigurationError(f"`penstock classes {verb}` takes names of classes or --tenant, and not both.")
+    update, ledger = announced(settings)
+    classes = _names(request, ledger, update)
+    sent = send(settings, request)
+    click.echo(f"{verb} {listed(classes)}: {sent.place}. {WHAT_HAPPENS[verb]}")
+    if not wait:
+        return 0
+    newest, after = wait_for(settings, sent, timeout_seconds)
+    wrong = [name for name in classes if after.state_of(name) != TARGETS[verb]]
+    if wrong:
+        refused = "look at `penstock dead-letters list`" if set(wrong) == set(classes) else "events came after it"
+        click.echo(f"penstock: version {newest.version} has it, but not {listed(wrong)}: {refused}.", err=True)
+        return 1
+    click.echo(f"Version {newest.version} has it.")
+    return 0
+
+
+def export(settings: Settings, name: str, file: Path) -> int:
+    """Write the packet of a class, live or asleep, from the newest checkpoint of this machine."""
+    packet = _learner_of(settings).packet_of(name)
+    try:
+        file.write_bytes(packet)
+    except OSError as error:
+        raise ConfigurationError(f"The packet cannot be written to {file}: {error.strerror}.") from None
+    click.echo(f"Class {name!r} of {settings.model.name} written to {file}: {len(packet):,} bytes.")
+    return 0
+
+
+def import_packet(settings: Settings, file: Path, *, name: str | None, wait: bool, timeout_seconds: float) -> int:
+    """Send a packet as a control event; 0 if it is delivered, and with `wait` taken in."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"The packet {file} cannot be read: {error.strerror}.") from None
+    try:
+        packet = Packet.from_bytes(content)
+    except InvalidEventError as error:
+        raise ConfigurationError(f"{file}: {error}") from None
+    if packet.schema_digest != settings.model.schema.digest:
+        raise ConfigurationError(
+            f"{file} is of class {packet.class_name!r} of the model {packet.model!r}, which reads other features than"
+            f" model.features lists for {settings.model.name}."
+        )
+    taken_as = name or packet.class_name
+    sent = send(settings, ImportRequest(packet=content, name=name))
+    click.echo(
+        f"import class {taken_as!r}: {sent.place}. From its place in the log on it is answered, as it was in the model"
+        f" {packet.model!r} after {packet.events:,} events."
+    )
+    if not wait:
+        return 0
+    newest, after = wait_for(settings, sent, timeout_seconds)
+    if after.state_of(taken_as) != "live":
+        click.echo(
+            f"penstock: version {newest.version} has it, but did not take the packet in: look at `penstock dead-letters"
+            " list`.",
+            err=True,
+        )
+        return 1
+    click.echo(f"Version {newest.version} has it.")
+    return 0
+
+
+def _learner_of(settings: Settings) -> "Learner":
+    """What the newest checkpoint has learnt. Raises `StopError` where there is none."""
+    from penstock.learning.learner import Learner
+
+    checkpoint = read_newest(settings.state.directory, settings.model.name)
+    if checkpoint is None:
+        raise StopError(
+            f"There is no checkpoint of {settings.model.name} under {settings.state.directory}; export where the"
+            " trainer runs, or take the packet of a sleeping class from MLflow."
+        )
+    learner = Learner(
+        settings.model,
+        replace(settings.training, device="cpu"),
+        settings.replay,
+        topic=TopicNames(settings.model.name).labels,
+        max_events=settings.intake.max_events,
+    )
+    learner.restore(checkpoint)
+    return learner
+
+
+def _names(request: ClassRequest, ledger: ClassLedger, update: ModelUpdate) -> tuple[str, ...]:
+    """Of the classes concerned. Refuses at once what the trainer would refuse. Raises `ConfigurationError`."""
+    try:
+        return tuple(ledger.names[index] for index in concerned(request, ledger))
+    except InvalidEventError as error:
+        where = f"so says version {update.version} of {update.model}; `penstock classes list` shows its classes."
+        raise ConfigurationError(f"{error} ({where})") from None
+
+
+def _table(document: dict[str, object], rows: Sequence[ClassRow]) -> str:
+    header = ("index", "name", "state", "events", "rows", "recall", "tenant")
+    cells = [
+        (
+            str(row.index),
+            "".join(each if each.isprintable() else "\ufffd" for each in row.name),
+            row.state,
+            "–" if row.events is None else f"{row.events:,}",
+            "–" if row.rows is None else f"{row.rows:,}",
+            "–" if row.recall is None else f"{row.recall:.3f}",
+            row.tenant or "–",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[place]) for line in (header, *cells)) for place in range(len(header))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (header, *cells)
+    )
+    title = f"{len(rows)} classes of {document['model']}, version {document['version']}, from the {document['source']}"
+    return "\n".join([title, *lines])

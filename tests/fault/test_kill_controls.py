@@ -1,0 +1,94 @@
+"""kill -9 between controls changes nothing: classes that sleep and events that are undone end as if undisturbed."""
+
+import json
+import random
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from configurations import configuration, events, new_model
+from learnt_state import kill_at_a_random_moment, learnt, newest_checkpoint, same_end
+from line import Line, line
+from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.flow import ClassRequest
+from penstock.wire.control import CONTROL_TYPE, encode_control
+from waiting import wait_for
+
+KILLS = 6
+CHUNKS, CHUNK = 12, 500
+COUNT_ONLY = "max_events = 32\nmax_age_seconds = 0"
+SLOW_ENOUGH_TO_BE_KILLED = "inner_steps = 24"
+
+
+def fill(running: Line) -> int:
+    """Events with controls and retractions between them, each a function of its place; returns how many are learnt."""
+    producer, values = Producer({**running.kafka, "linger.ms": 5}), list(events(CHUNKS * CHUNK, classes=6))
+    num_messages = 0
+
+    def send(value: bytes, content_type: str = "application/json") -> None:
+        nonlocal num_messages
+        producer.produce(
+            running.topics.labels, value, partition=num_messages % 3, headers=[("content-type", content_type.encode())]
+        )
+        producer.poll(0)
+        num_messages += 1
+
+    for chunk in range(CHUNKS):
+        for value in values[chunk * CHUNK : (chunk + 1) * CHUNK]:
+            if chunk % 3 == 1 and b'"class-5"' in value:
+                continue
+            send(value)
+        for place in range(chunk * CHUNK, chunk * CHUNK + 3):
+            event = json.loads(values[place])
+            send(json.dumps(event | {"event_id": f"undo-{place}", "retracts": event["event_id"]}).encode())
+        verb = ("hibernate", "wake", "hibernate")[chunk % 3]
+        request = ClassRequest(verb=verb, classes=("class-5", f"class-{chunk % 5}"))  # type: ignore[arg-type]
+        send(encode_control(request), CONTROL_TYPE)
+    send(encode_control(ClassRequest(verb="retire", classes=("class-3",))), CONTROL_TYPE)
+    assert producer.flush(60) == 0
+    return num_messages
+
+
+def has_read(directory: Path, model: str, num_messages: int) -> bool:
+    found = newest_checkpoint(directory, model)
+    return found is not None and sum(found["offsets"].values()) == num_messages  # type: ignore[attr-defined]
+
+
+def test_classes_sleep_and_wake_the_same_however_often_the_trainer_is_killed(kafka: LocalKafka, tmp_path: Path) -> None:
+    chance, model = random.Random(1), new_model()
+    interrupted, uninterrupted = tmp_path / "interrupted", tmp_path / "uninterrupted"
+    text = configuration(
+        model, kafka.bootstrap_servers, interrupted, intake=COUNT_ONLY, training=SLOW_ENOUGH_TO_BE_KILLED
+    )
+    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+        assert running.run("topics", "create", "--partitions", "3").returncode == 0
+        num_messages = fill(running)
+        for number in range(KILLS):
+            trainer = running.start_trainer()
+            kill_at_a_random_moment(trainer, interrupted, model, chance, while_starting=number % 3 == 2)
+        assert learnt(interrupted, model) > 0, "the kills came too early to mean anything"
+        assert not has_read(interrupted, model, num_messages), "the kills came too late to mean anything"
+        running.start_trainer()
+        wait_for(lambda: has_read(interrupted, model, num_messages), "everything is read", 120)
+
+        running.config.write_text(text.replace(str(interrupted), str(uninterrupted)))
+        other = running.start_trainer()
+        wait_for(lambda: has_read(uninterrupted, model, num_messages), "the uninterrupted run has read it all", 120)
+        other.kill()
+        assert same_end(interrupted, uninterrupted, model)
+        assert packets(interrupted, model) == packets(uninterrupted, model)
+        states = {entry["name"]: entry["state"] for entry in ledger(interrupted, model)}
+        assert set(states.values()) == {"live", "hibernated", "retired"}
+        refused = running.run("dead-letters", "list", "--json").stdout.decode()
+        assert refused == "" or '"control"' in refused
+
+
+def packets(directory: Path, model: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (directory / model / "packets").iterdir()}
+
+
+def ledger(directory: Path, model: str) -> list[dict[str, str]]:
+    found = newest_checkpoint(directory, model)
+    assert found is not None
+    entries: list[dict[str, str]] = found["state"]["class_ledger"]  # type: ignore[index]  # as checkpoints have it
+    return entries

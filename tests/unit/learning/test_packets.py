@@ -1,0 +1,186 @@
+"""A packet moves a class to another model with the same features, or is refused with a sentence."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controlled_streams import Told, every, points
+from penstock.errors import InvalidEventError
+from penstock.flow import ImportRequest
+from penstock.learning.heads.spread import Spread
+from penstock.learning.packet import MOST_BYTES, Packet
+
+
+def learnt(*labels: int, stream: int = 1, name: str = "shop", **options: object) -> Told:
+    told = Told(name=name, **options)  # type: ignore[arg-type]  # as `Told` takes them
+    told.events(every(labels, 60), seed=stream)
+    return told
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+def test_in_another_model_it_is_answered_as_well_as_if_it_had_been_learnt_there(asleep: bool) -> None:
+    origin, other = learnt(0, 1, 2, 3, name="origin"), learnt(2, 3, 4, 5, stream=2, name="other")
+    if asleep:
+        origin.classes("hibernate", "c0", "c1")
+        origin.events(every([2, 3], 20), seed=3)
+    for name in ("c0", "c1"):
+        outcome = other.told(ImportRequest(packet=origin.learner.packet_of(name)))
+        assert (outcome.result, outcome.classes) == ("applied", (name,))
+        assert outcome.sentence == f"Class {name!r} taken in from the model 'origin', where it had 60 events."
+    both = learnt(0, 1, 2, 3, 4, 5)
+    assert other.accuracy(every([0, 1], 100)) >= both.accuracy(every([0, 1], 100)) - 0.05
+    assert other.accuracy(every(range(2, 6), 50)) >= both.accuracy(every(range(2, 6), 50)) - 0.05
+    other = other.restarted()
+    other.events(every(range(6), 20), seed=4)
+    assert other.accuracy(every(range(6), 50)) >= both.accuracy(every(range(6), 50)) - 0.05
+    entry = other.learner._parts.ledger.entries[-2]
+    assert (entry.name, entry.state, entry.born_offset) == ("c0", "live", "0:240")
+
+
+def test_taken_in_it_can_sleep_and_wake_like_any_other() -> None:
+    origin, other = learnt(0, 1, name="origin"), learnt(2, 3, 4, stream=2, name="other")
+    assert other.told(ImportRequest(packet=origin.learner.packet_of("c0"), name="moved")).result == "applied"
+    before = other.accuracy(every(range(2, 5), 50))
+    other.classes("hibernate", "moved")
+    other.events(every([2, 3, 4], 20), seed=3)
+    assert other.classes("wake", "moved").result == "applied"
+    named = other.answers([0] * 100).argmax(axis=1) == other.learner.class_names.index("moved")
+    assert named.mean() > 0.7
+    assert other.accuracy(every(range(2, 5), 50)) >= before - 0.05
+
+
+def test_a_packet_is_read_as_it_was_written() -> None:
+    content = learnt(0, 1).learner.packet_of("c0")
+    packet = Packet.from_bytes(content)
+    assert (packet.model, packet.class_name, packet.events) == ("shop", "c0", 60)
+    assert packet.to_bytes() == content
+    assert packet.scales["amount"] == pytest.approx((100.5, 5.0), rel=0.2)
+    assert len(content) < 16_000
+
+
+def test_names_make_files_that_every_disk_can_hold() -> None:
+    packet = Packet.from_bytes(learnt(0, 1).learner.packet_of("c0"))
+    strange = replace(packet, class_name="../ä\n" + "x" * 300)
+    assert "/" not in strange.file_name
+    assert len(strange.file_name.encode()) < 128
+    assert strange.file_name != replace(strange, index=7).file_name
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"seed": 5}, "holds sums of other fixed features: training.seed or the width of the inputs is another there."),
+        ({"heads": ("linear", "instances")}, "model.heads has no 'analytic', which is what it is for."),
+        ({"with_numbers": False}, "is of other features than model.features lists here."),
+    ],
+)
+def test_another_models_features_are_refused(options: dict[str, object], sentence: str) -> None:
+    origin, other = learnt(0, 1, name="origin"), learnt(2, 3, stream=2, name="other", **options)
+    before = other.capture()[1].sha256
+    outcome = other.told(ImportRequest(packet=origin.learner.packet_of("c0")))
+    assert outcome.result == "refused"
+    assert outcome.sentence.startswith("The packet of class 'c0' of the model 'origin' ")
+    assert outcome.sentence.endswith(sentence)
+    assert other.capture()[1].sha256 == before
+
+
+def test_a_class_moves_to_where_inputs_are_scaled_otherwise() -> None:
+    origin, other = learnt(0, 1, 2, 3, name="origin"), Told(name="other")
+    other.learner.learn(other.batch({k: v * 2 for k, v in points(every(range(2, 6), 2), seed=8).items()}, [2] * 8))
+    other.classes("hibernate", "c2")
+    other.events(every(range(2, 6), 60), seed=2)
+    assert other.told(ImportRequest(packet=origin.learner.packet_of("c0"))).result == "applied"
+    assert other.told(ImportRequest(packet=origin.learner.packet_of("c1"))).result == "applied"
+    both = learnt(0, 1, 2, 3, 4, 5)
+    assert other.accuracy(every([0, 1], 100)) >= both.accuracy(every([0, 1], 100)) - 0.05
+
+
+def test_a_class_whose_rows_were_not_kept_wakes_but_does_not_move() -> None:
+    origin, other = learnt(0, 1, name="origin", capacity=0), learnt(2, 3, stream=2, name="other")
+    outcome = other.told(ImportRequest(packet=origin.learner.packet_of("c0")))
+    assert outcome.sentence == (
+        "The packet of class 'c0' does not fit: analytic.factor is missing; it is kept where rows are."
+    )
+    origin.classes("hibernate", "c0")
+    origin.events([1] * 20, seed=3)
+    assert origin.classes("wake", "c0").result == "applied"
+    assert origin.accuracy([0] * 50) > 0.8
+
+
+def test_a_name_that_is_taken_is_refused_whatever_became_of_its_class() -> None:
+    origin, other = learnt(0, 1, 2, name="origin"), learnt(0, 1, 2, stream=2, name="other")
+    other.classes("hibernate", "c0")
+    other.classes("retire", "c1")
+    for name, state in (("c0", "hibernated"), ("c1", "retired"), ("c2", "live")):
+        outcome = other.told(ImportRequest(packet=origin.learner.packet_of(name)))
+        assert outcome.sentence == (f"Class {name!r} is {state} in this model; give the packet's class another name.")
+
+
+def test_only_what_is_known_can_be_exported() -> None:
+    told = learnt(0, 1, 2)
+    told.classes("retire", "c1")
+    with pytest.raises(InvalidEventError, match="Class 'c1' is retired: nothing is known of it any more"):
+        told.learner.packet_of("c1")
+    with pytest.raises(InvalidEventError, match="There is no class 'c11'; did you mean 'c1'"):
+        told.learner.packet_of("c11")
+
+
+GOOD = learnt(0, 1).learner.packet_of("c0")
+OTHER = learnt(2, 3, stream=2, name="other")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_whatever_bytes_come_as_a_packet_the_learner_goes_on(data: st.DataObject) -> None:
+    content = bytearray(GOOD)
+    match data.draw(st.integers(0, 4)):
+        case 0:
+            content = bytearray(data.draw(st.binary(max_size=200)))
+        case 1:
+            content = content[: data.draw(st.integers(0, len(content)))]
+        case 2:
+            for _ in range(data.draw(st.integers(1, 5))):
+                content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        case 3:
+            packet = Packet.from_bytes(GOOD)
+            name = data.draw(st.sampled_from(sorted(packet.tensors)))
+            shape = data.draw(st.lists(st.integers(0, 400), max_size=3))
+            kind = data.draw(st.sampled_from([np.float32, np.float64, np.int64, np.bool_, np.uint8]))
+            content = bytearray(replace(packet, tensors={**packet.tensors, name: np.ones(shape, kind)}).to_bytes())
+        case 4:
+            packet = Packet.from_bytes(GOOD)
+            name = data.draw(st.sampled_from(sorted(packet.tensors)))
+            value = data.draw(st.sampled_from([np.nan, np.inf, -1.0, 0.0, 1e300]))
+            with np.errstate(over="ignore"):
+                tensors = {**packet.tensors, name: np.full_like(packet.tensors[name], value)}
+            content = bytearray(replace(packet, tensors=tensors).to_bytes())
+    told = OTHER.restarted()
+    outcome = told.told(ImportRequest(packet=bytes(content)))
+    told.events([2, 3, 2, 3], seed=9)
+    assert np.isfinite(told.answers([2, 3])).all()
+    assert outcome.result in ("applied", "refused")
+
+
+def test_a_packet_too_large_for_a_message_is_refused() -> None:
+    with pytest.raises(InvalidEventError, match=f"it may have {MOST_BYTES}"):
+        Packet.from_bytes(bytes(MOST_BYTES + 1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.integers(2, 30), st.integers(0, 1000))
+def test_a_spread_keeps_the_scatter_of_few_directions_and_the_variances_of_all(
+    num_rows: int, width: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    psi = generator.normal(size=(num_rows, min(width, 8))) @ generator.normal(size=(min(width, 8), width))
+    weights = generator.uniform(0.5, 2, num_rows)
+    spread, sums = Spread.of(psi, weights), weights @ psi
+    exact = (psi * weights[:, None]).T @ psi
+    found = spread.scatter(float(weights.sum()), sums)
+    size = np.abs(exact).max()
+    assert np.abs(np.diag(found) - np.diag(exact)).max() < 5e-3 * size
+    assert np.abs(found - exact).max() < 2e-2 * size, "of rank 8 it is all there"
+    assert np.linalg.eigvalsh(found).min() > -1e-6 * size

@@ -1,0 +1,233 @@
+"""A wrong label is undone: out of the exact heads without a trace, out of the rows that are kept."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from controlled_streams import HEADS, TOPIC, Told, every, points
+from penstock.flow import Control, EventPlace, RetractionRequest
+from penstock.learning.heads.analytic import AnalyticHead
+
+
+def analytic(told: Told) -> AnalyticHead:
+    ensemble = told.learner._parts.ensemble
+    assert ensemble is not None
+    assert ensemble.analytic is not None
+    ensemble.analytic.solve()
+    return ensemble.analytic
+
+
+def sums(told: Told) -> dict[str, np.ndarray]:
+    state = analytic(told).state()
+    return {name: np.asarray(state[name], dtype=np.float64) for name in ("gram", "sums", "counts")}
+
+
+def assert_sums_are_those_of(told: Told, without: Told) -> None:
+    mine, theirs = sums(told), sums(without)
+    for name, values in theirs.items():
+        assert np.abs(mine[name] - values).max() <= 1e-9 * np.abs(values).max(), name
+    one, other = analytic(told).readout, analytic(without).readout
+    assert one is not None
+    assert other is not None
+    asked = analytic(told).features(np.random.default_rng(0).normal(size=(20, analytic(told).features.width)))
+    assert np.abs(one.scores(asked) - other.scores(asked)).max() < 1e-3 * np.abs(other.scores(asked)).max()
+
+
+def place(offset: int, row: int = 0, partition: int = 0, topic: str = TOPIC) -> EventPlace:
+    return EventPlace(topic=topic, partition=partition, offset=offset, row=row)
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.5])
+@pytest.mark.parametrize("target", [lambda offset: place(offset), lambda offset: f"e-{offset}"])
+def test_the_sums_are_those_of_a_learner_that_has_never_seen_it(
+    target: Callable[[int], EventPlace | str], weight: float
+) -> None:
+    told, without = (Told(heads=("analytic",), with_numbers=False) for _ in range(2))
+    for each in (told, without):
+        each.events(every(range(3), 30), seed=1)
+    wrong, offset = points([1, 1], seed=5), told.offset
+    told.learner.learn(told.batch(wrong, [2, 0], weight=weight))
+    without.offset += 2
+    for each in (told, without):
+        each.events(every(range(4), 30), seed=2)
+    for row, label in enumerate((2, 0)):
+        outcome = told.retract(wrong, row, label, target(offset + row), weight=weight)
+        assert (outcome.result, outcome.classes) == ("applied", (f"c{label}",))
+        assert outcome.exactness["analytic"] == "exact"
+    assert_sums_are_those_of(told, without)
+
+
+def test_it_is_taken_out_as_it_was_put_in_although_numbers_are_standardised_otherwise_by_now() -> None:
+    def learnt(weight: float) -> tuple[Told, int]:
+        told = Told(heads=("analytic",))
+        told.events(every(range(3), 10), seed=1, drift=1.0)
+        told.learner.learn(told.batch(points([1], seed=5), [2], weight=weight))
+        told.events(every(range(3), 60), seed=2, drift=3.0)
+        return told, 30
+
+    told, offset = learnt(1.0)
+    as_good_as_without, _ = learnt(1e-9)
+    assert len(told.learner._parts.history._scales) > 5, "the moments have been taken anew"
+    for each in (told, told.restarted()):
+        outcome = each.retract(points([1], seed=5), 0, 2, place(offset))
+        assert outcome.exactness["analytic"] == "exact"
+        mine, theirs = sums(each), sums(as_good_as_without)
+        for name, values in theirs.items():
+            assert np.abs(mine[name] - values).max() <= 1e-7 * np.abs(values).max(), name
+
+
+def test_named_by_its_id_it_is_taken_out_as_numbers_are_standardised_now_and_that_is_said() -> None:
+    told = Told()
+    told.events(every(range(3), 40), seed=1, drift=3.0)
+    wrong = points([1], seed=5)
+    told.learner.learn(told.batch(wrong, [2]))
+    told.events(every(range(3), 40), seed=2, drift=3.0)
+    outcome = told.retract(wrong, 0, 2, "e-1")
+    assert outcome.result == "applied"
+    assert outcome.exactness == {
+        "linear": "approximate",
+        "analytic": "approximate",
+        "forgetting": "approximate",
+        "instances": "exact",
+    }
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_its_row_is_kept_nowhere_and_answered_by_no_exception(by_id: bool) -> None:
+    told = Told(capacity=400)
+    told.events(every(range(3), 40), seed=1)
+    wrong, offset = points([1], seed=5), told.offset
+    told.learner.learn(told.batch(wrong, [2]))
+    ensemble = told.learner._parts.ensemble
+    assert ensemble is not None
+    assert ensemble.exceptions is not None
+    wrong_answer = told.answers([1], seed=5)[0, told.learner.class_names.index("c2")]
+    num_exceptions = len(ensemble.exceptions)
+    assert wrong_answer > 0.8, "the click was learnt"
+    before = told.capture()[0]
+    outcome = told.retract(wrong, 0, 2, "clicked" if by_id else place(offset))
+    assert outcome.sentence.endswith("its kept row is gone.")
+    after = told.capture()[0]
+    assert len(after.reservoir.slots) == len(before.reservoir.slots) - 1
+    counts = "classes.rows"
+    assert (before.tensors[counts].astype(int) - after.tensors[counts].astype(int)).tolist() == [
+        int(name == "c2") for name in told.learner.class_names
+    ]
+    assert len(ensemble.exceptions) == num_exceptions - 1
+    priority = told.learner._priorities.at(
+        np.array([0], dtype=np.int32), np.array([offset]), np.array([0], dtype=np.int32)
+    )[0]
+    for kept in (ensemble.near, ensemble.far):
+        assert kept is not None
+        assert priority not in kept.ids
+    assert told.answers([1], seed=5)[0, told.learner.class_names.index("c2")] < 0.5
+
+
+def test_of_twins_that_no_id_tells_apart_one_goes_and_one_stays() -> None:
+    told = Told(capacity=400)
+    told.events(every(range(3), 10), seed=1)
+    twins = {name: np.repeat(values, 2, axis=0) for name, values in points([1], seed=5).items()}
+    told.learner.learn(told.batch(twins, [1, 1]))
+    rows = told.capture()[0].tensors["classes.rows"].sum()
+    for gone in (1, 2):
+        assert told.retract(twins, 0, 1, f"e-{gone}").result == "applied"
+        assert told.capture()[0].tensors["classes.rows"].sum() == rows - gone
+    assert told.retract(twins, 0, 1, "e-3").result == "refused"
+
+
+def test_an_event_of_a_sleeping_class_leaves_its_packet() -> None:
+    slept, without = (Told(heads=("analytic",), with_numbers=False) for _ in range(2))
+    for each in (slept, without):
+        each.events(every(range(3), 30), seed=1)
+    wrong, offset = points([1], seed=5), slept.offset
+    slept.learner.learn(slept.batch(wrong, [2]))
+    without.offset += 1
+    slept.classes("hibernate", "c2")
+    slept = slept.restarted()
+    assert slept.retract(wrong, 0, 2, place(offset)).exactness["analytic"] == "exact"
+    slept = slept.restarted()
+    slept.classes("wake", "c2")
+    assert_sums_are_those_of(slept, without)
+
+
+@pytest.mark.parametrize("of", [place(10**6), place(35), place(5, partition=3), place(30, row=1)])
+def test_what_has_not_come_yet_cannot_be_retracted(of: EventPlace) -> None:
+    told = Told()
+    told.events(every(range(3), 10), seed=1)
+    told.learner.learn(told.batch(points([1], seed=5), [2]))
+    outcome = told.retract(points([1], seed=5), 0, 2, of)
+    assert outcome.result == "refused"
+    assert "has not come yet" in outcome.sentence
+
+
+def test_an_event_before_it_in_the_same_batch_has_come() -> None:
+    told = Told()
+    told.events(every(range(3), 10), seed=1)
+    wrong = points([1], seed=5)
+    batch = told.batch(wrong, [2])
+    request = RetractionRequest(event=batch.events.slice(0, 1), of=place(30))
+    control = Control(at=1, partition=0, offset=31, row=0, request=request)
+    (outcome,) = told.learner.learn(replace(batch, controls=(control,))).controls
+    assert outcome.result == "applied"
+
+
+def test_none_is_undone_twice() -> None:
+    told = Told()
+    told.events(every(range(3), 10), seed=1)
+    wrong, offset = points([1], seed=5), told.offset
+    told.learner.learn(told.batch(wrong, [2]))
+    told.learner.learn(told.batch(wrong, [2]))
+    for of in (place(offset), "some-id"):
+        assert told.retract(wrong, 0, 2, of).result == "applied"
+        for again in (told, told.restarted()):
+            outcome = again.retract(wrong, 0, 2, of)
+            assert (outcome.result, outcome.sentence.endswith("was retracted before.")) == ("refused", True)
+
+
+def test_a_retraction_that_does_not_fit_the_event_is_refused_and_changes_nothing() -> None:
+    told = Told(heads=HEADS, capacity=400)
+    told.events(every(range(3), 10), seed=1)
+    told.classes("retire", "c1")
+    wrong, offset = points([0, 2], seed=5), told.offset
+    told.learner.learn(told.batch({name: values[:1] for name, values in wrong.items()}, [2]))
+    before = told.capture()[1].sha256
+    for outcome, sentence in (
+        (told.retract(wrong, 1, 2, place(offset)), "had other features or another label than are given here."),
+        (told.retract(wrong, 0, 0, place(offset)), "had other features or another label than are given here."),
+        (
+            told.retract(wrong, 0, 2, place(offset, topic="other")),
+            "the events of this model are those of 'shop.labels'.",
+        ),
+        (told.retract(wrong, 0, 9, place(offset)), "There is no class 'c9', so no event of it was ever learnt."),
+        (told.retract(wrong, 0, 1, place(offset)), "Class 'c1' is retired: nothing of it is left to retract."),
+        (told.retract(wrong, 0, 2, place(offset), weight=400.0), "was learnt, so none can be retracted."),
+    ):
+        assert outcome.result == "refused"
+        assert sentence in outcome.sentence
+    assert told.capture()[1].sha256 == before
+
+
+def test_events_that_were_never_learnt_cannot_bring_the_sums_out_of_balance() -> None:
+    told = Told(heads=("analytic",), capacity=0)
+    told.events(every(range(3), 10), seed=1)
+    results = []
+    for number in range(40):
+        far = {name: values * 50 for name, values in points([number % 3], seed=100 + number).items()}
+        results.append(told.retract(far, 0, number % 3, f"made-up-{number}").result)
+    assert "refused" in results
+    told.events(every(range(3), 10), seed=2)
+    assert np.isfinite(told.answers(every(range(3), 5))).all()
+
+
+def test_all_events_of_a_class_can_be_retracted_one_by_one() -> None:
+    told = Told(heads=("analytic", "instances"))
+    told.events(every(range(2), 20), seed=1)
+    few, offset = points([3] * 5, seed=5), told.offset
+    told.learner.learn(told.batch(few, [3] * 5))
+    for row in range(5):
+        assert told.retract(few, row, 3, place(offset + row)).result == "applied"
+    assert told.accuracy(every(range(2), 20)) > 0.7
+    assert told.answers([3])[0, told.learner.class_names.index("c3")] < 0.5
+    assert told.events([3], seed=6)[0].num_events == 1

@@ -1,0 +1,323 @@
+"""A class sleeps without its data and answers, once awake, as if it had never slept."""
+
+import numpy as np
+import pytest
+
+from controlled_streams import HEADS, Told, every, points
+from penstock.flow import ClassRequest, Control
+from penstock.learning.config import HeadName
+from penstock.learning.learner import Learner
+
+ALONE: tuple[HeadName, ...] = ("linear",)
+ALL_HEADS = [HEADS, ("analytic",), ALONE, ("linear", "instances"), ("analytic", "instances")]
+
+
+def state_of(told: Told) -> dict[str, bytes]:
+    """Every byte that survives."""
+    checkpoint, weights = told.capture()
+    state = {name: array.tobytes() for name, array in checkpoint.tensors.items()}
+    state |= {f"reservoir.{name}": array.tobytes() for name, array in checkpoint.reservoir.columns.items()}
+    return state | {"state": repr(checkpoint.state).encode(), "weights": weights.content} | dict(checkpoint.packets)
+
+
+def exact_sums(learner: Learner) -> tuple[np.ndarray, np.ndarray]:
+    ensemble = learner._parts.ensemble
+    assert ensemble is not None
+    assert ensemble.analytic is not None
+    ensemble.analytic.solve()
+    readout = ensemble.analytic.readout
+    assert readout is not None
+    return readout.weights, readout.biases
+
+
+@pytest.mark.parametrize("heads", ALL_HEADS)
+def test_asleep_it_is_not_answered_and_the_others_are_told_apart_as_before(heads: tuple[HeadName, ...]) -> None:
+    told = Told(heads=heads)
+    told.events(every(range(4), 40), seed=1)
+    before = told.answers(every(range(4), 10))
+    outcome = told.classes("hibernate", "c1")
+    assert (outcome.result, outcome.classes) == ("applied", ("c1",))
+    asleep = told.learner.class_names.index("c1")
+    after = told.answers(every(range(4), 10))
+    assert (after[:, asleep] == 0).all()
+    others = [index for index in range(4) if index != asleep]
+    same = after[:, others].argmax(axis=1) == before[:, others].argmax(axis=1)
+    assert same.all() if heads == ALONE else same.mean() > 0.9, "a mixture is of one opinion less"
+
+
+@pytest.mark.parametrize("heads", ALL_HEADS)
+def test_asleep_and_awake_with_nothing_learnt_between_is_as_if_nothing_had_happened(
+    heads: tuple[HeadName, ...],
+) -> None:
+    told, untouched = Told(heads=heads), Told(heads=heads)
+    for each in (told, untouched):
+        each.events(every(range(5), 30), seed=1)
+    told.classes("hibernate", "c1", "c3")
+    told.classes("wake", "c3")
+    told = told.restarted()
+    told.classes("wake", "c1")
+    assert told.capture()[1].sha256 == untouched.capture()[1].sha256
+    told.offset = untouched.offset
+    for each in (told, untouched):
+        each.events(every(range(5), 10), seed=2)
+    assert told.capture()[1].sha256 == untouched.capture()[1].sha256
+
+
+def test_the_weights_of_live_classes_are_the_same_to_the_bit_when_another_falls_asleep() -> None:
+    told = Told()
+    told.events(every(range(4), 40), seed=1)
+    before = told.replica()
+    told.classes("hibernate", "c2")
+    after = told.replica()
+    rows = [told.learner.class_names.index(name) for name in ("c0", "c1", "c3")]
+    assert before._heads is not None
+    assert after._heads is not None
+    for member in ("analytic", "forgetting"):
+        one, other = before._heads._answer.readouts[member], after._heads._answer.readouts[member]
+        assert one is not None
+        assert other is not None
+        assert (one.weights[:, rows] == other.weights[:, rows]).all()
+        assert (one.biases[rows] == other.biases[rows]).all()
+
+
+def test_what_is_learnt_while_it_sleeps_and_its_own_sums_give_the_joint_solution() -> None:
+    slept, never = Told(heads=("analytic",)), Told(heads=("analytic",))
+    for told in (slept, never):
+        told.events(every(range(3), 60), seed=1)
+    slept.classes("hibernate", "c0", "c1")
+    never.offset += 1
+    for told in (slept, never):
+        told.events(every(range(2, 6), 60), seed=2)
+    outcome = slept.classes("wake", "c0", "c1")
+    assert outcome.result == "applied"
+    for one, other in zip(exact_sums(slept.learner), exact_sums(never.learner), strict=True):
+        assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
+
+
+def test_two_classes_may_wake_in_either_order() -> None:
+    found = []
+    for order in (("c0", "c1"), ("c1", "c0")):
+        told = Told()
+        told.events(every(range(4), 40), seed=1)
+        told.classes("hibernate", "c0", "c1")
+        told.events(every(range(2, 5), 30), seed=2)
+        for name in order:
+            told.classes("wake", name)
+        found.append(told.capture()[1].sha256)
+        told.events(every(range(5), 10), seed=3)
+        found.append(told.capture()[1].sha256)
+    assert found[:2] == found[2:]
+
+
+def test_waking_twice_is_waking_once_and_so_is_falling_asleep() -> None:
+    told = Told()
+    told.events(every(range(3), 30), seed=1)
+    told.classes("hibernate", "c0")
+    assert told.classes("hibernate", "c0").result == "unchanged"
+    told.events(every(range(1, 3), 30), seed=2)
+    assert told.classes("hibernate", "c0").result == "unchanged"
+    told.classes("wake", "c0")
+    once = told.capture()[1].sha256
+    again = told.classes("wake", "c0")
+    assert (again.result, again.classes) == ("unchanged", ())
+    assert told.capture()[1].sha256 == once
+
+
+@pytest.mark.parametrize("heads", [HEADS, ("analytic",)])
+def test_woken_it_is_answered_as_well_as_if_it_had_never_slept(heads: tuple[HeadName, ...]) -> None:
+    def accuracies(sleeps: bool, seed: int) -> list[float]:
+        told = Told(heads=heads)
+        told.events(every(range(4), 60, seed), seed=seed)
+        if sleeps:
+            told.classes("hibernate", "c0", "c1")
+        told.events(every(range(2, 8), 60, seed), seed=seed + 10)
+        if sleeps:
+            told.classes("wake", "c0", "c1")
+        return [told.accuracy(every(range(2), 100)), told.accuracy(every(range(8), 50))]
+
+    slept = np.mean([accuracies(True, seed) for seed in range(3)], axis=0)
+    never = np.mean([accuracies(False, seed) for seed in range(3)], axis=0)
+    assert (slept >= never - 0.01).all(), (slept, never)
+
+
+@pytest.mark.parametrize("heads", [ALONE, ("linear", "instances")])
+def test_without_an_analytic_head_a_woken_class_is_learnt_again_from_rows_like_its_own(
+    heads: tuple[HeadName, ...],
+) -> None:
+    told = Told(heads=heads, capacity=300)
+    told.events(every(range(4), 60), seed=1)
+    never = told.restarted()
+    told.classes("hibernate", "c0", "c1")
+    for each in (told, never):
+        each.events(every(range(2, 8), 60), seed=2)
+    told.classes("wake", "c0", "c1")
+    assert told.accuracy(every(range(2), 100)) >= never.accuracy(every(range(2), 100)) - 0.1
+    assert told.accuracy(every(range(2, 8), 50)) >= never.accuracy(every(range(2, 8), 50)) - 0.1
+
+
+def test_heads_that_kept_rows_leave_a_woken_class_to_the_analytic_one_until_they_have_sixteen() -> None:
+    told = Told()
+    told.events(every(range(4), 60), seed=1)
+    told.classes("hibernate", "c0")
+    told.events(every(range(1, 4), 60), seed=2)
+    told.classes("wake", "c0")
+
+    def is_silent() -> bool:
+        answer = told.replica()._heads._answer  # type: ignore[union-attr]  # there are several heads
+        index = told.learner.class_names.index("c0")
+        return answer.abstaining is not None and bool(answer.abstaining[:, index].any())
+
+    assert is_silent()
+    told.events([0] * 15, seed=3, batch=5)
+    assert is_silent()
+    told.events([0], seed=4)
+    assert not is_silent()
+
+
+@pytest.mark.parametrize("heads", [HEADS, ALONE])
+def test_the_first_event_of_a_sleeping_class_wakes_it(heads: tuple[HeadName, ...]) -> None:
+    told = Told(heads=heads)
+    told.events(every(range(4), 40), seed=1)
+    told.classes("hibernate", "c0", "c3")
+    told.events(every(range(1, 3), 20), seed=2)
+    (report,) = told.events([1, 2, 0, 1, 0, 0], seed=3)
+    assert report.woken == ("c0",)
+    assert report.events_by_class == {"c0": 3, "c1": 2, "c2": 1}
+    assert report.scored_rows.tolist() == [0, 1, 2, 3, 4, 5]
+    states = {entry.name: (entry.state, entry.generation) for entry in told.learner._parts.ledger.entries}
+    assert (states["c0"], states["c3"]) == (("live", 1), ("hibernated", 0))
+    assert told.accuracy([0] * 50) > 0.6
+
+
+def test_a_sleeping_class_leaves_nothing_but_its_packet() -> None:
+    told = Told()
+    told.events(every(range(4), 40), seed=1)
+    told.classes("hibernate", "c0")
+    told.events([1], seed=2)
+    checkpoint, _ = told.capture()
+    label = told.learner.class_names.index("c0")
+    assert label not in checkpoint.reservoir.columns["class_index"]
+    window = checkpoint.tensors["window.classes"][: int(checkpoint.tensors["window.num_added"][0])]
+    assert label not in window
+    for stored in ("heads.far.classes", "heads.window_inputs"):
+        assert stored in checkpoint.tensors
+    assert label not in checkpoint.tensors["heads.far.classes"]
+    assert checkpoint.tensors["classes.rows"][label] == 0
+    ((name, packet),) = checkpoint.packets.items()
+    assert name == f"{label:06d}-c0.safetensors"
+    assert 1000 < len(packet) < 16_000
+
+
+@pytest.mark.parametrize("heads", ALL_HEADS)
+def test_a_learner_restored_at_any_stage_of_it_goes_on_to_the_bit(heads: tuple[HeadName, ...]) -> None:
+    def stages(told: Told) -> list[str]:
+        told.events(every(range(5), 20), seed=1)
+        return ["hibernate", "events", "wake", "few", "more"]
+
+    def go(told: Told, stage: str) -> None:
+        if stage == "hibernate":
+            told.classes("hibernate", "c0", "c1")
+        elif stage == "wake":
+            told.classes("wake", "c0")
+        else:
+            told.events(
+                {"events": [2, 3, 4] * 20, "few": [0, 2, 0], "more": [0, 1, 2, 3, 4] * 10}[stage],
+                seed=len(stage),
+            )
+
+    whole, parts = Told(heads=heads), Told(heads=heads)
+    names = stages(whole)
+    stages(parts)
+    for stage in names:
+        go(whole, stage)
+        parts = parts.restarted()
+        go(parts, stage)
+        assert state_of(parts) == state_of(whole), stage
+
+
+def test_a_retired_class_is_never_answered_again_and_its_events_are_passed_over() -> None:
+    told = Told()
+    told.events(every(range(4), 40), seed=1)
+    told.classes("hibernate", "c1")
+    assert told.classes("retire", "c0", "c1").classes == ("c0", "c1")
+    assert told.capture()[0].packets == {}
+    learnt = told.learner.events_learnt
+    (report,) = told.events([0, 2, 1, 3, 0, 7], seed=2)
+    assert (report.passed_over, report.num_events) == (3, 3)
+    assert report.events_by_class == {"c2": 1, "c3": 1, "c7": 1}
+    assert report.scored_rows.tolist() == [1, 3, 5]
+    assert told.learner.events_learnt == learnt + 3
+    assert told.learner.class_names[-1] == "c7", "indices are not used again"
+    assert (told.answers([0, 1, 2])[:, [told.learner.class_names.index(n) for n in ("c0", "c1")]] == 0).all()
+    assert told.restarted().classes("retire", "c0").result == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("verb", "names", "sentence"),
+    [
+        ("hibernate", ("c0", "c11"), "There is no class 'c11'; did you mean 'c1'?"),
+        ("wake", ("nothing like it",), "There is no class 'nothing like it'; the model has learnt no event of it."),
+        ("wake", ("c2",), "Class 'c2' is retired, which is for good; it cannot wake."),
+        ("hibernate", ("c0", "c1"), "To hibernate 'c0', 'c1' would leave no class live."),
+        ("retire", ("c1", "c0"), "To retire 'c1', 'c0' would leave no class live."),
+    ],
+)
+def test_what_cannot_be_done_changes_nothing_and_says_why(verb: str, names: tuple[str, ...], sentence: str) -> None:
+    told = Told()
+    told.events(every(range(3), 10), seed=1)
+    told.classes("retire", "c2")
+    before = state_of(told)
+    outcome = told.classes(verb, *names)  # type: ignore[arg-type]  # one of the verbs
+    assert (outcome.result, outcome.classes) == ("refused", ())
+    assert outcome.sentence.startswith(sentence)
+    after = state_of(told)
+    assert {name for name in after if after[name] != before[name]} == set()
+
+
+def test_a_tenants_sleep_takes_the_classes_that_it_alone_has_used() -> None:
+    told = Told()
+    told.events(every([0, 1], 10), seed=1, tenant="t")
+    told.events(every([2, 3], 10), seed=2)
+    told.events([1], seed=3, tenant="u")
+    assert told.classes("hibernate", tenant="t").classes == ("c0",)
+    assert told.classes("hibernate", tenant="t").result == "unchanged"
+    refused = told.classes("hibernate", tenant="u")
+    assert (refused.result, refused.sentence) == (
+        "refused",
+        "There is no class to hibernate that only the tenant 'u' has used.",
+    )
+    told.events([2, 3], seed=4)
+    assert told.restarted().classes("wake", tenant="t").classes == ("c0",)
+    assert told.classes("retire", tenant="t").classes == ("c0",)
+
+
+def test_controls_in_the_middle_of_a_batch_are_carried_out_at_their_places() -> None:
+    def learnt(cut: bool) -> Told:
+        told = Told()
+        told.events(every(range(4), 20), seed=1)
+        labels = [1, 2, 1, 2, 3, 1, 2, 3]
+        features = points(labels, seed=2)
+        requests = [ClassRequest(verb="hibernate", classes=("c0",)), ClassRequest(verb="wake", classes=("c0",))]
+        if not cut:
+            controls = [
+                Control(at=at, partition=0, offset=900 + at, row=0, request=request)
+                for at, request in zip((3, 6), requests, strict=True)
+            ]
+            told.learner.learn(told.batch(features, labels, controls=controls))
+            return told
+        for start, stop, request in ((0, 3, requests[0]), (3, 6, requests[1]), (6, 8, None)):
+            rows = {name: values[start:stop] for name, values in features.items()}
+            batch = told.batch(rows, labels[start:stop])
+            told.learner.learn(batch)
+            if request is not None:
+                told.learner.learn(
+                    told.batch(
+                        points([], seed=0),
+                        [],
+                        controls=[Control(at=0, partition=0, offset=900, row=0, request=request)],
+                    )
+                )
+        return told
+
+    one, other = learnt(cut=False), learnt(cut=True)
+    assert one.capture()[1].sha256 == other.capture()[1].sha256
