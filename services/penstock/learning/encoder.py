@@ -93,6 +93,15 @@ class Encoder:
         )
         return Encoder(self._schema, self._backbone, constants)
 
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features it reads."""
+        return self._schema
+
+    def with_constants(self, constants: EncoderConstants) -> "Encoder":
+        """The same columns with these constants."""
+        return Encoder(self._schema, self._backbone, constants)
+
     def encode(self, columns: Columns) -> EncodedRows:
         """The rows of `columns`, in order."""
         num_rows = len(columns[next(iter(self._schema)).name])
