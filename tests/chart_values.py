@@ -14,6 +14,7 @@ EVERY_KEY: Values = {
             {"name": "country", "kind": "category"},
             {"name": "pixels", "kind": "vector", "width": 64},
         ],
+        "warm_start": {"uri": "models:/spam@best"},
         "backbone": {
             "kind": "shop.models:factory",
             "hidden": [256, 128],

@@ -49,6 +49,25 @@ class BackboneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WarmStartConfig:
+    """The `[model.warm_start]` section: weights to begin with, where there is no checkpoint yet."""
+
+    uri: str = ""
+    """A safetensors file, by path or `file:` URI, or a version in MLflow: `models:/name/3`, `models:/name@alias`."""
+
+    def __post_init__(self) -> None:
+        scheme = self.uri.partition(":")[0] if ":" in self.uri else ""
+        if scheme not in ("", "file", "models"):
+            raise ConfigurationError(
+                f"model.warm_start.uri is {self.uri!r}; use a path, file:///… or models:/name/version."
+            )
+        if scheme == "models" and not re.fullmatch(r"models:/[^/@:]+(/\d+|@[^/@:]+)", self.uri):
+            raise ConfigurationError(
+                f"model.warm_start.uri is {self.uri!r}; in MLflow use models:/name/version or models:/name@alias."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The `[model]` section."""
 
@@ -56,6 +75,7 @@ class ModelConfig:
     """Names the topics, the MLflow model and the served model."""
     features: tuple[Feature, ...]
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    warm_start: WarmStartConfig = field(default_factory=WarmStartConfig)
     heads: tuple[HeadName, ...] = HEADS
     """What answers, mixed by how well each has done: `linear` (the backbone, by gradient and replay), `analytic`
     (closed form, forgets nothing), `instances` (nearest stored rows, and exceptions)."""

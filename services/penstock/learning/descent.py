@@ -90,6 +90,11 @@ class Descent:
         if self._options is not None:
             self._options.at_event(events_learnt)
 
+    def begin(self) -> None:
+        """The weights were set from elsewhere: options begin with the model as it stands."""
+        if self._options is not None:
+            self._options.load({})
+
     def before_growth(self) -> None:
         """Classes are about to be born."""
         if self._options is not None:

@@ -107,6 +107,15 @@ class Encoder:
         np.clip(rows[:, self.num_numbers :], -_VECTOR_CLIPPED_AT, _VECTOR_CLIPPED_AT, out=rows[:, self.num_numbers :])
         return np.clip(rows, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
 
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features it reads."""
+        return self._schema
+
+    def with_constants(self, constants: EncoderConstants) -> "Encoder":
+        """The same columns with these constants."""
+        return Encoder(self._schema, self._backbone, constants)
+
     def encode(self, columns: Columns) -> EncodedRows:
         """The rows of `columns`, in order."""
         num_rows = len(columns[next(iter(self._schema)).name])

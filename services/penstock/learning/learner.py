@@ -39,6 +39,7 @@ from penstock.learning.retraction import Retractions
 from penstock.learning.rows import Columns, EncodedRows, columns_of
 from penstock.learning.tensors import host_copies
 from penstock.learning.train_rows import TrainRows
+from penstock.learning.warm_start import Mapped, start_from
 from penstock.learning.weights import HEADS, card_of, encode_weights
 from penstock.replay.config import ReplayConfig
 from penstock.replay.priority import EventPriorities
@@ -213,6 +214,14 @@ class Learner:
         if ensemble.exceptions is not None:
             tensors["exceptions.keys"], tensors["exceptions.classes"] = ensemble.exceptions.table()
         return {HEADS + name: tensor for name, tensor in tensors.items()}
+
+    def start_from(self, content: bytes, uri: str) -> Mapped:
+        """Begin with the weights of a safetensors file, before anything is learnt.
+
+        Raises:
+            ConfigurationError: they are not of this model; says why. This learner is then unchanged.
+        """
+        return start_from(self._parts, content, uri)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Become the learner that was captured: what it learns from here on is what that one would have learnt.

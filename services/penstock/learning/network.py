@@ -15,10 +15,10 @@ from penstock.learning.rows import EncodedRows
 from penstock.learning.standardiser import Standardiser
 from penstock.learning.tensors import host_tensor
 
-_BACKBONE = "backbone."
-_HEAD = "head.rows"
-_MEAN = "standardiser.mean"
-_INVERSE_DEVIATION = "standardiser.inverse_deviation"
+BACKBONE = "backbone."
+HEAD = "head.rows"
+MEAN = "standardiser.mean"
+INVERSE_DEVIATION = "standardiser.inverse_deviation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,10 @@ class Network:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that decides an answer, by name, head rows of live classes only. Not copies."""
         return {
-            **{_BACKBONE + name: tensor for name, tensor in self.backbone.state_dict().items()},
-            _HEAD: self.head.live_rows,
-            _MEAN: self.standardiser.mean,
-            _INVERSE_DEVIATION: self.standardiser.inverse_deviation,
+            **{BACKBONE + name: tensor for name, tensor in self.backbone.state_dict().items()},
+            HEAD: self.head.live_rows,
+            MEAN: self.standardiser.mean,
+            INVERSE_DEVIATION: self.standardiser.inverse_deviation,
         }
 
     def load(self, arrays: Mapping[str, Array], *, num_classes: int) -> None:
@@ -60,17 +60,17 @@ class Network:
             ValueError: a tensor is missing, not known, or of another shape or type; nothing may be used then.
         """
         expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in self.tensors().items()}
-        expected[_HEAD] = ((num_classes, self.head.width + 1), torch.float32)
+        expected[HEAD] = ((num_classes, self.head.width + 1), torch.float32)
         tensors = {name: host_tensor(array) for name, array in arrays.items()}
         found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise ValueError(f"tensor {name!r} is {_form(found.get(name))}, not {_form(expected.get(name))}")
-        backbone = {name.removeprefix(_BACKBONE): tensors[name] for name in tensors if name.startswith(_BACKBONE)}
+        backbone = {name.removeprefix(BACKBONE): tensors[name] for name in tensors if name.startswith(BACKBONE)}
         self.backbone.load_state_dict(backbone)
-        self.head.extend(tensors[_HEAD].to(self.device))
-        self.standardiser.mean.copy_(tensors[_MEAN])
-        self.standardiser.inverse_deviation.copy_(tensors[_INVERSE_DEVIATION])
+        self.head.extend(tensors[HEAD].to(self.device))
+        self.standardiser.mean.copy_(tensors[MEAN])
+        self.standardiser.inverse_deviation.copy_(tensors[INVERSE_DEVIATION])
 
 
 def build_network(encoder: Encoder, backbone: BackboneConfig, *, seed: int, device: torch.device) -> Network:

@@ -24,6 +24,12 @@ class Moments:
         self.mean: Float64s = np.zeros(width)
         self.squares: Float64s = np.zeros(width)
 
+    def begin(self, mean: Float64s, inverse_deviation: Float64s, count: int) -> None:
+        """As if `count` rows of this mean and 1/σ, each [width], had been taken in."""
+        self.count = count
+        self.mean = mean
+        self.squares = count / np.square(inverse_deviation)
+
     def merge(self, rows: npt.NDArray[np.float32]) -> None:
         """Take in `rows` [n, width], n ≥ 1."""
         values = rows.astype(np.float64)

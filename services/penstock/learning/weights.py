@@ -84,6 +84,13 @@ def encode_weights(card: ModelCard, tensors: Mapping[str, Array]) -> Weights:
     )
 
 
+def has_card(content: bytes) -> bool:
+    """True if a safetensors file is one of ours."""
+    length = int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
+    header = json.loads(content[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length])
+    return _METADATA_KEY in (header.get("__metadata__") or {})
+
+
 def read_card(content: bytes) -> ModelCard:
     """The card of a weights file.
 

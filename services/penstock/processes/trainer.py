@@ -29,6 +29,7 @@ from penstock.learning.device import use_threads
 from penstock.learning.learner import Learner
 from penstock.learning.warm_up import warm_up
 from penstock.processes.intake import COMMAND as INTAKE_COMMAND
+from penstock.processes.warm_start import read_weights, start_from
 from penstock.settings import Settings, shown
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
@@ -83,7 +84,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     log.info("claimed", epoch=claimed.claim.epoch, last_version=claimed.highest_version)
 
     checkpoint = on_disk or _recorded_checkpoint(checkpoints, record, claimed, stop)
-    learner = _learner(settings, checkpoint)
+    learner = _learner(settings, checkpoint, stop)
     recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources)
     publisher = Publisher(
         checkpoints=checkpoints,
@@ -181,7 +182,7 @@ def _holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-def _learner(settings: Settings, checkpoint: Checkpoint | None) -> Learner:
+def _learner(settings: Settings, checkpoint: Checkpoint | None, stop: Event) -> Learner:
     learner = Learner(
         settings.model,
         settings.training,
@@ -198,6 +199,10 @@ def _learner(settings: Settings, checkpoint: Checkpoint | None) -> Learner:
             events_learnt=checkpoint.events_learnt,
             offsets=checkpoint.offsets.to_json(),
         )
+    elif uri := settings.model.warm_start.uri:
+        content = _patiently(lambda: read_weights(settings), stop)
+        if content is not None:
+            start_from(learner, content, uri)
     log.info("learning on", device=str(learner.device))
     return learner
 
