@@ -106,7 +106,13 @@ def test_a_poisoned_stream_stops_the_trainer_before_it_drains(kafka: LocalKafka,
 
 def test_a_thousand_new_classes_in_one_batch_are_learnt_and_published(kafka: LocalKafka, tmp_path: Path) -> None:
     model = new_model()
-    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", intake="max_events = 1000")
+    text = configuration(
+        model,
+        kafka.bootstrap_servers,
+        tmp_path / "state",
+        intake="max_events = 1000",
+        tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",  # so many classes are too large to travel inline
+    )
     with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
         assert running.run("topics", "create", "--partitions", "1").returncode == 0
         running.produce(
