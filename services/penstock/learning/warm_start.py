@@ -131,6 +131,10 @@ def _take_network(parts: LearnerParts, values: Mapping[str, Tensor], card: Model
     for entry in live:
         parts.ledger.enter(entry.name, entry.born_offset)
     parts.network.head.extend(values[HEAD][[entry.index for entry in live]])
+    parts.know_classes(len(live))
+    if parts.ensemble is not None:
+        parts.ensemble.grow(len(live))
+        parts.ensemble.attendance.grow(len(live))
     return tuple(entry.name for entry in live)
 
 

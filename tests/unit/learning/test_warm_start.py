@@ -10,10 +10,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from labelled_rows import PLANE, plane_batches
+from labelled_rows import PLANE, event_batch, plane_batches
 from mixed_streams import BACKBONES, FEATURES, mixed_model, mixed_stream
 from penstock.errors import ConfigurationError
-from penstock.flow import Weights
+from penstock.flow import ClassRequest, ClassVerb, Control, Weights
 from penstock.learning.config import BackboneConfig, HeadName, ModelConfig, TrainingConfig, WarmStartConfig
 from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
@@ -45,6 +45,16 @@ def taught(model: ModelConfig, seed: int = 0) -> Weights:
 def answers(weights: Weights, model: ModelConfig, batch: Any) -> np.ndarray:
     predictor = Predictor.from_weights(weights.content, model=model, device=torch.device("cpu"))
     return predictor.probabilities(predictor.encode(columns_of(batch.events, model.schema)))
+
+
+def carry_out(learner: Learner, verb: ClassVerb, name: str) -> str:
+    """What became of a control that comes alone."""
+    nothing = event_batch(PLANE.schema, {"point": np.zeros((0, 2))}, [])
+    request = ClassRequest(verb=verb, classes=(name,))
+    (outcome,) = learner.learn(
+        replace(nothing, controls=(Control(at=0, partition=0, offset=0, row=0, request=request),))
+    ).controls
+    return outcome.result
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=["mlp", "text", "own"])
@@ -104,6 +114,59 @@ def test_a_checkpoint_of_a_warm_started_learner_brings_it_back_to_the_bit(heads:
         for one in (learner, restored):
             one.learn(batch)
     assert_same(learner, restored)
+
+
+@pytest.mark.parametrize("heads", [LINEAR, PLANE.heads], ids=["linear", "mixed"])
+@pytest.mark.parametrize("verb", ["hibernate", "retire"])
+def test_controls_may_come_before_its_first_event(heads: tuple[HeadName, ...], verb: ClassVerb) -> None:
+    model = replace(PLANE, heads=heads)
+    learner = learner_of(model, seed=7)
+    learner.start_from(taught(model).content, URI)
+    asked = columns_of(plane_batches(["a", "h", "p"], 1, 60, seed=90)[0].events, PLANE.schema)
+    before, out = learner.probabilities(asked), learner.class_names.index("h")
+    assert carry_out(learner, verb, "h") == "applied"
+    after = learner.probabilities(asked)
+    assert (after[:, out] == 0).all()
+    assert np.allclose(after.sum(axis=1), 1, atol=1e-5)
+    if verb == "hibernate":
+        assert carry_out(learner, "wake", "h") == "applied"
+        assert np.array_equal(learner.probabilities(asked), before)
+        assert carry_out(learner, verb, "h") == "applied"
+    restored = learner_of(model, seed=8)
+    restored.restore(through_json(capture(learner)))
+    for batch in plane_batches(["a", "h", "p"], 12, 16, seed=50):
+        for one in (learner, restored):
+            report = one.learn(batch)
+    assert_same(learner, restored)
+    assert report.prequential_accuracy > 0.8
+    assert (learner.probabilities(asked)[:, out] > 0.5).any() == (verb == "hibernate")
+
+
+def test_a_head_that_knows_only_a_class_asleep_has_no_opinion() -> None:
+    learner = learner_of(PLANE, seed=7)
+    learner.start_from(taught(PLANE).content, URI)
+    for batch in plane_batches(["h"], 2, 16, seed=50):
+        learner.learn(batch)
+    carry_out(learner, "hibernate", "h")
+    batches = plane_batches(["a", "p"], 6, 16, seed=60)
+    found = learner.probabilities(columns_of(batches[0].events, PLANE.schema))
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    reports = [learner.learn(batch) for batch in batches]
+    assert reports[-1].prequential_accuracy > 0.8
+
+
+@pytest.mark.parametrize("heads", [LINEAR, PLANE.heads], ids=["linear", "mixed"])
+def test_a_class_that_comes_with_it_may_sleep_through_the_first_events(heads: tuple[HeadName, ...]) -> None:
+    model = replace(PLANE, heads=heads)
+    learner = learner_of(model, seed=7)
+    learner.start_from(taught(model).content, URI)
+    carry_out(learner, "hibernate", "h")
+    for batch in plane_batches(["a", "p"], 6, 16, seed=50):
+        learner.learn(batch)
+    assert carry_out(learner, "wake", "h") == "applied"
+    for batch in plane_batches(["a", "h", "p"], 6, 16, seed=60):
+        report = learner.learn(batch)
+    assert report.prequential_accuracy > 0.8
 
 
 def test_classes_that_sleep_or_are_retired_there_stay_behind() -> None:

@@ -65,7 +65,7 @@ class Answer:
 
     def _read_out(self, member: str, rows: Float64s, into: Float64s) -> None:
         readout = self.readouts[member]
-        if readout is None:
+        if readout is None or not self._knows_any(readout):
             into[:] = 0.0
             return
         if member == "analytic":
@@ -74,6 +74,11 @@ class Answer:
         known = readout.weights.shape[1]
         into[:, :known] = readout.scores(rows)
         into[:, known:] = -np.inf
+
+    def _knows_any(self, readout: Readout) -> bool:
+        """False where all that it knows is asleep: it has no opinion then."""
+        known = readout.biases > -np.inf
+        return bool((known if self.live is None else known & self.live[: len(known)]).any())
 
     def _without_abstentions(self, found: Float64s) -> Float64s:
         assert self.abstaining is not None
