@@ -99,6 +99,11 @@ class Lesson:
         encoded = parts.encoder.encode(self._columns(rows))
         return parts.ensemble.analytic.exact_scores(parts.ensemble.inputs(encoded.dense))
 
+    def encoded(self, rows: Floats) -> npt.NDArray[np.float32]:
+        """[n, D] as rows are kept: numbers raw, all else as the network reads it."""
+        dense: npt.NDArray[np.float32] = self.learner._parts.encoder.encode(self._columns(rows)).dense
+        return dense
+
     def answers(self, rows: Floats) -> Labels:
         """The replica's labels [n]."""
         names: Labels = np.array(self.learner.class_names)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bench_learning import click, hibernation, speed
+from bench_learning.gdumb import play_from_scratch
 from bench_learning.playing import play_served
 from bench_learning.row import Bar, Row, streamed
 from bench_learning.stream import StreamOf
@@ -31,6 +32,12 @@ def reported_rows() -> Sequence[Row]:
             bars=(Bar(figure="served", at=None),),
         ),
         Row(
+            key="split-digits-gdumb",
+            title="GDumb on the same: a network trained from scratch on the 200 rows that are kept at the end",
+            measure=streamed(digits.split_digits, play_from_scratch),
+            bars=(Bar(figure="final", at=None),),
+        ),
+        Row(
             key="blurry-digits",
             title="the same, ten random class orders, blurry borders",
             measure=streamed(digits.blurry_digits),
@@ -47,6 +54,12 @@ def reported_rows() -> Sequence[Row]:
             measure=streamed(digits.long_tail_falling),
             stream=digits.long_tail_falling,
             bars=(Bar(figure="balanced", title="balanced accuracy", at=0.93),),
+        ),
+        Row(
+            key="long-tail-falling-gdumb",
+            title="GDumb on the same",
+            measure=streamed(digits.long_tail_falling, play_from_scratch),
+            bars=(Bar(figure="balanced", title="balanced accuracy", at=None),),
         ),
         Row(
             key="long-tail-random",
