@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -132,6 +133,18 @@ def test_a_recorded_model_shows_its_version_tags_alias_metrics_and_files(
     local = Path(client.download_artifacts(run_id, "versions/7/model", str(tmp_path)))
     assert (local / "weights.safetensors").read_bytes() == announced.weights.content
     assert json.loads((local / "model.json").read_text())["step"] == 7
+
+
+def test_packets_of_sleeping_classes_are_artifacts_that_stay_when_a_class_has_woken(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints, tmp_path: Path
+) -> None:
+    record, name = record_of(config, model), "000001-spam.safetensors"
+    run_id = ""
+    for version, packets in enumerate(({name: b"one"}, {name: b"one"}, {}, {name: b"two"}), start=1):
+        run_id = record.record(replace(save(checkpoints, version), packets=packets), METRICS)
+    folder = Path(client_of(config).download_artifacts(run_id, "packets", str(tmp_path)))
+    assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"one", b"two"]
+    assert all(re.fullmatch(r"000001-spam-[0-9a-f]{8}[.]safetensors", path.name) for path in folder.iterdir())
 
 
 def test_later_versions_move_the_alias_and_only_the_newest_checkpoints_stay(
