@@ -19,7 +19,7 @@ NAMES = tuple("abcdefgh")
 def watch_all(watch: Watch, rows: ObservedRows, batch: int = 32) -> list[Watched]:
     """One event a millisecond."""
     return [
-        watch.observe(part, class_names=NAMES, step=number, now_ms=watch.events + len(part))
+        watch.observe(part, num_events=len(part), class_names=NAMES, step=number, now_ms=watch.events + len(part))
         for number, part in enumerate(in_batches(rows, batch))
     ]
 
@@ -72,7 +72,7 @@ def test_details_are_of_every_row_and_asking_for_them_changes_nothing() -> None:
     asked, left_alone = Watch(0.999), Watch(0.999)
     for part in in_batches(rows, 30):
         for watch in (asked, left_alone):
-            watch.observe(part, class_names=NAMES, step=0, now_ms=0)
+            watch.observe(part, num_events=len(part), class_names=NAMES, step=0, now_ms=0)
         details = asked.details()
         assert details.classes.rows.sum() == asked.events
         assert details.kappas.kappa == pytest.approx(2 * asked.scores.accuracy - 1, abs=0.15)
@@ -82,7 +82,9 @@ def test_details_are_of_every_row_and_asking_for_them_changes_nothing() -> None:
 def test_the_history_ends_close_to_the_present_and_holds_the_callers_figures() -> None:
     watch = Watch(0.999)
     for number, part in enumerate(in_batches(stream(5_000, [0.1] * 3, np.random.default_rng(5)), 64)):
-        watch.observe(part, class_names=NAMES, step=number, now_ms=number, figures={"weight/linear": 0.25})
+        watch.observe(
+            part, num_events=len(part), class_names=NAMES, step=number, now_ms=number, figures={"weight/linear": 0.25}
+        )
     history = watch.details().history
     assert history.column("events")[-1] > 4_400
     assert history.column("accuracy")[-1] == pytest.approx(0.9, abs=0.03)
@@ -107,7 +109,9 @@ def test_cut_anywhere_and_restored_it_goes_on_to_the_bit(cuts: set[int], batch: 
             cut = Watch(0.99)
             cut.restore(tensors, state)
         seen = [
-            watch.observe(part, class_names=NAMES, step=number, now_ms=20 * number, figures={"x": number})
+            watch.observe(
+                part, num_events=len(part), class_names=NAMES, step=number, now_ms=20 * number, figures={"x": number}
+            )
             for watch in (whole, cut)
         ]
         assert seen[0] == seen[1]

@@ -22,9 +22,10 @@ class DriftAlarm:
     """The share of wrong predictions rose from `before` to `after`, more than chance allows.
 
     `number` counts alarms from 1 over the life of the model. `at_ms` is the Kafka timestamp of the newest event then,
-    `at_event` and `at_step` how many had been learnt; `num_after` events lie after the change itself. `classes` are the
-    established ones that lost most, worst first. `recovered_after_events` and `_seconds` (by Kafka's timestamps) count
-    from the alarm until the errors of the last hundred events or so were back within a fifth of the rise.
+    `at_event` and `at_step` how many had been learnt; `num_after` scored events of known classes lie after the change.
+    `classes` are the established ones that lost most, worst first. `recovered_after_events` and `_seconds` (by Kafka's
+    timestamps) count from the alarm until the errors of the last hundred scored events or so were back within a fifth
+    of the rise.
     """
 
     number: int

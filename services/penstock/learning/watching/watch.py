@@ -57,13 +57,16 @@ class Details:
 
 
 class Watch:
-    """Fed with every row before it is learnt; a pure function of the rows and of how they are cut into batches.
+    """Fed with rows as they were predicted before they were learnt; a pure function of them and of their batches.
 
     Errors on classes with fewer than 30 rows are not drift, they are news: the detectors do not see them.
     """
 
     def __init__(self, fading: float) -> None:
         self.events = 0
+        """Learnt so far, whether scored or not."""
+        self.scored = 0
+        """Of them, those whose prediction was scored."""
         self.scores = StreamScores(fading)
         self.alarms = Alarms()
         self._adwin = Adwin()
@@ -90,6 +93,7 @@ class Watch:
         self,
         rows: ObservedRows,
         *,
+        num_events: int,
         class_names: Sequence[str],
         step: int,
         now_ms: int,
@@ -99,12 +103,14 @@ class Watch:
 
         Args:
             rows: as they were predicted.
+            num_events: learnt with this micro-batch, of which the rows may be a sample.
             class_names: by index.
             step: the micro-batch's number.
             now_ms: the Kafka timestamp of the newest event.
             figures: more to note in the history, such as the weights of heads.
         """
-        self.events += len(rows)
+        self.events += num_events
+        self.scored += len(rows)
         self.scores.update(rows)
         self._waiting.append(rows)
         self._num_waiting += len(rows)
@@ -127,6 +133,7 @@ class Watch:
         details = self._details
         return {
             "events": self.events,
+            "scored": self.scored,
             "settled_ms": self._settled_ms,
             "scores": self.scores.state(),
             "kappas": details.kappas.state(),
@@ -139,7 +146,7 @@ class Watch:
     def restore(self, tensors: Mapping[str, Array], state: Mapping[str, Json]) -> None:
         """Go on, to the bit, from `tensors()` and `state()`. Raises `KeyError` for what is missing."""
         stored, details = cast(Mapping[str, Any], state), self._details
-        self.events, self._settled_ms = stored["events"], stored["settled_ms"]
+        self.events, self.scored, self._settled_ms = stored["events"], stored["scored"], stored["settled_ms"]
         self.scores.restore(under("scores.", tensors), stored["scores"])
         self.alarms.restore(stored["alarms"])
         self._adwin.restore(stored["adwin"])
@@ -195,7 +202,8 @@ class Watch:
     def _losers(self, num_after: int) -> list[int]:
         """Established classes among the events after a change that lost most recall of late, worst first."""
         classes = self._details.classes
-        asked = np.flatnonzero(classes.is_established & (classes.last_event > self.events - 2 * num_after))
+        since = self.events - 2 * num_after * self.events / self.scored
+        asked = np.flatnonzero(classes.is_established & (classes.last_event > since))
         lost = (classes.recall - classes.recent_recall)[asked]
         worst_first = np.argsort(-lost, kind="stable")[:NAMED_IN_ALARM].tolist()
         named = [place for place in worst_first if lost[place] >= max(LEAST_LOSS, lost[worst_first[0]] / 2)]

@@ -1,0 +1,41 @@
+"""The drift alarms as a table."""
+
+from penstock.learning.watching.alarms import KEPT, DriftAlarm
+from penstock.report.facts import Facts
+from penstock.report.writing import count, duration, moment, name, percent
+
+
+def drift(facts: Facts) -> str:
+    """When, how large, whom it hit, and how long it took to be as good again."""
+    alarms = facts.watch.alarms
+    words = (
+        "An alarm is raised where the share of wrong predictions on known classes rises more than chance allows "
+        "(ADWIN, δ 0.002). Recovered is when the errors of the last hundred events or so were back within a fifth of "
+        "the rise."
+    )
+    if not alarms.newest:
+        return f'<section><h2>Drift</h2><p class="soft">{words}</p><p>No alarm so far.</p></section>'
+    left_out = f" Shown are the newest {KEPT} of {count(alarms.count)}." if alarms.count > len(alarms.newest) else ""
+    head = (
+        '<th class="number">alarm</th><th>time</th><th class="number">at event</th><th>errors</th>'
+        '<th class="number">size</th><th>classes hit most</th><th>recovered</th>'
+    )
+    rows = "".join(_row(alarm) for alarm in reversed(alarms.newest))
+    return (
+        f'<section><h2>Drift</h2><p class="soft">{words}{left_out}</p><div class="scroll"><table><thead><tr>{head}</tr>'
+        f"</thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _row(alarm: DriftAlarm) -> str:
+    if alarm.recovered_after_events is None or alarm.recovered_after_seconds is None:
+        recovered = '<span class="bad">not yet</span>'
+    else:
+        after = f"{count(alarm.recovered_after_events)} events, {duration(alarm.recovered_after_seconds)}"
+        recovered = f'<span class="good">after {after}</span>'
+    return (
+        f'<tr><td class="number">▼{alarm.number}</td><td>{moment(alarm.at_ms)}</td>'
+        f'<td class="number">{count(alarm.at_event)}</td><td>{percent(alarm.before)} → {percent(alarm.after)}</td>'
+        f'<td class="number">+{100 * alarm.size:.1f} points</td>'
+        f'<td class="wide">{", ".join(name(each) for each in alarm.classes) or "–"}</td><td>{recovered}</td></tr>'
+    )
