@@ -71,6 +71,7 @@ EVERY_KEY: Values = {
         "tracking_uri": "http://mlflow:5000",
         "experiment": "spam",
         "record_interval_seconds": 30,
+        "report_interval_seconds": 0,
         "timeout_seconds": 5,
         "enabled": True,
     },

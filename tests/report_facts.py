@@ -34,6 +34,7 @@ def facts_of(names: tuple[str, ...], num_events: int = 4_000, drift: bool = True
         ),
         watch=watch,
         reservoir_rows=np.arange(1, num_classes + 1),
+        window_rows=np.full(num_classes, 2),
         reservoir_capacity=500,
         recorded=[RecordedVersion(version=9, announced_at_ms=START_MS, figures={"events_learnt": 777.0})],
         sources=["Made from the checkpoint of step 125."],

@@ -332,6 +332,26 @@ def status(config: Path, replicas: tuple[str, ...], as_json: bool) -> int:
 
 @commands.command()
 @_config_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page; replaced if it is there.",
+)
+def report(config: Path, output: Path) -> int:
+    """Write one HTML page on how the model has learnt.
+
+    Accuracy over time and by class, what was forgotten, drift alarms, the reservoir, the mixture of heads, confusion
+    and the class ledger. From the newest checkpoint, or from MLflow's where this machine has none.
+    """
+    from penstock.processes import report as command
+
+    return command.run(_load(config), output)
+
+
+@commands.command()
+@_config_option
 def doctor(config: Path) -> int:
     """Check all that the line depends on.
 

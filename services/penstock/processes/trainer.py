@@ -29,6 +29,7 @@ from penstock.learning.device import use_threads
 from penstock.learning.learner import Learner
 from penstock.learning.warm_up import warm_up
 from penstock.processes.intake import COMMAND as INTAKE_COMMAND
+from penstock.processes.report import page_of
 from penstock.processes.warm_start import read_weights, start_from
 from penstock.settings import Settings, shown
 from penstock.trainer.announcer import Announcer
@@ -171,6 +172,8 @@ def _recorder(
         pin=pin,
         pinned_into=checkpoints.recording_folder,
         interval_seconds=settings.mlflow.record_interval_seconds,
+        draw=page_of,
+        report_interval_seconds=settings.mlflow.report_interval_seconds,
         telemetry=telemetry,
         clock=SystemClock(),
         run_id=run_id,

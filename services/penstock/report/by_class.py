@@ -42,17 +42,20 @@ def classes(facts: Facts, details: Details) -> str:
 
 def reservoir(facts: Facts) -> str:
     """How many rows are remembered of each class."""
-    entries, rows = facts.ledger.entries, _padded(facts.reservoir_rows, len(facts.ledger))
-    total = int(rows.sum())
-    words = f"{count(total)} of {count(facts.reservoir_capacity)} rows are kept for replay."
-    if not total:
+    long_term, newest = facts.reservoir_rows, facts.window_rows
+    rows = long_term + newest
+    words = f"{count(int(rows.sum()))} of {count(facts.reservoir_capacity)} rows are kept for replay."
+    if not rows.any():
         return f'<section><h2>Reservoir</h2><p class="soft">{words}</p></section>'
+    words += " Bars are rows by class: the long-term memory"
+    words += f" and, lighter, the {count(int(newest.sum()))} newest of all." if newest.any() else "."
     largest = np.argsort(-rows, kind="stable")[:BARS]
-    shown = np.sort(largest[rows[largest] > 0]).tolist()
-    bars = [(entries[place].name, int(rows[place])) for place in shown]
-    if (rest := total - sum(held for _, held in bars)) > 0:
-        bars.append((f"{count(int((rows > 0).sum()) - len(shown))} others", rest))
-    return f'<section><h2>Reservoir</h2><p class="soft">{words} Bars are rows by class.</p>{_bars(bars)}</section>'
+    shown = np.sort(largest[rows[largest] > 0])
+    bars = [(facts.ledger.entries[place].name, int(long_term[place]), int(newest[place])) for place in shown.tolist()]
+    others = np.setdiff1d(np.flatnonzero(rows), shown)
+    if len(others):
+        bars.append((f"{count(len(others))} others", int(long_term[others].sum()), int(newest[others].sum())))
+    return f'<section><h2>Reservoir</h2><p class="soft">{words}</p>{_bars(bars)}</section>'
 
 
 def _class_row(facts: Facts, details: Details, entry: ClassEntry) -> str:
@@ -111,17 +114,20 @@ def _whole_ledger(facts: Facts) -> str:
     )
 
 
-def _bars(bars: list[tuple[str, int]]) -> str:
-    most = max(held for _, held in bars)
-    room = BAR_WIDTH - BAR_LEFT - 90
+def _bars(bars: list[tuple[str, int, int]]) -> str:
+    """Of each label, long-term rows and after them the newest."""
+    most = max(held + newest for _, held, newest in bars)
+    scale = (BAR_WIDTH - BAR_LEFT - 90) / most
     parts = []
-    for place, (label, held) in enumerate(bars):
-        y, width = place * BAR_HEIGHT, max(room * held / most, 2)
+    for place, (label, held, newest) in enumerate(bars):
+        y, end = place * BAR_HEIGHT, BAR_LEFT + scale * held
+        shape = f'y="{y + 4}" height="{BAR_HEIGHT - 8}"'
         parts.append(
+            f"<g><title>{text(label)}: {count(held)} long-term, {count(newest)} newest</title>"
             f'<text class="end" x="{BAR_LEFT - 10}" y="{y + 16}">{text(cut(label))}</text>'
-            f'<rect class="bar c1" x="{BAR_LEFT}" y="{y + 4}" width="{width:.1f}" height="{BAR_HEIGHT - 8}" rx="3">'
-            f"<title>{text(label)}: {count(held)} rows</title></rect>"
-            f'<text class="label" x="{BAR_LEFT + width + 8:.1f}" y="{y + 16}">{count(held)}</text>'
+            f'<rect class="bar c1" x="{BAR_LEFT}" width="{scale * held:.1f}" {shape}/>'
+            f'<rect class="bar c1" x="{end:.1f}" width="{scale * newest:.1f}" fill-opacity="0.4" {shape}/>'
+            f'<text class="label" x="{end + scale * newest + 8:.1f}" y="{y + 16}">{count(held + newest)}</text></g>'
         )
     return (
         f'<svg viewBox="0 0 {BAR_WIDTH} {len(bars) * BAR_HEIGHT}" role="img" aria-label="rows kept by class">'

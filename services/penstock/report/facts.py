@@ -23,7 +23,8 @@ class RecordedVersion:
 class Facts:
     """All of it at one moment; nothing is asked of anyone while the page is written.
 
-    `reservoir_rows` int64 [C] counts remembered rows by class. `recorded` are the newest versions, newest first.
+    `reservoir_rows` int64 [C] counts the rows of the long-term memory by class, `window_rows` [C] those kept for being
+    the newest. `recorded` are the newest versions, newest first.
     `sources` are sentences that say where all this comes from, and what could not be asked.
     """
 
@@ -37,6 +38,7 @@ class Facts:
     ledger: ClassLedger
     watch: Watch
     reservoir_rows: npt.NDArray[np.int64]
+    window_rows: npt.NDArray[np.int64]
     reservoir_capacity: int
     recorded: Sequence[RecordedVersion] = field(default=())
     sources: Sequence[str] = field(default=())

@@ -128,6 +128,10 @@ class ModelRecord(Protocol):
         """
         ...
 
+    def keep_report(self, page: bytes) -> None:
+        """Upload the report, an HTML page, in place of the one before. Raises `UnavailableError`."""
+        ...
+
     def newest_checkpoint(self, into: Path) -> bool:
         """Fetch the newest recorded checkpoint as a folder the `CheckpointStore` can load. False if there is none.
 

@@ -17,13 +17,17 @@ from penstock.trainer.ports import ModelRecord
 Pin = Callable[[Path, Path], Path]
 """Keep a checkpoint folder: `pin(folder, into)` returns a copy (of links) that pruning leaves alone."""
 
+Draw = Callable[[Path], bytes]
+"""The report on the checkpoint in a folder, as an HTML page."""
+
 log = structlog.get_logger(__name__)
 
 
 class Recorder:
     """A thread that records the newest announced candidate every `interval_seconds`, and the last one at the end.
 
-    With `record` None it records nothing.
+    Every `report_interval_seconds`, and at the end, it draws the report as well; 0 never. With `record` None it records
+    nothing.
     """
 
     def __init__(
@@ -33,6 +37,8 @@ class Recorder:
         pin: Pin,
         pinned_into: Path,
         interval_seconds: float,
+        draw: Draw | None = None,
+        report_interval_seconds: float = 0.0,
         telemetry: Telemetry,
         clock: Clock,
         run_id: str | None,
@@ -41,6 +47,9 @@ class Recorder:
         self._pin = pin
         self._pinned_into = pinned_into
         self._interval_seconds = interval_seconds
+        self._draw = draw
+        self._report_interval_seconds = report_interval_seconds
+        self._report_due_at = clock.monotonic_seconds()
         self._telemetry = telemetry
         self._clock = clock
         self.run_id = run_id
@@ -79,6 +88,18 @@ class Recorder:
         self._newest = None
         self._waiting.put(replace(announced, checkpoint_folder=folder))
 
+    def _report_when_due(self, record: ModelRecord, announced: AnnouncedCandidate) -> None:
+        now, is_last = self._clock.monotonic_seconds(), self._waiting.is_closed and self._waiting.is_empty
+        if self._draw is None or not self._report_interval_seconds or not (is_last or now >= self._report_due_at):
+            return
+        self._report_due_at = now + self._report_interval_seconds
+        try:
+            record.keep_report(self._draw(announced.checkpoint_folder))
+        except UnavailableError as error:
+            log.warning("report not kept in MLflow, the next one will be tried", reason=str(error))
+        except Exception:
+            log.exception("report not drawn, training goes on")
+
     def _run(self) -> None:
         assert self._record is not None  # start() sees to it
         while (announced := self._waiting.take()) is not None:
@@ -93,3 +114,4 @@ class Recorder:
             else:
                 self._telemetry.count("penstock_mlflow_records_total")
                 log.info("recorded in MLflow", version=announced.update.version, run_id=self.run_id)
+                self._report_when_due(self._record, announced)

@@ -11,6 +11,7 @@ from penstock.learning.watching.watch import Watch
 from penstock.report.page import page
 from report_facts import NASTY, facts_of
 
+NONE = np.zeros(0, dtype=np.int64)
 VOID = {"meta", "br", "line", "circle", "rect", "polyline", "path"}
 
 
@@ -100,7 +101,7 @@ def test_a_model_that_has_hardly_begun_has_a_page(num_events: int) -> None:
 
 
 def test_a_model_that_has_learnt_nothing_says_so() -> None:
-    facts = replace(facts_of(()), watch=Watch(0.99), reservoir_rows=np.zeros(0, dtype=np.int64), recorded=())
+    facts = replace(facts_of(()), watch=Watch(0.99), reservoir_rows=NONE, window_rows=NONE, recorded=())
     outline = Outline(page(facts))
     assert "Too few events so far to draw a line." in outline.text
     assert "Versions on record" not in outline.text

@@ -37,7 +37,7 @@ class DiskCheckpoints:
 
     def __init__(self, directory: Path, *, model: str, schema_digest: str, kept: int) -> None:
         self._home = directory.absolute() / model
-        self._folder = self._home / "checkpoints"
+        self._folder = model_folder(directory, model)
         self._model = model
         self._schema_digest = schema_digest
         self._kept = kept
@@ -166,9 +166,7 @@ class DiskCheckpoints:
             self.incoming_folder.rename(self._folder / f"{0:012d}-{0:06d}-{self._sequence:08d}")
 
     def _folders(self) -> list[Path]:
-        """Oldest first."""
-        folders: Iterator[Path] = (path for path in self._folder.iterdir() if not path.name.startswith(UNFINISHED))
-        return sorted((path for path in folders if path.is_dir() and _sequence(path)), key=_sequence)
+        return whole_folders(self._folder)
 
     def _prune(self) -> None:
         try:
@@ -191,6 +189,19 @@ class DiskCheckpoints:
                 f"{checkpoint.schema_digest}, but model.features gives {self._schema_digest}; restore those features, "
                 "or start a model of another name."
             )
+
+
+def model_folder(directory: Path, model: str) -> Path:
+    """Where the checkpoints of a model lie under the state directory."""
+    return directory.absolute() / model / "checkpoints"
+
+
+def whole_folders(folder: Path) -> list[Path]:
+    """The checkpoints in it, oldest first; none if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    folders: Iterator[Path] = (path for path in folder.iterdir() if not path.name.startswith(UNFINISHED))
+    return sorted((path for path in folders if path.is_dir() and _sequence(path)), key=_sequence)
 
 
 def _file_in_the_way(folder: Path) -> Path:

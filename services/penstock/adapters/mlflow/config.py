@@ -16,6 +16,8 @@ class MlflowConfig:
     experiment: str = "penstock"
     record_interval_seconds: float = 10.0
     """The newest announced weights are recorded this often, if they are new."""
+    report_interval_seconds: float = 60.0
+    """The report is drawn anew this often, when a version is recorded; 0: never."""
     timeout_seconds: int = 10
     """Of one HTTP request to the server."""
     enabled: bool = True
@@ -25,6 +27,10 @@ class MlflowConfig:
         if self.record_interval_seconds <= 0:
             raise ConfigurationError(
                 f"mlflow.record_interval_seconds is {self.record_interval_seconds}; it must be above 0."
+            )
+        if self.report_interval_seconds < 0:
+            raise ConfigurationError(
+                f"mlflow.report_interval_seconds is {self.report_interval_seconds}; it must be 0 or more."
             )
         if self.timeout_seconds < 1:
             raise ConfigurationError(f"mlflow.timeout_seconds is {self.timeout_seconds}; it must be at least 1.")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 CHECKPOINTS_KEPT = 3
 PACKETS = "packets"
+REPORT = "report.html"
 VERSION_TAG, CHECKPOINT_TAG = "penstock.version", "penstock.checkpoint"
 
 log = structlog.get_logger(__name__)
@@ -85,6 +86,16 @@ class MlflowRecord:
             raise
         return str(run.info.run_id)
 
+    def keep_report(self, page: bytes) -> None:
+        """See `ModelRecord.keep_report`: `report.html` among the run's artifacts."""
+        with (
+            self._connection.failures_as_unavailable(),
+            tempfile.TemporaryDirectory(prefix="penstock-record-") as scratch,
+        ):
+            file = Path(scratch, REPORT)
+            file.write_bytes(page)
+            self._connection.repository(_artifact_root(self._run.open())).log_artifact(str(file))
+
     def newest_checkpoint(self, into: Path) -> bool:
         """See `ModelRecord.newest_checkpoint`: the version that is live, else the highest that can be read."""
         with self._connection.failures_as_unavailable():
@@ -95,10 +106,10 @@ class MlflowRecord:
                 with self._connection.failures_as_unavailable():
                     self._download(version, into)
             except UnavailableError as error:
-                log.warning("recorded checkpoint cannot be read", version=_number(version), reason=str(error))
+                log.warning("recorded checkpoint cannot be read", version=version_number(version), reason=str(error))
                 failure = failure or error
             else:
-                log.info("checkpoint fetched from MLflow", version=_number(version), run_id=version.run_id)
+                log.info("checkpoint fetched from MLflow", version=version_number(version), run_id=version.run_id)
                 return True
         if failure is not None:
             raise failure
@@ -186,7 +197,9 @@ class MlflowRecord:
         live = self._live()
         versions = {version.version: version for version in (*found, *live)}
         first = [version.version for version in live]
-        ordered = sorted(versions.values(), key=lambda each: (each.version in first, _number(each)), reverse=True)
+        ordered = sorted(
+            versions.values(), key=lambda each: (each.version in first, version_number(each)), reverse=True
+        )
         return [version for version in ordered if CHECKPOINT_TAG in version.tags]
 
     def _live(self) -> list["ModelVersion"]:
@@ -207,7 +220,9 @@ class MlflowRecord:
             try:
                 unpack(Path(archive), into)
             except (ValueError, tarfile.TarError) as error:
-                raise UnavailableError(f"The checkpoint of version {_number(version)} is not whole: {error}") from None
+                raise UnavailableError(
+                    f"The checkpoint of version {version_number(version)} is not whole: {error}"
+                ) from None
 
 
 def _artifact_root(run: "Run") -> str:
@@ -233,7 +248,7 @@ def _tags(update: ModelUpdate) -> dict[str, str]:
     }
 
 
-def _number(version: "ModelVersion") -> int:
+def version_number(version: "ModelVersion") -> int:
     """Penstock's version, from the tag; a registered version of someone else's counts as the oldest."""
     tag = version.tags.get(VERSION_TAG, "")
     return int(tag) if tag.isdecimal() else 0
