@@ -5,8 +5,8 @@ resume: a `Checkpoint` sets the learner and the consumer's offsets at start. All
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -167,6 +167,66 @@ class ControlOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftAlarm:
+    """The share of wrong predictions rose from `before` to `after`, more than chance allows.
+
+    `number` counts alarms from 1 over the life of the model. `at_ms` is the Kafka timestamp of the newest event then,
+    `at_event` and `at_step` how many had been learnt; `num_after` scored events of known classes lie after the change.
+    `classes` are the established ones that lost most, worst first. `recovered_after_events` and `_seconds` (by Kafka's
+    timestamps) count from the alarm until the errors of the last hundred scored events or so were back within a fifth
+    of the rise.
+    """
+
+    number: int
+    at_ms: int
+    at_event: int
+    at_step: int
+    before: float
+    after: float
+    num_after: int
+    classes: tuple[str, ...]
+    recovered_after_events: int | None = None
+    recovered_after_seconds: float | None = None
+
+    @property
+    def size(self) -> float:
+        """By how much the share of wrong predictions rose."""
+        return self.after - self.before
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain values."""
+        return cast(dict[str, Json], asdict(self) | {"classes": list(self.classes)})
+
+    @classmethod
+    def from_json(cls, value: Json) -> "DriftAlarm":
+        """The inverse of `to_json`. Raises `TypeError` or `KeyError` for what it never wrote."""
+        fields = cast(Mapping[str, Any], value)
+        return cls(**{**fields, "classes": tuple(fields["classes"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What one micro-batch brought to light: alarms raised, alarms recovered from, early warnings begun."""
+
+    raised: tuple[DriftAlarm, ...] = ()
+    recovered: tuple[DriftAlarm, ...] = ()
+    warnings: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """The meaning of these classes' labels has changed; what was learnt of them before `began_at` is given up."""
+
+    classes: tuple[str, ...]
+    step: int
+    began_at: int
+    """The number of the event, counted from the first one ever learnt."""
+    rows_dropped: int
+    at_ms: int = 0
+    """Kafka timestamp of the newest event when it was raised."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepReport:
     """What learning one micro-batch showed; scores are of predictions made before the rows were learnt.
 
@@ -194,21 +254,14 @@ class StepReport:
     """Class index; −1 where no class was known yet."""
     hits: npt.NDArray[np.bool_] = field(default_factory=_no_flags, compare=False, repr=False)
     true_probability: npt.NDArray[np.float64] = field(default_factory=_no_floats, compare=False, repr=False)
+    losses: npt.NDArray[np.float64] = field(default_factory=_no_floats, compare=False, repr=False)
+    """−ln p(label) in nats; of a class not known yet that of an even guess."""
     scored_rows: npt.NDArray[np.int64] = field(default_factory=_no_integers, compare=False, repr=False)
-    """Which rows of the micro-batch, in its order, the four arrays before are of."""
+    """Which rows of the micro-batch, in its order, the arrays before are of."""
     weights_by_head: Mapping[str, float] = field(default_factory=dict)
-    alarms: tuple["Alarm", ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alarm:
-    """The meaning of these classes' labels has changed; what was learnt of them before `began_at` is given up."""
-
-    classes: tuple[str, ...]
-    step: int
-    began_at: int
-    """The number of the event, counted from the first one ever learnt."""
-    rows_dropped: int
+    alarms: tuple[Alarm, ...] = ()
+    watched: Watched = field(default_factory=Watched)
+    prequential_kappa_temporal: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

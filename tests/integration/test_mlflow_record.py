@@ -25,7 +25,7 @@ from penstock.adapters.mlflow.check import check
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.record import MlflowRecord
 from penstock.errors import RefusedUpdateError, UnavailableError
-from penstock.flow import ModelUpdate, Offsets, Weights
+from penstock.flow import DriftAlarm, ModelUpdate, Offsets, Weights
 from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of
 
 # MLflow's own tables use a loader that SQLAlchemy has deprecated.
@@ -43,6 +43,7 @@ class AnnouncedSample:
     checkpoint_folder: Path
     class_names: tuple[str, ...] = ("0", "1")
     packets: Mapping[str, bytes] = field(default_factory=dict)
+    drift: tuple[DriftAlarm, ...] = ()
 
 
 def announced_with(folder: Path, version: int, weights: Weights, *, model: str = MODEL) -> AnnouncedSample:

@@ -1,6 +1,6 @@
 """The learner: micro-batches in, reports out, and on request everything that must survive."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 from penstock.clock import Clock, SystemClock
 from penstock.errors import DivergedError, InvalidEventError
 from penstock.flow import (
+    Alarm,
     Array,
     Checkpoint,
     Control,
@@ -19,6 +20,7 @@ from penstock.flow import (
     EventBatch,
     Offsets,
     StepReport,
+    Watched,
     Weights,
 )
 from penstock.learning.backbones import backbone_json
@@ -40,6 +42,8 @@ from penstock.learning.rows import Columns, EncodedRows, columns_of
 from penstock.learning.tensors import host_copies
 from penstock.learning.train_rows import TrainRows
 from penstock.learning.warm_start import Mapped, start_from
+from penstock.learning.watching.observed import ObservedRows
+from penstock.learning.watching.watch import WEIGHT, Watch
 from penstock.learning.weights import HEADS, card_of, encode_weights
 from penstock.replay.config import ReplayConfig
 from penstock.replay.priority import EventPriorities
@@ -97,9 +101,22 @@ class Learner:
         """Classes that are hibernated."""
         return len(self._parts.sleepers)
 
+    @property
+    def weights_by_head(self) -> dict[str, float]:
+        """Weight of each head in the mixture; they sum to 1."""
+        ensemble = self._parts.ensemble
+        return {"linear": 1.0} if ensemble is None else ensemble.weights_by_head
+
+    @property
+    def watch(self) -> Watch:
+        """What watches the stream: scores, alarms, history."""
+        return self._parts.watch
+
     def recall_by_class(self) -> dict[str, float]:
         """Faded share of each class's rows that were predicted right before they were learnt."""
-        return dict(zip(self.class_names, self._parts.score.recall.tolist(), strict=True))
+        recall = self._parts.watch.details().classes.recall.tolist()
+        unscored = [0.0] * (len(self.class_names) - len(recall))
+        return dict(zip(self.class_names, recall + unscored, strict=True))
 
     @denormals_flushed()
     def learn(self, batch: EventBatch) -> StepReport:
@@ -320,8 +337,6 @@ class Learner:
                 f"{error} at step {self.step + 1}; training.learning_rate is {self._training.learning_rate}: lower it"
                 " and start again from the last checkpoint."
             ) from None
-        parts.score.update(found.labels, found.hits, found.losses)
-        parts.score.know(len(parts.network.head.live_rows))
         self._last_loss = found.loss
         return found
 
@@ -333,14 +348,17 @@ class Learner:
 
     def _report(self, batch: EventBatch, learnt: "_Learnt", known: int, seconds: float) -> StepReport:
         parts, names, found = self._parts, self.class_names, learnt.scored
-        ensemble = parts.ensemble
         counts = np.bincount(np.concatenate([one.classes for one in found])).tolist() if found else []
+        weights_by_head = self.weights_by_head
+        alarms = tuple(one.alarm for one in found if one.alarm is not None)
+        watched = self._watch(found, batch.events.num_rows, alarms, weights_by_head)
         return StepReport(
             step=self.step,
             num_events=batch.events.num_rows - learnt.passed_over,
             loss=self._last_loss,
-            prequential_accuracy=parts.score.accuracy,
-            prequential_loss=parts.score.loss,
+            prequential_accuracy=parts.watch.scores.accuracy,
+            prequential_loss=parts.watch.scores.loss,
+            prequential_kappa_temporal=parts.watch.scores.kappa_temporal,
             events_by_class={name: count for name, count in zip(names, counts, strict=False) if count},
             num_classes=len(names),
             new_classes=names[known:],
@@ -351,12 +369,36 @@ class Learner:
             predicted=_joined([one.predicted for one in found], np.int64),
             hits=_joined([one.hits for one in found], np.bool_),
             true_probability=_joined([one.true_probability for one in found], np.float64),
+            losses=_joined([one.losses for one in found], np.float64),
             scored_rows=_joined([one.rows for one in found], np.int64),
-            weights_by_head={"linear": 1.0} if ensemble is None else ensemble.weights_by_head,
-            alarms=tuple(one.alarm for one in found if one.alarm is not None),
+            weights_by_head=weights_by_head,
+            alarms=alarms,
             controls=tuple(learnt.controls),
             woken=tuple(learnt.woken),
             passed_over=learnt.passed_over,
+            watched=watched,
+        )
+
+    def _watch(
+        self,
+        found: list[Scored],
+        num_events: int,
+        label_changes: tuple[Alarm, ...],
+        weights_by_head: Mapping[str, float],
+    ) -> Watched:
+        parts = self._parts
+        if not found:
+            return Watched()
+        return parts.watch.observe(
+            ObservedRows.joined(
+                [ObservedRows(labels=one.labels, predicted=one.predicted, losses=one.losses) for one in found]
+            ),
+            num_events=num_events,
+            class_names=self.class_names,
+            step=self.step,
+            now_ms=self.trained_until_ms,
+            label_changes=label_changes,
+            figures={WEIGHT + head: weight for head, weight in weights_by_head.items()},
         )
 
     def _check_finite(self, tensors: dict[str, Array]) -> None:

@@ -19,7 +19,6 @@ from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.history import History
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.network import Network, build_network
-from penstock.learning.prequential import PrequentialScore
 from penstock.learning.randomness import OwnRandomness
 from penstock.learning.regularisers.remembered import largest
 from penstock.learning.reservoir import Reservoir
@@ -29,13 +28,15 @@ from penstock.learning.sleepers import Sleepers
 from penstock.learning.standardiser import Moments
 from penstock.learning.tensors import host_copies, host_tensor, under
 from penstock.learning.train_rows import RowForm, TrainRows
+from penstock.learning.watching.watch import Watch
 from penstock.learning.window import Window, window_rows
 from penstock.replay.config import ReplayConfig
 
-FORMAT = 3
+FORMAT = 4
 
 _SLEEPERS, _HISTORY = "sleepers.", "history."
 _NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators.", "window.", "heads."
+_WATCH = "watch."
 Int64s = npt.NDArray[np.int64]
 
 
@@ -51,7 +52,7 @@ class LearnerParts:
     reservoir: Reservoir
     draws: np.random.Generator
     randomness: OwnRandomness
-    score: PrequentialScore
+    watch: Watch
     window: Window
     ensemble: Ensemble | None
     """None where the linear head is alone."""
@@ -66,7 +67,6 @@ class LearnerParts:
         missing = num_classes - len(self.class_events)
         if missing > 0:
             self.class_events = np.concatenate((self.class_events, np.zeros(missing, dtype=np.int64)))
-        self.score.know(num_classes)
 
     def kept_rows_of(self, label: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Dense parts [n, D] and weights [n] of the rows that are kept of a class, each once."""
@@ -148,8 +148,8 @@ def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig
         reservoir=Reservoir(kept, form),
         draws=np.random.Generator(np.random.PCG64(training.seed)),
         randomness=OwnRandomness(training.seed, device),
-        score=PrequentialScore(training.prequential_fading),
         window=Window(newest, form),
+        watch=Watch(training.prequential_fading),
         ensemble=_empty_ensemble(model, encoder, training.seed) if is_mixed else None,
         class_events=np.zeros(0, dtype=np.int64),
         sleepers=Sleepers(),
@@ -176,15 +176,13 @@ def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[
         **heads,
         **_prefixed(_SLEEPERS, parts.sleepers.state()),
         **_prefixed(_HISTORY, parts.history.state() | parts.retracted.state()),
-        **table_tensors(parts.class_events, parts.num_kept(), _recall(parts.score)),
+        **table_tensors(parts.class_events, parts.num_kept(), _recall(parts)),
         **_prefixed(_NETWORK, network),
         **_prefixed(_ADAM, host_copies(parts.descent.state())),
         **_prefixed(_GENERATORS, host_copies(parts.randomness.state())),
         "moments.mean": parts.moments.mean.copy(),
         "moments.squares": parts.moments.squares.copy(),
-        "score.totals": parts.score.totals.copy(),
-        "score.class_hits": parts.score.class_hits.copy(),
-        "score.class_rows": parts.score.class_rows.copy(),
+        **_prefixed(_WATCH, parts.watch.tensors()),
     }
 
 
@@ -201,12 +199,16 @@ def captured_state(parts: LearnerParts, model: ModelConfig) -> dict[str, Json]:
         "moments_count": parts.moments.count,
         "reservoir": parts.reservoir.state(),
         "draws": _generator_json(parts.draws),
+        "watch": parts.watch.state(),
     }
 
 
-def _recall(score: PrequentialScore) -> npt.NDArray[np.float64]:
+def _recall(parts: LearnerParts) -> npt.NDArray[np.float64]:
     """[C]; NaN for a class of which no row was scored."""
-    return np.where(score.class_rows > 0, score.recall, np.nan)
+    scored = parts.watch.details().classes
+    recall = np.full(len(parts.class_events), np.nan)
+    recall[: len(scored)] = np.where(scored.rows > 0, scored.recall, np.nan)
+    return recall
 
 
 def restored_parts(
@@ -260,9 +262,7 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) ->
     parts.moments.count = state["moments_count"]
     parts.moments.mean = tensors["moments.mean"].astype(np.float64)
     parts.moments.squares = tensors["moments.squares"].astype(np.float64)
-    parts.score.totals = tensors["score.totals"].astype(np.float64)
-    parts.score.class_hits = tensors["score.class_hits"].astype(np.float64)
-    parts.score.class_rows = tensors["score.class_rows"].astype(np.float64)
+    parts.watch.restore(under(_WATCH, tensors), state["watch"])
     parts.reservoir.restore(checkpoint.reservoir, state["reservoir"])
     parts.class_events = tensors[EVENTS].astype(np.int64)
     parts.sleepers.load(under(_SLEEPERS, tensors), checkpoint.packets)

@@ -1,6 +1,7 @@
 """The drift alarms as a table."""
 
-from penstock.learning.watching.alarms import KEPT, DriftAlarm
+from penstock.flow import DriftAlarm
+from penstock.learning.watching.alarms import KEPT
 from penstock.report.facts import Facts
 from penstock.report.writing import count, duration, moment, name, percent
 
@@ -14,7 +15,8 @@ def drift(facts: Facts) -> str:
         "the rise."
     )
     if not alarms.newest:
-        return f'<section><h2>Drift</h2><p class="soft">{words}</p><p>No alarm so far.</p></section>'
+        nothing = f'<section><h2>Drift</h2><p class="soft">{words}</p><p>No alarm so far.</p>'
+        return f"{nothing}{_label_changes(facts)}</section>"
     left_out = f" Shown are the newest {KEPT} of {count(alarms.count)}." if alarms.count > len(alarms.newest) else ""
     head = (
         '<th class="number">alarm</th><th>time</th><th class="number">at event</th><th>errors</th>'
@@ -23,7 +25,27 @@ def drift(facts: Facts) -> str:
     rows = "".join(_row(alarm) for alarm in reversed(alarms.newest))
     return (
         f'<section><h2>Drift</h2><p class="soft">{words}{left_out}</p><div class="scroll"><table><thead><tr>{head}</tr>'
-        f"</thead><tbody>{rows}</tbody></table></div></section>"
+        f"</thead><tbody>{rows}</tbody></table></div>{_label_changes(facts)}</section>"
+    )
+
+
+def _label_changes(facts: Facts) -> str:
+    """Where old rows were given up because they contradict the new ones."""
+    changes = facts.watch.alarms.label_changes
+    if not changes:
+        return ""
+    rows = "".join(
+        f'<tr><td>{moment(change.at_ms)}</td><td class="number">{count(change.began_at)}</td>'
+        f'<td class="number">{count(change.rows_dropped)}</td>'
+        f'<td class="wide">{", ".join(name(each) for each in change.classes)}</td></tr>'
+        for change in reversed(changes)
+    )
+    return (
+        '<h2 class="second">Labels that changed their meaning</h2><p class="soft">New rows of these classes contradict '
+        "the remembered ones, so what was learnt of them before was given up.</p>"
+        '<div class="scroll"><table><thead><tr><th>time</th><th class="number">since event</th>'
+        '<th class="number">rows given up</th><th>classes</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 

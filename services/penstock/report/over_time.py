@@ -3,12 +3,11 @@
 import numpy as np
 
 from penstock.learning.watching.history import History
+from penstock.learning.watching.watch import WEIGHT
 from penstock.report.charts import Mark, Series, area_chart, line_chart
 from penstock.report.facts import Facts
 from penstock.report.writing import count, percent, span, text
 
-WEIGHT = "weight/"
-"""Begins the names of figures in the history that are weights of heads."""
 COLOURS = 7
 
 

@@ -23,6 +23,7 @@ body { font-size: 15px; line-height: 1.5; }
 main { max-width: 1080px; margin: 0 auto; padding: 32px 20px 64px; }
 h1 { font-size: 26px; margin: 0 0 2px; letter-spacing: -.01em; }
 h2 { font-size: 17px; margin: 0 0 2px; }
+h2.second { margin-top: 20px; }
 p { margin: 0 0 12px; }
 figure { margin: 0; }
 .soft, figcaption { color: var(--soft); font-size: 13px; }

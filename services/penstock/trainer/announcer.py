@@ -104,7 +104,8 @@ class Announcer:
                 checkpoint_folder=saved.checkpoint_folder,
                 class_names=candidate.class_names,
                 packets=candidate.checkpoint.packets,
-                metrics={**update.metrics, **{f"recall/{name}": value for name, value in candidate.recalls.items()}},
+                metrics={**update.metrics, **candidate.standing},
+                drift=candidate.drift,
             )
         )
 

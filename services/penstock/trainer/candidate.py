@@ -4,18 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.flow import Checkpoint, ModelUpdate, Offsets, Weights
+from penstock.flow import Checkpoint, DriftAlarm, ModelUpdate, Offsets, Weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """Checkpoint and weights of one moment, with the metrics of that moment."""
+    """Checkpoint and weights of one moment, with what is to be said of it.
+
+    `metrics` travel with the update; `standing` and the newest alarms, `drift`, are for the record alone.
+    """
 
     checkpoint: Checkpoint
     weights: Weights
     class_names: tuple[str, ...]
     metrics: Mapping[str, float]
-    recalls: Mapping[str, float]
+    standing: Mapping[str, float]
+    drift: tuple[DriftAlarm, ...]
     captured_at_seconds: float
 
     @property
@@ -34,11 +38,12 @@ class SavedCandidate:
 
 @dataclass(frozen=True, kw_only=True)
 class AnnouncedCandidate:
-    """A candidate that is on the update topic: implements `ports.Announced`. `metrics` include recall by class."""
+    """A candidate that is on the update topic: implements `ports.Announced`. `metrics` include its standing."""
 
     update: ModelUpdate
     weights: Weights = field(repr=False)
     checkpoint_folder: Path
     class_names: tuple[str, ...]
     metrics: Mapping[str, float]
+    drift: tuple[DriftAlarm, ...]
     packets: Mapping[str, bytes] = field(default_factory=dict, repr=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from penstock.flow import Checkpoint, Claim, ControlOutcome, EventBatch, ModelUpdate, Offsets, Weights
+from penstock.flow import Checkpoint, Claim, ControlOutcome, DriftAlarm, EventBatch, ModelUpdate, Offsets, Weights
 
 
 class BatchSource(Protocol):
@@ -167,4 +167,9 @@ class Announced(Protocol):
     @property
     def packets(self) -> Mapping[str, bytes]:
         """Of the classes that sleep, by file name."""
+        ...
+
+    @property
+    def drift(self) -> Sequence[DriftAlarm]:
+        """The newest drift alarms, oldest first."""
         ...

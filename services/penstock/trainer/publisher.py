@@ -27,7 +27,8 @@ from penstock.trainer.candidate import Candidate, SavedCandidate
 from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import CheckpointStore, DeadLetterOutbox
 from penstock.trainer.recorder import Recorder
-from penstock.trainer.scores import recalls, scores
+from penstock.trainer.scores import scores, standing
+from penstock.trainer.version_scores import VersionScores
 
 ACKNOWLEDGEMENT_SECONDS = 1.0
 WRITER_POLL_SECONDS = 0.005
@@ -67,6 +68,7 @@ class Publisher:
         self._version = last_version
         self._saved_offsets: Offsets | None = None
         self._last_report: StepReport | None = None
+        self._version_scores = VersionScores()
         self._waiting: Mailbox[Candidate] = Mailbox()
         self._writer_idle = Event()
         self._writer_idle.set()
@@ -92,7 +94,9 @@ class Publisher:
         Raises:
             StopError: publishing failed for good (fenced, state folder unusable).
         """
-        self._last_report = report or self._last_report
+        if report is not None:
+            self._last_report = report
+            self._version_scores.add(report)
         self._raise_failure()
         if self._cadence.is_due and self._writer_idle.is_set() and self._has_news(learner):
             self._capture(learner)
@@ -132,8 +136,9 @@ class Publisher:
                 checkpoint=checkpoint,
                 weights=weights,
                 class_names=tuple(learner.class_names),
-                metrics=scores(learner, self._last_report),
-                recalls=recalls(learner),
+                metrics=scores(learner, self._last_report) | self._version_scores.take(),
+                standing=standing(learner),
+                drift=learner.watch.alarms.newest,
                 captured_at_seconds=began,
             )
         )

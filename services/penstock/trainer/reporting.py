@@ -6,9 +6,11 @@ from penstock.clock import Clock
 from penstock.flow import ClassRequest, Control, ImportRequest, StepReport
 from penstock.learning.learner import Learner
 from penstock.telemetry import Telemetry
+from penstock.trainer.drift_reporting import report_drift, report_standing
 from penstock.trainer.ports import OffsetLog
 
 LAG_INTERVAL_SECONDS = 0.5
+CLASSES_INTERVAL_SECONDS = 1.0
 PROGRESS_INTERVAL_SECONDS = 10.0
 NAMED_CLASSES = 100
 """Classes with a metric series of their own; the rest share one, so that labels stay bounded."""
@@ -33,6 +35,7 @@ class Reporter:
         self._clock = clock
         self._named: set[str] = set()
         self._lag_due = 0.0
+        self._classes_due = 0.0
         self._progress_due = clock.monotonic_seconds() + PROGRESS_INTERVAL_SECONDS
         self._progress_events = learner.events_learnt
 
@@ -45,7 +48,9 @@ class Reporter:
             metrics.gauge("penstock_prequential_accuracy_ratio", report.prequential_accuracy)
             metrics.gauge("penstock_prequential_loss", report.prequential_loss)
             metrics.gauge("penstock_reservoir_rows", report.reservoir_rows)
+            metrics.gauge("penstock_prequential_kappa_temporal_ratio", report.prequential_kappa_temporal)
             self._count_classes(report)
+        report_drift(metrics, report)
         if report.new_classes:
             shown = ", ".join(report.new_classes[:10]) + (", …" if len(report.new_classes) > 10 else "")
             log.info("new classes", classes=shown, known=report.num_classes, step=report.step)
@@ -89,6 +94,9 @@ class Reporter:
             for partition, end in self._offset_log.end_offsets().next.items():
                 lag = max(end - self._learner.offsets[partition], 0)
                 self._telemetry.gauge("penstock_consumer_lag_events", lag, partition=str(partition))
+        if now >= self._classes_due:
+            self._classes_due = now + CLASSES_INTERVAL_SECONDS
+            report_standing(self._telemetry, self._learner, NAMED_CLASSES)
         if now >= self._progress_due:
             self._log_progress(now)
 

@@ -1,22 +1,43 @@
-"""The metrics that travel with an update and into MLflow."""
+"""The metrics that travel with an update, and those that stand in MLflow beside them."""
 
 from penstock.flow import StepReport
 from penstock.learning.learner import Learner
+from penstock.learning.watching.watch import WEIGHT
 
 MAX_RECALLS = 100
 """Classes whose recall is reported one by one."""
+MAX_CLASSES = 25
+"""Classes whose other scores are."""
 
 
 def scores(learner: Learner, report: StepReport | None) -> dict[str, float]:
-    """Names and values of one moment; without a step since start, only counts."""
+    """Names and values of one moment, few; without a step since start, only counts."""
     values = {"events_learnt": float(learner.events_learnt), "classes": float(len(learner.class_names))}
     if report is not None:
         values["loss"] = report.loss
         values["prequential_accuracy"] = report.prequential_accuracy
         values["prequential_loss"] = report.prequential_loss
+        values["prequential_kappa_temporal"] = report.prequential_kappa_temporal
+        values["reservoir_rows"] = float(report.reservoir_rows)
+    alarms = learner.watch.alarms
+    values["drift_alarms"] = float(alarms.count)
+    if alarms.newest:
+        values["drift_last_size"] = alarms.newest[-1].size
     return values
 
 
-def recalls(learner: Learner) -> dict[str, float]:
-    """Fading recall by class name, of the first classes."""
-    return dict(list(learner.recall_by_class().items())[:MAX_RECALLS])
+def standing(learner: Learner) -> dict[str, float]:
+    """Kappa, the weights of heads, and scores by class: `recall/<name>`, `loss/…`, `kappa/…`, `forgotten/…`."""
+    details, names = learner.watch.details(), learner.class_names
+    classes = details.classes
+    values = {"prequential_kappa": details.kappas.kappa} if len(classes) else {}
+    values |= {WEIGHT + head: weight for head, weight in learner.weights_by_head.items()}
+    by_class = (
+        ("recall", classes.recall, MAX_RECALLS),
+        ("loss", classes.loss, MAX_CLASSES),
+        ("kappa", details.kappas.kappa_by_class(), MAX_CLASSES),
+        ("forgotten", classes.forgotten, MAX_CLASSES),
+    )
+    for family, figures, most in by_class:
+        values |= {f"{family}/{name}": value for name, value in zip(names[:most], figures.tolist(), strict=False)}
+    return values

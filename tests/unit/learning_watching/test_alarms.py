@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from penstock.learning.watching.alarms import KEPT, Alarms, DriftAlarm
+from penstock.flow import DriftAlarm
+from penstock.learning.watching.alarms import KEPT, Alarms
 
 ALARM = DriftAlarm(
     number=1, at_ms=5_000, at_event=1_000, at_step=40, before=0.1, after=0.5, num_after=60, classes=("b", "a")

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.flow import Array, Json
-from penstock.learning.watching.alarms import DriftAlarm
+from penstock.flow import Array, DriftAlarm, Json, Watched
 from penstock.learning.watching.observed import ObservedRows
-from penstock.learning.watching.watch import Watch, Watched
+from penstock.learning.watching.watch import Watch
 from watched_rows import in_batches, rows_of, stream
 
 NAMES = tuple("abcdefgh")

@@ -17,11 +17,12 @@ import structlog
 from penstock.adapters.mlflow.archive import pack, unpack
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Connection, is_missing
+from penstock.adapters.mlflow.drift import drift_metrics, drift_tags
 from penstock.adapters.mlflow.metrics import loggable
 from penstock.adapters.mlflow.run import LIVE, ModelRun, RunStatus
 from penstock.clock import to_rfc3339
 from penstock.errors import UnavailableError
-from penstock.flow import ModelUpdate
+from penstock.flow import DriftAlarm, ModelUpdate
 from penstock.learning.weights import model_json
 from penstock.trainer.ports import Announced
 
@@ -52,6 +53,7 @@ class MlflowRecord:
         self._is_registered = False
         self._registered: tuple[int, str] | None = None
         self._packets: Mapping[str, bytes] = {}
+        self._drift_logged: dict[int, DriftAlarm] = {}
 
     def prepare(self) -> None:
         """Import MLflow's client, which takes seconds, ahead of the first record; failures wait for that one.
@@ -77,7 +79,7 @@ class MlflowRecord:
             with self._connection.failures_as_unavailable():
                 run = self._run.open()
                 self._upload(run, announced)
-                self._log_metrics(run, announced.update, metrics)
+                self._log_metrics(run, announced, metrics)
                 self._register(run, announced.update)
                 self._prune_checkpoints(run)
         except UnavailableError:
@@ -144,15 +146,24 @@ class MlflowRecord:
             if self._packets.get(name) != packet
         }
 
-    def _log_metrics(self, run: "Run", update: ModelUpdate, metrics: Mapping[str, float]) -> None:
-        from mlflow.entities import Metric
+    def _log_metrics(self, run: "Run", announced: Announced, metrics: Mapping[str, float]) -> None:
+        """Drift alarms stand at their own time and event; logged again once they are recovered from."""
+        from mlflow.entities import Metric, RunTag
 
+        update = announced.update
+        news = [alarm for alarm in announced.drift if self._drift_logged.get(alarm.number) != alarm]
         batch = [
             Metric(name, float(value), update.announced_at_ms, update.version)
             for name, value in loggable(metrics).items()
         ]
+        batch += [Metric(name, value, at_ms, step) for name, value, at_ms, step in drift_metrics(news)]
+        tags = [
+            RunTag(name, value)
+            for name, value in drift_tags(news, announced.drift[-1] if announced.drift else None).items()
+        ]
         if batch:
-            self._connection.client().log_batch(run.info.run_id, metrics=batch)
+            self._connection.client().log_batch(run.info.run_id, metrics=batch, tags=tags)
+        self._drift_logged = {alarm.number: alarm for alarm in announced.drift}
 
     def _register(self, run: "Run", update: ModelUpdate) -> None:
         client = self._connection.client()

@@ -1,13 +1,13 @@
 """Alarms: what is said when the errors have risen, and when the model was as good again as before."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from penstock.flow import Json
+from penstock.flow import Alarm, DriftAlarm, Json
 
 KEPT = 32
 """The newest alarms that are remembered."""
@@ -17,44 +17,6 @@ RECOVERED_SHARE = 0.2
 LEAST_MARGIN = 0.02
 
 
-@dataclass(frozen=True, kw_only=True)
-class DriftAlarm:
-    """The share of wrong predictions rose from `before` to `after`, more than chance allows.
-
-    `number` counts alarms from 1 over the life of the model. `at_ms` is the Kafka timestamp of the newest event then,
-    `at_event` and `at_step` how many had been learnt; `num_after` scored events of known classes lie after the change.
-    `classes` are the established ones that lost most, worst first. `recovered_after_events` and `_seconds` (by Kafka's
-    timestamps) count from the alarm until the errors of the last hundred scored events or so were back within a fifth
-    of the rise.
-    """
-
-    number: int
-    at_ms: int
-    at_event: int
-    at_step: int
-    before: float
-    after: float
-    num_after: int
-    classes: tuple[str, ...]
-    recovered_after_events: int | None = None
-    recovered_after_seconds: float | None = None
-
-    @property
-    def size(self) -> float:
-        """By how much the share of wrong predictions rose."""
-        return self.after - self.before
-
-    def to_json(self) -> dict[str, Json]:
-        """Plain values."""
-        return cast(dict[str, Json], asdict(self) | {"classes": list(self.classes)})
-
-    @classmethod
-    def from_json(cls, value: Json) -> "DriftAlarm":
-        """The inverse of `to_json`. Raises `TypeError` or `KeyError` for what it never wrote."""
-        fields = cast(Mapping[str, Any], value)
-        return cls(**{**fields, "classes": tuple(fields["classes"])})
-
-
 class Alarms:
     """The newest alarms, and of those that are still open the way back."""
 
@@ -62,6 +24,8 @@ class Alarms:
         self.count = 0
         self.newest: tuple[DriftAlarm, ...] = ()
         """Oldest first; `KEPT` at most."""
+        self.label_changes: tuple[Alarm, ...] = ()
+        """The newest times that labels were found to mean something else, oldest first; `KEPT` at most."""
         self._errors = self._rows = 0.0
 
     @property
@@ -75,6 +39,12 @@ class Alarms:
         self.newest = (*self.newest, alarm)[-KEPT:]
         self._rows = (1 - RECOVERY_FADING**alarm.num_after) / (1 - RECOVERY_FADING)
         self._errors = alarm.after * self._rows
+
+    def note(self, changes: tuple[Alarm, ...], now_ms: int) -> None:
+        """Remember that labels have changed their meaning."""
+        if changes:
+            stamped = (replace(change, at_ms=now_ms) for change in changes)
+            self.label_changes = (*self.label_changes, *stamped)[-KEPT:]
 
     def follow(self, errors: npt.NDArray[np.bool_], *, event: int, now_ms: int) -> tuple[DriftAlarm, ...]:
         """Take in a batch's errors, counted alike; returns the alarms from which the model has now recovered."""
@@ -102,6 +72,7 @@ class Alarms:
         return {
             "count": self.count,
             "newest": [alarm.to_json() for alarm in self.newest],
+            "label_changes": [_as_json(change) for change in self.label_changes],
             "errors": self._errors,
             "rows": self._rows,
         }
@@ -110,4 +81,14 @@ class Alarms:
         """Go on from `state()`. Raises `KeyError` for what is missing."""
         self.count = cast(int, state["count"])
         self.newest = tuple(DriftAlarm.from_json(alarm) for alarm in cast(list[Json], state["newest"]))
+        self.label_changes = tuple(_from_json(change) for change in cast(list[Json], state["label_changes"]))
         self._errors, self._rows = cast(float, state["errors"]), cast(float, state["rows"])
+
+
+def _as_json(change: Alarm) -> Json:
+    return cast(Json, asdict(change) | {"classes": list(change.classes)})
+
+
+def _from_json(value: Json) -> Alarm:
+    fields = cast(Mapping[str, Any], value)
+    return Alarm(**{**fields, "classes": tuple(fields["classes"])})

@@ -8,10 +8,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from penstock.flow import Array, Json
+from penstock.flow import Alarm, Array, DriftAlarm, Json, Watched
 from penstock.learning.tensors import under
 from penstock.learning.watching.adwin import Adwin, Change
-from penstock.learning.watching.alarms import Alarms, DriftAlarm
+from penstock.learning.watching.alarms import Alarms
 from penstock.learning.watching.class_scores import ClassScores
 from penstock.learning.watching.confusion import Confusion
 from penstock.learning.watching.hddm import HddmA
@@ -19,6 +19,8 @@ from penstock.learning.watching.history import History
 from penstock.learning.watching.observed import ObservedRows
 from penstock.learning.watching.scores import Kappas, StreamScores
 
+WEIGHT = "weight/"
+"""Begins the names of figures that are weights of heads in the mixture."""
 SETTLED_ROWS = 512
 SETTLED_MS = 1000
 """What is told by class, the early warning and the history take rows in once so many have come, or so much time, by
@@ -26,15 +28,6 @@ Kafka's timestamps, has passed: a dozen operations on arrays cost as much for on
 NAMED_IN_ALARM = 5
 LEAST_LOSS = 0.1
 """Recall that a class must have lost of late to be named in an alarm, unless none has."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watched:
-    """What one micro-batch brought to light: alarms raised, alarms recovered from, early warnings begun."""
-
-    raised: tuple[DriftAlarm, ...] = ()
-    recovered: tuple[DriftAlarm, ...] = ()
-    warnings: int = 0
 
 
 @dataclass(kw_only=True)
@@ -97,6 +90,7 @@ class Watch:
         class_names: Sequence[str],
         step: int,
         now_ms: int,
+        label_changes: tuple[Alarm, ...] = (),
         figures: Mapping[str, float] | None = None,
     ) -> Watched:
         """Take in rows of one micro-batch.
@@ -107,6 +101,7 @@ class Watch:
             class_names: by index.
             step: the micro-batch's number.
             now_ms: the Kafka timestamp of the newest event.
+            label_changes: what the learner itself found of labels that mean something else now.
             figures: more to note in the history, such as the weights of heads.
         """
         self.events += num_events
@@ -114,6 +109,7 @@ class Watch:
         self.scores.update(rows)
         self._waiting.append(rows)
         self._num_waiting += len(rows)
+        self.alarms.note(label_changes, now_ms)
         recovered, changes = self._detect(rows, now_ms)
         warnings = 0
         if changes or self._num_waiting >= SETTLED_ROWS or now_ms >= self._settled_ms + SETTLED_MS:
