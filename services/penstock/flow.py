@@ -187,6 +187,8 @@ class DriftAlarm:
     classes: tuple[str, ...]
     recovered_after_events: int | None = None
     recovered_after_seconds: float | None = None
+    contradicted: Mapping[str, float] | None = None
+    """Once judged: classes whose remembered rows contradict the new ones, with by how many nats they are worse."""
 
     @property
     def size(self) -> float:
@@ -206,10 +208,11 @@ class DriftAlarm:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """What one micro-batch brought to light: alarms raised, alarms recovered from, early warnings begun."""
+    """What one micro-batch brought to light: alarms raised, recovered from and judged, early warnings begun."""
 
     raised: tuple[DriftAlarm, ...] = ()
     recovered: tuple[DriftAlarm, ...] = ()
+    judged: tuple[DriftAlarm, ...] = ()
     warnings: int = 0
 
 

@@ -24,6 +24,7 @@ from penstock.adapters.mlflow.artifacts import ArtifactFetcher, ArtifactStore
 from penstock.adapters.mlflow.check import check
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.record import MlflowRecord
+from penstock.adapters.mlflow.versions import recorded_versions
 from penstock.errors import RefusedUpdateError, UnavailableError
 from penstock.flow import DriftAlarm, ModelUpdate, Offsets, Weights
 from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of
@@ -31,6 +32,17 @@ from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_o
 # MLflow's own tables use a loader that SQLAlchemy has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
+ALARM = DriftAlarm(
+    number=7,
+    at_ms=1_700_000_000_000,
+    at_event=900,
+    at_step=30,
+    before=0.1,
+    after=0.4,
+    num_after=50,
+    classes=("ä b", "0"),
+)
+SECOND_ALARM = replace(ALARM, number=8, at_ms=1_700_000_005_000, at_event=1_900, after=0.3, classes=())
 METRICS = {"loss": 0.5, "prequential_accuracy": 0.75, "recall/0": 0.5, "recall/ä b": 1.0}
 
 
@@ -146,6 +158,59 @@ def test_packets_of_sleeping_classes_are_artifacts_that_stay_when_a_class_has_wo
     folder = Path(client_of(config).download_artifacts(run_id, "packets", str(tmp_path)))
     assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"one", b"two"]
     assert all(re.fullmatch(r"000001-spam-[0-9a-f]{8}[.]safetensors", path.name) for path in folder.iterdir())
+
+
+def test_drift_stands_in_the_run_at_its_own_time_and_in_words(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    record = record_of(config, model)
+    announced = replace(save(checkpoints, 1), drift=(ALARM, SECOND_ALARM))
+    record.record(announced, {"loss": 1.0})
+    recovered = replace(ALARM, recovered_after_events=400, recovered_after_seconds=2.5, contradicted={"ä b": 1.25})
+    # Another process, as after a restart, says all of it again.
+    run_id = record_of(config, model).record(replace(save(checkpoints, 2), drift=(recovered, SECOND_ALARM)), {})
+    client = client_of(config)
+    sizes = client.get_metric_history(run_id, "drift/size")
+    assert [(round(point.value, 3), point.timestamp, point.step) for point in sizes] == [
+        (0.3, ALARM.at_ms, 900),
+        (0.2, SECOND_ALARM.at_ms, 1_900),
+    ]
+    (recovery,) = client.get_metric_history(run_id, "drift/recovery_events")
+    assert (recovery.value, recovery.step) == (400, 900)
+    tags = {name: text for name, text in client.get_run(run_id).data.tags.items() if "drift" in name}
+    assert tags == {
+        "penstock.drift.07": "alarm 7 at 2023-11-14T22:13:20.000Z, event 900: errors 0.100 → 0.400 (+0.300), recovered"
+        " after 400 events (2.5 s); classes ä b, 0; remembered rows contradict new ones: ä b (+1.25 nats)",
+        "penstock.drift.08": "alarm 8 at 2023-11-14T22:13:25.000Z, event 1900: errors 0.100 → 0.300 (+0.200), not"
+        " recovered yet; classes none",
+        "penstock.drift.last": tags["penstock.drift.08"],
+    }
+
+
+def test_the_newest_report_is_kept_with_the_run(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints, tmp_path: Path
+) -> None:
+    record = record_of(config, model)
+    run_id = record.record(save(checkpoints, 1), {})
+    for page in (b"<p>first</p>", "<p>second – ä</p>".encode()):
+        record.keep_report(page)
+    kept = Path(client_of(config).download_artifacts(run_id, "report.html", str(tmp_path)))
+    assert kept.read_text(encoding="utf-8") == "<p>second – ä</p>"
+
+
+def test_the_versions_on_record_come_with_the_figures_they_were_announced_with(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    record = record_of(config, model)
+    for version in (3, 5, 8):
+        figures = {"events_learnt": 10.0 * version, "prequential_accuracy": version / 10, "unasked": 1.0}
+        announced = save(checkpoints, version)
+        record.record(announced, figures)
+    found = recorded_versions(config, model, 2)
+    assert [each.version for each in found] == [8, 5]
+    assert found[0].figures == {"events_learnt": 80.0, "prequential_accuracy": 0.8}
+    assert found[0].announced_at_ms == announced.update.announced_at_ms
+    assert recorded_versions(config, f"{model}-unknown", 2) == []
 
 
 def test_later_versions_move_the_alias_and_only_the_newest_checkpoints_stay(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -389,7 +389,7 @@ class Learner:
         parts = self._parts
         if not found:
             return Watched()
-        return parts.watch.observe(
+        watched = parts.watch.observe(
             ObservedRows.joined(
                 [ObservedRows(labels=one.labels, predicted=one.predicted, losses=one.losses) for one in found]
             ),
@@ -400,6 +400,9 @@ class Learner:
             label_changes=label_changes,
             figures={WEIGHT + head: weight for head, weight in weights_by_head.items()},
         )
+        if not parts.watch.wants_judgement:
+            return watched
+        return replace(watched, judged=parts.watch.judge(*parts.remembered_losses(), self.class_names))
 
     def _check_finite(self, tensors: dict[str, Array]) -> None:
         for name, tensor in tensors.items():

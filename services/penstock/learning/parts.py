@@ -37,6 +37,8 @@ FORMAT = 4
 _SLEEPERS, _HISTORY = "sleepers.", "history."
 _NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators.", "window.", "heads."
 _WATCH = "watch."
+MOST_JUDGED = 1024
+LEAST_PROBABILITY = 1e-9
 Int64s = npt.NDArray[np.int64]
 
 
@@ -101,6 +103,14 @@ class LearnerParts:
             return alone
         linear = logits.cpu().numpy().astype(np.float64)
         return self.ensemble.probabilities(rows, linear, self.ledger.live).astype(np.float32)
+
+    def remembered_losses(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Classes [n] and losses [n] in nats, under the weights of now, of rows spread over the long-term memory."""
+        slots = np.flatnonzero(self.reservoir.slot_classes >= 0)
+        rows = self.reservoir.at(slots[:: max(1, len(slots) // MOST_JUDGED)])
+        encoded = EncodedRows(dense=rows.dense.cpu().numpy(), tokens=rows.tokens.cpu().numpy())
+        likely = self.probabilities(encoded)[np.arange(len(rows.classes)), rows.classes]
+        return rows.classes, -np.log(np.maximum(likely.astype(np.float64), LEAST_PROBABILITY))
 
     def imprint(self, rows: TrainRows, num_known: int) -> None:
         """Rows of the linear head for classes from `num_known` on, from the mean feature of each."""

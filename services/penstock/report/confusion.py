@@ -10,7 +10,7 @@ from penstock.report.writing import cut, percent, text
 
 WITH_NUMBERS = 16
 """Up to so many classes, the shares stand in the cells."""
-WIDTH, LEFT, TOP = 960, 170, 110
+WIDTH, LEFT = 960, 170
 LARGEST_CELL = 52
 LEAST_SHARE = 0.005
 
@@ -35,30 +35,31 @@ def confusion(facts: Facts, details: Details) -> str:
 
 def _map(counts: Float64s, names: list[str]) -> str:
     size = len(names)
+    top = 34 + 5 * min(max(map(len, names)), 16)
     cell = min((WIDTH - LEFT - 20) / size, LARGEST_CELL)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     parts = ['<text class="axis" x="0" y="14">label ↓ predicted →</text>']
     for place, name in enumerate(names):
         middle = (place + 0.5) * cell
         label = text(cut(name, 20))
-        parts.append(f'<text class="end" x="{LEFT - 8}" y="{TOP + middle + 4:.1f}">{label}</text>')
+        parts.append(f'<text class="end" x="{LEFT - 8}" y="{top + middle + 4:.1f}">{label}</text>')
         parts.append(
-            f'<text transform="translate({LEFT + middle + 3:.1f} {TOP - 8}) rotate(-50)">{text(cut(name, 16))}</text>'
+            f'<text transform="translate({LEFT + middle + 3:.1f} {top - 8}) rotate(-50)">{text(cut(name, 16))}</text>'
         )
     parts.extend(
-        _cell(row, column, float(shares[row, column]), cell, names, numbered=size <= WITH_NUMBERS)
+        _cell(row, column, float(shares[row, column]), cell, top, names, numbered=size <= WITH_NUMBERS)
         for row, column in np.argwhere(shares >= LEAST_SHARE).tolist()
     )
     edge = size * cell
-    parts.append(f'<rect x="{LEFT}" y="{TOP}" width="{edge:.1f}" height="{edge:.1f}" fill="none" class="base"/>')
+    parts.append(f'<rect x="{LEFT}" y="{top}" width="{edge:.1f}" height="{edge:.1f}" fill="none" class="base"/>')
     return (
-        f'<svg viewBox="0 0 {WIDTH} {TOP + edge + 6:.0f}" role="img" aria-label="confusion matrix">'
+        f'<svg viewBox="0 0 {WIDTH} {top + edge + 6:.0f}" role="img" aria-label="confusion matrix">'
         f"{''.join(parts)}</svg>"
     )
 
 
-def _cell(row: int, column: int, value: float, size: float, names: list[str], *, numbered: bool) -> str:
-    x, y = LEFT + column * size, TOP + row * size
+def _cell(row: int, column: int, value: float, size: float, top: int, names: list[str], *, numbered: bool) -> str:
+    x, y = LEFT + column * size, top + row * size
     colour = "c1" if row == column else "c2"
     title = text(f"{names[row]} predicted as {names[column]}: {percent(value)}")
     square = (

@@ -12,7 +12,8 @@ def drift(facts: Facts) -> str:
     words = (
         "An alarm is raised where the share of wrong predictions on known classes rises more than chance allows "
         "(ADWIN, δ 0.002). Recovered is when the errors of the last hundred events or so were back within a fifth of "
-        "the rise."
+        "the rise. Contradicted are classes whose remembered rows are worse than the new ones by so many nats: their "
+        "label means something else now. The others are only harder, or their inputs have shifted."
     )
     if not alarms.newest:
         nothing = f'<section><h2>Drift</h2><p class="soft">{words}</p><p>No alarm so far.</p>'
@@ -20,7 +21,7 @@ def drift(facts: Facts) -> str:
     left_out = f" Shown are the newest {KEPT} of {count(alarms.count)}." if alarms.count > len(alarms.newest) else ""
     head = (
         '<th class="number">alarm</th><th>time</th><th class="number">at event</th><th>errors</th>'
-        '<th class="number">size</th><th>classes hit most</th><th>recovered</th>'
+        '<th class="number">size</th><th>classes hit most</th><th>contradicted</th><th>recovered after</th>'
     )
     rows = "".join(_row(alarm) for alarm in reversed(alarms.newest))
     return (
@@ -54,10 +55,17 @@ def _row(alarm: DriftAlarm) -> str:
         recovered = '<span class="bad">not yet</span>'
     else:
         after = f"{count(alarm.recovered_after_events)} events, {duration(alarm.recovered_after_seconds)}"
-        recovered = f'<span class="good">after {after}</span>'
+        recovered = f'<span class="good">{after}</span>'
     return (
         f'<tr><td class="number">▼{alarm.number}</td><td>{moment(alarm.at_ms)}</td>'
         f'<td class="number">{count(alarm.at_event)}</td><td>{percent(alarm.before)} → {percent(alarm.after)}</td>'
         f'<td class="number">+{100 * alarm.size:.1f} points</td>'
-        f'<td class="wide">{", ".join(name(each) for each in alarm.classes) or "–"}</td><td>{recovered}</td></tr>'
+        f'<td class="wide">{", ".join(name(each) for each in alarm.classes) or "–"}</td>'
+        f'<td class="wide">{_verdict(alarm)}</td><td>{recovered}</td></tr>'
     )
+
+
+def _verdict(alarm: DriftAlarm) -> str:
+    if alarm.contradicted is None:
+        return "not judged yet"
+    return ", ".join(f"{name(each)} +{nats:.1f}" for each, nats in alarm.contradicted.items()) or "no class"

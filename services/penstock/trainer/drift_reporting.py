@@ -27,7 +27,7 @@ def report_drift(metrics: Telemetry, report: StepReport) -> None:
             size=round(alarm.size, 4),
             errors_before=round(alarm.before, 4),
             errors_after=round(alarm.after, 4),
-            event=alarm.at_event,
+            at_event=alarm.at_event,
             step=alarm.at_step,
         )
     for alarm in watched.recovered:
@@ -40,6 +40,11 @@ def report_drift(metrics: Telemetry, report: StepReport) -> None:
             alarm=alarm.number,
             after_events=alarm.recovered_after_events,
             after_seconds=alarm.recovered_after_seconds,
+        )
+    for alarm in watched.judged:
+        contradicted = {name: round(nats, 3) for name, nats in (alarm.contradicted or {}).items()}
+        log.info(
+            "drift judged: classes whose remembered rows contradict new ones", alarm=alarm.number, nats=contradicted
         )
     for change in report.alarms:
         metrics.count("penstock_labels_changed_total")

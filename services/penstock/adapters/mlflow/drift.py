@@ -40,6 +40,14 @@ def _sentence(alarm: DriftAlarm) -> str:
         recovered = f"recovered after {alarm.recovered_after_events} events ({alarm.recovered_after_seconds:.1f} s)"
     sentence = (
         f"alarm {alarm.number} at {to_rfc3339(alarm.at_ms)}, event {alarm.at_event}: errors {alarm.before:.3f} → "
-        f"{alarm.after:.3f} (+{alarm.size:.3f}), {recovered}; classes {', '.join(alarm.classes) or 'none'}"
+        f"{alarm.after:.3f} (+{alarm.size:.3f}), {recovered}; classes "
+        f"{', '.join(alarm.classes) or 'none'}{_verdict(alarm)}"
     )
     return sentence[:LONGEST_TAG]
+
+
+def _verdict(alarm: DriftAlarm) -> str:
+    if alarm.contradicted is None:
+        return ""
+    worse = ", ".join(f"{name} (+{nats:.2f} nats)" for name, nats in alarm.contradicted.items())
+    return f"; remembered rows contradict new ones: {worse or 'of no class'}"

@@ -157,10 +157,7 @@ class MlflowRecord:
             for name, value in loggable(metrics).items()
         ]
         batch += [Metric(name, value, at_ms, step) for name, value, at_ms, step in drift_metrics(news)]
-        tags = [
-            RunTag(name, value)
-            for name, value in drift_tags(news, announced.drift[-1] if announced.drift else None).items()
-        ]
+        tags = [RunTag(name, value) for name, value in drift_tags(news, announced.drift).items()]
         if batch:
             self._connection.client().log_batch(run.info.run_id, metrics=batch, tags=tags)
         self._drift_logged = {alarm.number: alarm for alarm in announced.drift}

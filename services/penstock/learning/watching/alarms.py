@@ -40,6 +40,16 @@ class Alarms:
         self._rows = (1 - RECOVERY_FADING**alarm.num_after) / (1 - RECOVERY_FADING)
         self._errors = alarm.after * self._rows
 
+    def judge(self, contradicted: Mapping[str, float]) -> tuple[DriftAlarm, ...]:
+        """Say of every alarm not yet judged which classes' remembered rows contradict the new ones; returns them."""
+        judged = {
+            alarm.number: replace(alarm, contradicted=contradicted)
+            for alarm in self.newest
+            if alarm.contradicted is None
+        }
+        self.newest = tuple(judged.get(alarm.number, alarm) for alarm in self.newest)
+        return tuple(judged.values())
+
     def note(self, changes: tuple[Alarm, ...], now_ms: int) -> None:
         """Remember that labels have changed their meaning."""
         if changes:

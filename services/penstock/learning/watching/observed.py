@@ -17,7 +17,7 @@ NOTHING = -1
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedRows:
-    """Columns of n ≥ 1 rows in the order in which they came; classes by index in the ledger.
+    """Columns of n rows in the order in which they came; classes by index in the ledger.
 
     `labels` int64 [n]; `predicted` int64 [n], `NOTHING` where there was nothing to predict; `losses` float64 [n], −ln
     of the probability that the label had, in nats.
@@ -34,6 +34,12 @@ class ObservedRows:
     def hits(self) -> npt.NDArray[np.bool_]:
         """[n]: predicted right."""
         return np.equal(self.labels, self.predicted)
+
+    @classmethod
+    def empty(cls) -> "ObservedRows":
+        """No rows."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(labels=nothing, predicted=nothing, losses=np.empty(0))
 
     @classmethod
     def joined(cls, parts: Sequence["ObservedRows"]) -> "ObservedRows":

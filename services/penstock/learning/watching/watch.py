@@ -13,18 +13,21 @@ from penstock.learning.tensors import under
 from penstock.learning.watching.adwin import Adwin, Change
 from penstock.learning.watching.alarms import Alarms
 from penstock.learning.watching.class_scores import ClassScores
+from penstock.learning.watching.conflict import verdict
 from penstock.learning.watching.confusion import Confusion
 from penstock.learning.watching.hddm import HddmA
 from penstock.learning.watching.history import History
-from penstock.learning.watching.observed import ObservedRows
+from penstock.learning.watching.observed import Float64s, Int64s, ObservedRows
 from penstock.learning.watching.scores import Kappas, StreamScores
 
 WEIGHT = "weight/"
 """Begins the names of figures that are weights of heads in the mixture."""
-SETTLED_ROWS = 512
+SETTLED_ROWS = 256
 SETTLED_MS = 1000
 """What is told by class, the early warning and the history take rows in once so many have come, or so much time, by
 Kafka's timestamps, has passed: a dozen operations on arrays cost as much for one row as for hundreds."""
+JUDGED_ROWS = 256
+"""An alarm is judged by the newer half of the first so many rows after it: the model has learnt a little by then."""
 NAMED_IN_ALARM = 5
 LEAST_LOSS = 0.1
 """Recall that a class must have lost of late to be named in an alarm, unless none has."""
@@ -73,6 +76,7 @@ class Watch:
         self._waiting: list[ObservedRows] = []
         self._num_waiting = 0
         self._settled_ms = 0
+        self._since_alarm: ObservedRows | None = None
 
     def details(self) -> Details:
         """A copy that has taken in every row; it does not change any more."""
@@ -114,15 +118,42 @@ class Watch:
         warnings = 0
         if changes or self._num_waiting >= SETTLED_ROWS or now_ms >= self._settled_ms + SETTLED_MS:
             warnings = self._settle(now_ms, figures or {})
+        if self._since_alarm is not None:
+            self._since_alarm = ObservedRows.joined((self._since_alarm, rows))
         raised = tuple(self._raise(change, class_names, step, now_ms) for change in changes)
         return Watched(raised=raised, recovered=recovered, warnings=warnings)
+
+    @property
+    def wants_judgement(self) -> bool:
+        """True once enough rows have come since an alarm that nobody has judged."""
+        return self._since_alarm is not None and len(self._since_alarm) >= JUDGED_ROWS
+
+    def judge(self, classes: Int64s, losses: Float64s, class_names: Sequence[str]) -> tuple[DriftAlarm, ...]:
+        """Whether remembered rows contradict the new ones: `classes` [n] of long-term rows, and their `losses` now.
+
+        To be called when it `wants_judgement`; returns the alarms judged.
+        """
+        assert self._since_alarm is not None  # it wants judgement
+        fresh, self._since_alarm = self._since_alarm, None
+        found = verdict(
+            remembered_classes=classes,
+            remembered_losses=losses,
+            fresh_classes=fresh.labels[JUDGED_ROWS // 2 :],
+            fresh_losses=fresh.losses[JUDGED_ROWS // 2 :],
+            num_classes=len(class_names),
+        )
+        expired = np.flatnonzero(found.expired)
+        worst_first = expired[np.argsort(-found.conflict[expired], kind="stable")][:NAMED_IN_ALARM].tolist()
+        return self.alarms.judge({class_names[index]: float(found.conflict[index]) for index in worst_first})
 
     def tensors(self) -> dict[str, Array]:
         """Copies of all arrays by dotted name."""
         owners = {"scores": self.scores, **{name: getattr(self._details, name) for name in _WITH_ARRAYS}}
         tensors = {f"{part}.{name}": array for part, owner in owners.items() for name, array in owner.tensors().items()}
         waiting = ObservedRows.joined(self._waiting).tensors() if self._waiting else {}
-        return tensors | {f"waiting.{name}": array for name, array in waiting.items()}
+        tensors |= {f"waiting.{name}": array for name, array in waiting.items()}
+        since_alarm = self._since_alarm.tensors() if self._since_alarm is not None else {}
+        return tensors | {f"since_alarm.{name}": array for name, array in since_alarm.items()}
 
     def state(self) -> dict[str, Json]:
         """What is not an array, as JSON."""
@@ -154,6 +185,8 @@ class Watch:
         waiting = under("waiting.", tensors)
         self._waiting = [ObservedRows.from_tensors(waiting)] if waiting else []
         self._num_waiting = sum(len(rows) for rows in self._waiting)
+        since_alarm = under("since_alarm.", tensors)
+        self._since_alarm = ObservedRows.from_tensors(since_alarm) if since_alarm else None
 
     def _detect(self, rows: ObservedRows, now_ms: int) -> tuple[tuple[DriftAlarm, ...], list[Change]]:
         """Returns the alarms recovered from, and the changes for the worse."""
@@ -193,6 +226,7 @@ class Watch:
             classes=tuple(class_names[index] for index in self._losers(change.num_after)),
         )
         self.alarms.raise_(alarm)
+        self._since_alarm = ObservedRows.empty()
         return alarm
 
     def _losers(self, num_after: int) -> list[int]:
