@@ -33,6 +33,7 @@ def facts_of(names: tuple[str, ...], num_events: int = 4_000, drift: bool = True
             for index, name in enumerate(names)
         ),
         watch=watch,
+        class_events=np.full(num_classes, 50),
         reservoir_rows=np.arange(1, num_classes + 1),
         window_rows=np.full(num_classes, 2),
         reservoir_capacity=500,

@@ -23,7 +23,7 @@ def classes(facts: Facts, details: Details) -> str:
     if len(entries) > SHOWN:
         chosen = np.sort(np.argsort(-forgotten, kind="stable")[:SHOWN])
     head = (
-        '<th>class</th><th class="number">index</th><th>state</th><th class="number">scored</th>'
+        '<th>class</th><th class="number">index</th><th>state</th><th class="number">events</th>'
         '<th>recall over time</th><th class="number">now</th><th class="number">best</th><th>forgotten</th>'
         '<th class="number">log-loss</th><th class="number">kappa</th><th class="number">last seen</th><th>born at</th>'
     )
@@ -67,7 +67,7 @@ def _class_row(facts: Facts, details: Details, entry: ClassEntry) -> str:
     kappas = details.kappas.kappa_by_class()
     figures = (
         [
-            count(int(scores.rows[place])),
+            count(int(facts.class_events[place])),
             over_time,
             share(float(scores.recall[place])),
             share(float(scores.best_recall[place])) if scores.is_established[place] else "–",
@@ -77,7 +77,7 @@ def _class_row(facts: Facts, details: Details, entry: ClassEntry) -> str:
             _last_seen(facts.watch.events - int(scores.last_event[place])),
         ]
         if asked
-        else ["0", "", "–", "–", "–", "–", "–", "never"]
+        else [count(int(facts.class_events[place])), "", "–", "–", "–", "–", "–", "never"]
     )
     alignment = ["number", "", "number", "number", "", "number", "number", "number"]
     cells = "".join(f'<td class="{side}">{figure}</td>' for side, figure in zip(alignment, figures, strict=True))

@@ -23,9 +23,9 @@ class RecordedVersion:
 class Facts:
     """All of it at one moment; nothing is asked of anyone while the page is written.
 
-    `reservoir_rows` int64 [C] counts the rows of the long-term memory by class, `window_rows` [C] those kept for being
-    the newest. `recorded` are the newest versions, newest first.
-    `sources` are sentences that say where all this comes from, and what could not be asked.
+    By class, int64 [C]: `class_events` counts events learnt, scored or not, `reservoir_rows` the rows of the long-term
+    memory, `window_rows` those kept for being the newest. `recorded` are the newest versions, newest first. `sources`
+    are sentences that say where all this comes from, and what could not be asked.
     """
 
     model: str
@@ -37,6 +37,7 @@ class Facts:
     made_at_ms: int
     ledger: ClassLedger
     watch: Watch
+    class_events: npt.NDArray[np.int64]
     reservoir_rows: npt.NDArray[np.int64]
     window_rows: npt.NDArray[np.int64]
     reservoir_capacity: int

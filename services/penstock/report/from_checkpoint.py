@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.flow import Checkpoint
+from penstock.learning.class_table import EVENTS
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.tensors import under
 from penstock.learning.watching.watch import Watch
 from penstock.report.facts import Facts, RecordedVersion
 
-TENSORS = ("watch.", "window.classes", "window.num_added")
+TENSORS = ("watch.", "window.classes", "window.num_added", EVENTS)
 COLUMNS = ("class_index",)
 """What is needed of a checkpoint's tensors and of its reservoir's columns."""
 
@@ -43,6 +44,7 @@ def facts_of(
         made_at_ms=made_at_ms,
         ledger=ledger,
         watch=watch,
+        class_events=checkpoint.tensors[EVENTS].astype(np.int64),
         reservoir_rows=_by_class(checkpoint.reservoir.columns["class_index"], len(ledger)),
         window_rows=_by_class(_in_window(checkpoint), len(ledger)),
         reservoir_capacity=int(state["reservoir"]["capacity"]) + len(checkpoint.tensors.get("window.classes", ())),

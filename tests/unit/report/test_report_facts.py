@@ -30,6 +30,7 @@ def test_facts_are_those_of_the_learner() -> None:
     assert facts.watch.scores.accuracy == learner.watch.scores.accuracy
     assert facts.watch.alarms.newest == learner.watch.alarms.newest
     assert int(facts.window_rows.sum()) == 100
+    assert int(facts.class_events.sum()) == 1280
     assert int(facts.reservoir_rows.sum() + facts.window_rows.sum()) == facts.reservoir_capacity == 400
     assert set(np.flatnonzero(facts.reservoir_rows)) == set(range(len(NAMES)))
 

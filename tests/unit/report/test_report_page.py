@@ -101,7 +101,9 @@ def test_a_model_that_has_hardly_begun_has_a_page(num_events: int) -> None:
 
 
 def test_a_model_that_has_learnt_nothing_says_so() -> None:
-    facts = replace(facts_of(()), watch=Watch(0.99), reservoir_rows=NONE, window_rows=NONE, recorded=())
+    facts = replace(
+        facts_of(()), watch=Watch(0.99), class_events=NONE, reservoir_rows=NONE, window_rows=NONE, recorded=()
+    )
     outline = Outline(page(facts))
     assert "Too few events so far to draw a line." in outline.text
     assert "Versions on record" not in outline.text

@@ -31,7 +31,7 @@ def newest_outline(
 
 
 def outline(folder: Path, *, tensors: tuple[str, ...], columns: tuple[str, ...]) -> Checkpoint:
-    """The checkpoint in this folder with the tensors whose names begin so, and these columns of its reservoir.
+    """The checkpoint in this folder: the tensors whose names begin so, these columns of its reservoir, no packets.
 
     Files are mapped rather than read, so what was not asked for costs nothing; digests are not held against them.
 
@@ -43,7 +43,7 @@ def outline(folder: Path, *, tensors: tuple[str, ...], columns: tuple[str, ...])
     chosen = {name: array.copy() for name, array in _mapped(folder / STATE).items() if name.startswith(tensors)}
     wanted = {SLOTS, *(COLUMN + name for name in columns)}
     segments = [_only(wanted, _mapped(folder / name)) for name in manifest.segments]
-    return manifest.restored(chosen, merged(segments))
+    return manifest.restored(chosen, merged(segments), packets={})
 
 
 def _mapped(path: Path) -> dict[str, Array]:
