@@ -24,7 +24,7 @@ from penstock.adapters.mlflow.artifacts import ArtifactFetcher, ArtifactStore
 from penstock.adapters.mlflow.check import check
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.record import MlflowRecord
-from penstock.adapters.mlflow.versions import recorded_versions
+from penstock.adapters.mlflow.recorded_versions import recorded_versions
 from penstock.errors import RefusedUpdateError, UnavailableError
 from penstock.flow import DriftAlarm, ModelUpdate, Offsets, Weights
 from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of

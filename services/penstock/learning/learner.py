@@ -351,10 +351,11 @@ class Learner:
         counts = np.bincount(np.concatenate([one.classes for one in found])).tolist() if found else []
         weights_by_head = self.weights_by_head
         alarms = tuple(one.alarm for one in found if one.alarm is not None)
-        watched = self._watch(found, batch.events.num_rows, alarms, weights_by_head)
+        num_events = batch.events.num_rows - learnt.passed_over
+        watched = self._watch(found, num_events, alarms, weights_by_head)
         return StepReport(
             step=self.step,
-            num_events=batch.events.num_rows - learnt.passed_over,
+            num_events=num_events,
             loss=self._last_loss,
             prequential_accuracy=parts.watch.scores.accuracy,
             prequential_loss=parts.watch.scores.loss,

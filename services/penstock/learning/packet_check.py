@@ -39,8 +39,8 @@ def check_whole(packet: Packet, *, size: int, dense_width: int, forgetting_width
         least = 0.0 if name.endswith((".remainder", ".count", ".deviation")) else -most
         if name.startswith(("analytic.", "forgetting.")) and not _is_within(array, least, max(most, count)):
             raise _refused(packet, f"{name} holds a number that no class could have")
-        if name.startswith("inputs.") and not _is_within(array, -np.inf, np.inf):
-            raise _refused(packet, f"{name} holds a number that is not finite")
+        if name.startswith("inputs.") and not _is_within(array, least if least == 0.0 else -np.inf, np.inf):
+            raise _refused(packet, f"{name} holds a number that is not finite, or below 0 where none can be")
 
 
 def _check_shape(

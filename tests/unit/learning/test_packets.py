@@ -128,6 +128,15 @@ def test_only_what_is_known_can_be_exported() -> None:
         told.learner.packet_of("c11")
 
 
+@pytest.mark.parametrize("name", ["inputs.remainder", "inputs.deviation", "analytic.remainder"])
+def test_a_packet_with_a_variance_below_0_is_refused(name: str) -> None:
+    packet = Packet.from_bytes(GOOD)
+    tensors = {**packet.tensors, name: np.full_like(packet.tensors[name], -1.0)}
+    outcome = OTHER.restarted().told(ImportRequest(packet=replace(packet, tensors=tensors).to_bytes()))
+    assert outcome.result == "refused"
+    assert name in outcome.sentence
+
+
 GOOD = learnt(0, 1).learner.packet_of("c0")
 OTHER = learnt(2, 3, stream=2, name="other")
 

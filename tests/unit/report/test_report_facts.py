@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from controlled_streams import Told, every
 from drifting_model import NAMES, captured, learnt, plane_learner, saved
 from labelled_rows import PLANE
 from penstock.adapters.disk.outline import outline
@@ -33,6 +34,23 @@ def test_facts_are_those_of_the_learner() -> None:
     assert int(facts.class_events.sum()) == 1280
     assert int(facts.reservoir_rows.sum() + facts.window_rows.sum()) == facts.reservoir_capacity == 400
     assert set(np.flatnonzero(facts.reservoir_rows)) == set(range(len(NAMES)))
+
+
+def test_classes_that_sleep_wake_or_are_retired_are_told_as_the_ledger_has_them() -> None:
+    told = Told()
+    told.events(every(range(5), 60), seed=1)
+    told.classes("hibernate", "c0", "c1")
+    told.classes("retire", "c2")
+    told.events(every([0, 2, 3, 4], 30), seed=2)
+    facts = facts_of(told.capture()[0], made_at_ms=0)
+    index = {entry.name: entry.index for entry in facts.ledger.entries}
+    assert facts.watch.events == facts.events_learnt == 5 * 60 + 3 * 30
+    assert facts.class_events[index["c0"]] == 90
+    assert facts.reservoir_rows[index["c1"]] == facts.window_rows[index["c1"]] == 0
+    shown = page(facts)
+    for name, state in (("c0", "live, woken 1×"), ("c1", "hibernated"), ("c2", "retired"), ("c3", "live")):
+        row = shown[shown.index(f">{name}<", shown.index("<h2>Classes</h2>")) :]
+        assert f">{state}<" in row[: row.index("</tr>")], name
 
 
 def test_a_checkpoint_of_before_there_was_watching_has_no_facts() -> None:
