@@ -81,6 +81,8 @@ EVERY_KEY: Values = {
         "max_queued_requests": 64,
         "max_batch_rows": 32,
         "max_body_bytes": 1048576,
+        "timeout_seconds": 2.5,
+        "resident_versions": 5,
         "allowed_weights_prefixes": ["s3://models/"],
         "grace_seconds": 22.5,
         "prediction_log": {"enabled": True, "sample": 0.25},

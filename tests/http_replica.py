@@ -16,6 +16,7 @@ from penstock.adapters.http.server import HttpServer, run_on_uvloop
 from penstock.clock import SystemClock
 from penstock.learning.config import ModelConfig
 from penstock.serving.batching import Batcher
+from penstock.serving.config import ServingConfig
 from penstock.serving.data_plane import DataPlane
 from penstock.serving.slot import Slot
 from waiting import wait_for
@@ -24,23 +25,28 @@ from waiting import wait_for
 class HttpReplica:
     """Its slot is the test's to fill."""
 
-    def __init__(
-        self, model: ModelConfig, *, max_queued_requests: int, max_batch_rows: int, max_body_bytes: int
-    ) -> None:
-        self.model, self.slot, self.telemetry = model, Slot(), CountedTelemetry()
+    def __init__(self, model: ModelConfig, config: ServingConfig) -> None:
+        self.model, self.telemetry = model, CountedTelemetry()
+        self.slot = Slot(resident_versions=config.resident_versions)
         self.batcher = Batcher(
             self.slot,
-            max_queued_requests=max_queued_requests,
-            max_batch_rows=max_batch_rows,
+            max_queued_requests=config.max_queued_requests,
+            max_batch_rows=config.max_batch_rows,
             telemetry=self.telemetry,
+            clock=SystemClock(),
         )
         self.plane = DataPlane(
-            model, slot=self.slot, batcher=self.batcher, telemetry=self.telemetry, clock=SystemClock()
+            model,
+            slot=self.slot,
+            batcher=self.batcher,
+            telemetry=self.telemetry,
+            clock=SystemClock(),
+            timeout_seconds=config.timeout_seconds,
         )
         self.server = HttpServer(host="127.0.0.1", port=0)
         self.port = self.server.port
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._max_body_bytes = max_body_bytes
+        self._config = config
         self._thread = threading.Thread(target=run_on_uvloop, args=(self._serve,), name="http")
 
     def start(self) -> None:
@@ -84,7 +90,7 @@ class HttpReplica:
         self.batcher.start()
         app = http_app(
             self.plane,
-            max_body_bytes=self._max_body_bytes,
+            self._config,
             telemetry=self.telemetry,
             render_metrics=self.telemetry.render,
         )
@@ -108,13 +114,19 @@ def exchange(
 
 @contextmanager
 def http_replica(
-    model: ModelConfig, *, max_queued_requests: int = 64, max_batch_rows: int = 64, max_body_bytes: int = 200_000
+    model: ModelConfig,
+    *,
+    max_queued_requests: int = 64,
+    max_batch_rows: int = 64,
+    max_body_bytes: int = 200_000,
+    **more: Any,
 ) -> Iterator[HttpReplica]:
-    """Running, with an empty slot, until the end of `with`."""
+    """Running, with an empty slot, until the end of `with`; `more` of the keys of `[serving]`."""
     torch.set_num_threads(1)
-    replica = HttpReplica(
-        model, max_queued_requests=max_queued_requests, max_batch_rows=max_batch_rows, max_body_bytes=max_body_bytes
+    config = ServingConfig(
+        max_queued_requests=max_queued_requests, max_batch_rows=max_batch_rows, max_body_bytes=max_body_bytes, **more
     )
+    replica = HttpReplica(model, config)
     replica.start()
     try:
         yield replica

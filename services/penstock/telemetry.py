@@ -347,14 +347,14 @@ METRICS: tuple[Metric, ...] = (
         name="penstock_requests_total",
         kind="counter",
         side="replica",
-        help="Inference requests by HTTP status code.",
+        help="Inference requests by HTTP status, or by the name of the gRPC status.",
         labels=("code",),
     ),
     Metric(
         name="penstock_request_seconds",
         kind="histogram",
         side="replica",
-        help="Seconds from a parsed inference request to its answer.",
+        help="Seconds from an inference request's arrival to its answer.",
         buckets=SECONDS,
     ),
     Metric(

@@ -55,7 +55,8 @@ def run(settings: Settings) -> int:
 
 async def _serve(settings: Settings) -> None:
     model, serving = settings.model, settings.serving
-    slot, clock, telemetry = Slot(), SystemClock(), PrometheusTelemetry(side="replica")
+    slot = Slot(resident_versions=serving.resident_versions)
+    clock, telemetry = SystemClock(), PrometheusTelemetry(side="replica")
     with ExitStack() as resources:
         server = HttpServer(host=serving.host, port=serving.port)
         resources.callback(server.close)
@@ -64,6 +65,7 @@ async def _serve(settings: Settings) -> None:
             max_queued_requests=serving.max_queued_requests,
             max_batch_rows=serving.max_batch_rows,
             telemetry=telemetry,
+            clock=clock,
         )
         plane = DataPlane(
             model,
@@ -71,6 +73,7 @@ async def _serve(settings: Settings) -> None:
             batcher=batcher,
             telemetry=telemetry,
             clock=clock,
+            timeout_seconds=serving.timeout_seconds,
             prediction_log=_prediction_log(settings, telemetry, resources),
         )
         builder = ModelBuilder(
@@ -89,9 +92,7 @@ async def _serve(settings: Settings) -> None:
             clock=clock,
             give_up=ending.from_thread,
         )
-        app = http_app(
-            plane, max_body_bytes=serving.max_body_bytes, telemetry=telemetry, render_metrics=telemetry.render
-        )
+        app = http_app(plane, serving, telemetry=telemetry, render_metrics=telemetry.render)
         batcher.start()
         resources.callback(batcher.close)
         updater.start()

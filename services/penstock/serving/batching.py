@@ -4,6 +4,7 @@ Waiting requests for the same version are joined to one forward pass, which one 
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import structlog
 
+from penstock.clock import Clock
 from penstock.learning.rows import Columns
 from penstock.serving.refusals import (
     BadInputError,
     InferenceError,
+    OverdueError,
     QueueFullError,
     RequestError,
 )
@@ -44,15 +47,19 @@ class Answer:
 class _Waiting:
     columns: Columns
     num_rows: int
-    version: str | None
+    pinned: ServedModel | None
+    deadline_seconds: float
     future: "asyncio.Future[Answer]"
 
 
 class Batcher:
     """Answers from `start`, on the running event loop, to `close`."""
 
-    def __init__(self, slot: Slot, *, max_queued_requests: int, max_batch_rows: int, telemetry: Telemetry) -> None:
+    def __init__(
+        self, slot: Slot, *, max_queued_requests: int, max_batch_rows: int, telemetry: Telemetry, clock: Clock
+    ) -> None:
         self._slot = slot
+        self._clock = clock
         self._max_queued_requests = max_queued_requests
         self._max_batch_rows = max_batch_rows
         self._telemetry = telemetry
@@ -77,10 +84,18 @@ class Batcher:
         """The largest number of rows of late: a new model is warmed for it."""
         return (max(list(self._recent_rows), default=1),)
 
-    async def predict(self, columns: Columns, num_rows: int, version: str | None) -> Answer:
-        """Wait for the answer to these rows.
+    async def predict(
+        self,
+        columns: Columns,
+        num_rows: int,
+        *,
+        pinned: ServedModel | None = None,
+        deadline_seconds: float = math.inf,
+    ) -> Answer:
+        """Wait for the answer to these rows, of the `pinned` model or of the newest when its turn comes.
 
         Raises:
+            OverdueError: the clock had passed `deadline_seconds` (monotonic) when its turn came.
             QueueFullError: too many requests wait already.
             RequestError: see `refusals`.
         """
@@ -88,7 +103,11 @@ class Batcher:
             raise QueueFullError(f"{self._max_queued_requests} requests wait for inference already; try again.")
         assert self._loop is not None  # started
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._queue.put(_Waiting(columns=columns, num_rows=num_rows, version=version, future=future))
+        self._queue.put(
+            _Waiting(
+                columns=columns, num_rows=num_rows, pinned=pinned, deadline_seconds=deadline_seconds, future=future
+            )
+        )
         return await future
 
     def _run(self) -> None:
@@ -108,7 +127,7 @@ class Batcher:
             if waiting is None:
                 self._queue.put(None)  # closing: this batch first
                 break
-            if waiting.version != first.version or num_rows + waiting.num_rows > self._max_batch_rows:
+            if waiting.pinned is not first.pinned or num_rows + waiting.num_rows > self._max_batch_rows:
                 self._held = waiting
                 break
             batch.append(waiting)
@@ -117,8 +136,11 @@ class Batcher:
 
     def _outcomes(self, batch: Sequence[_Waiting]) -> list[Answer | RequestError]:
         """One per request, in order, of one model."""
+        now = self._clock.monotonic_seconds()
+        if any(waiting.deadline_seconds < now for waiting in batch):
+            return self._without_overdue(batch, now)
         try:
-            served = self._slot.serving(batch[0].version)
+            served = batch[0].pinned or self._slot.newest()
         except RequestError as error:
             return [error] * len(batch)
         try:
@@ -129,6 +151,12 @@ class Batcher:
             log.exception("inference failed", version=served.version, rows=batch[0].num_rows)
             return [InferenceError(f"Version {served.version_text} failed on this request; the reason is in the log.")]
         return _split(served, probabilities, batch)
+
+    def _without_overdue(self, batch: Sequence[_Waiting], now: float) -> list[Answer | RequestError]:
+        in_time = [waiting for waiting in batch if waiting.deadline_seconds >= now]
+        outcomes = iter(self._outcomes(in_time) if in_time else ())
+        overdue = OverdueError("The request's time was over before its turn came; it was not computed.")
+        return [overdue if waiting.deadline_seconds < now else next(outcomes) for waiting in batch]
 
     def _forward(self, served: ServedModel, columns: Columns) -> Probabilities:
         """In as many passes as the limit of rows asks for."""

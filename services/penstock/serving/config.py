@@ -37,7 +37,11 @@ class ServingConfig:
     max_batch_rows: int = 1024
     """Rows of one forward pass; waiting requests are joined up to this."""
     max_body_bytes: int = 16_777_216
-    """A larger request body is answered 413."""
+    """A larger request body is answered 413, also one that is larger once unpacked."""
+    timeout_seconds: float = 30.0
+    """A request that has not been computed by then is dropped and answered 504; a body that has not arrived, 408."""
+    resident_versions: int = 3
+    """How many of the last versions stay answerable under `/versions/…`, the newest included."""
     allowed_weights_prefixes: tuple[str, ...] = ()
     """URIs of weights outside these prefixes are refused; empty: only the configured MLflow artifact store."""
     grace_seconds: float = 10.0
@@ -47,8 +51,10 @@ class ServingConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise ConfigurationError(f"serving.port is {self.port}; it must be from 0 to 65535.")
-        for name in ("num_threads", "max_queued_requests", "max_batch_rows", "max_body_bytes"):
+        for name in ("num_threads", "max_queued_requests", "max_batch_rows", "max_body_bytes", "resident_versions"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.timeout_seconds <= 0:
+            raise ConfigurationError(f"serving.timeout_seconds is {self.timeout_seconds}; it must be above 0.")
         if self.grace_seconds < 0:
             raise ConfigurationError(f"serving.grace_seconds is {self.grace_seconds}; it must be 0 or more.")

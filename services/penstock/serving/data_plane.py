@@ -1,26 +1,40 @@
 """What a replica answers, whatever the transport: inference, metadata, health."""
 
+import math
 import reprlib
-from collections.abc import Callable, Mapping
 
 from penstock import __version__
 from penstock.clock import Clock
 from penstock.learning.config import ModelConfig
-from penstock.serving.batching import Answer, Batcher, Probabilities
+from penstock.serving.batching import Batcher
 from penstock.serving.inputs import EXPECTED_DATATYPE, columns_of_inputs
+from penstock.serving.outputs import output_of, wanted_outputs
 from penstock.serving.prediction_log import PredictionLog
 from penstock.serving.refusals import BadInputError, NotReadyError, UnknownModelError
-from penstock.serving.requests import InferRequest, InferResponse, ModelMetadata, OutputTensor, TensorMetadata
+from penstock.serving.requests import (
+    IndexEntry,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    TensorMetadata,
+)
 from penstock.serving.slot import ServedModel, Slot
 from penstock.telemetry import Telemetry
 
 NAME = "penstock"
 VERSION = __version__
-DEFAULT_OUTPUTS = ("label", "probability")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository")
+PLATFORM = "penstock_pytorch"
+TIMEOUT = "timeout"
+"""A parameter of a request: microseconds that its answer may take."""
 
 
 class DataPlane:
-    """Belongs to one event loop; knows neither transport nor broker."""
+    """Belongs to one event loop; knows neither transport nor broker.
+
+    Args:
+        timeout_seconds: a request that has waited longer is dropped before it is computed.
+    """
 
     def __init__(
         self,
@@ -30,6 +44,7 @@ class DataPlane:
         batcher: Batcher,
         telemetry: Telemetry,
         clock: Clock,
+        timeout_seconds: float = math.inf,
         prediction_log: PredictionLog | None = None,
     ) -> None:
         self._model = model.name
@@ -37,7 +52,9 @@ class DataPlane:
         self._slot = slot
         self._batcher = batcher
         self._telemetry = telemetry
-        self._clock = clock
+        self.clock = clock
+        """By which requests have arrived."""
+        self._timeout_seconds = timeout_seconds
         self._prediction_log = prediction_log
         self._draining = False
 
@@ -45,28 +62,28 @@ class DataPlane:
         """Not ready from now on; requests that come all the same are answered."""
         self._draining = True
 
-    def check_ready(self, model: str | None = None, version: str | None = None) -> None:
+    async def check_ready(self, model: str | None = None, version: str | None = None) -> None:
         """Return if ready (and serving this model and version).
 
         Raises:
             NotReadyError: no model yet, or shutting down.
             UnknownModelError: another model or version.
         """
-        self._served(self._model if model is None else model, version)
+        await self._served(self._model if model is None else model, version)
         if self._draining:
             raise NotReadyError("This replica is shutting down; ask another one.")
 
-    def check_served(self, model: str, version: str | None) -> None:
+    async def check_served(self, model: str, version: str | None) -> None:
         """Return if there is a model to answer with. Raises as `check_ready`, except while shutting down."""
-        self._served(model, version)
+        await self._served(model, version)
 
-    def metadata(self, model: str, version: str | None = None) -> ModelMetadata:
-        """Of what is served now. Raises as `check_ready`, except while shutting down."""
-        served = self._served(model, version)
-        num_classes = len(served.class_names)
+    async def metadata(self, model: str, version: str | None = None) -> ModelMetadata:
+        """Of a version, or of the newest. Raises as `check_ready`, except while shutting down."""
+        served = await self._served(model, version)
         return ModelMetadata(
             name=model,
-            version=served.version_text,
+            versions=tuple(resident.version_text for resident in self._slot.residents),
+            platform=PLATFORM,
             inputs=tuple(
                 TensorMetadata(
                     name=feature.name,
@@ -78,13 +95,21 @@ class DataPlane:
             outputs=(
                 TensorMetadata(name="label", datatype="BYTES", shape=(-1,)),
                 TensorMetadata(name="probability", datatype="FP32", shape=(-1,)),
-                TensorMetadata(name="probabilities", datatype="FP32", shape=(-1, num_classes)),
+                TensorMetadata(name="probabilities", datatype="FP32", shape=(-1, len(served.class_names))),
             ),
-            trained_until=served.trained_until,
-            sha256=served.sha256,
-            epoch=served.epoch,
-            withdrawn=self._slot.withdrawn,
+            parameters={**_identity(served), "epoch": served.epoch, "withdrawn": self._slot.withdrawn},
         )
+
+    def index(self, *, ready_only: bool = False) -> list[IndexEntry]:
+        """What answers; a model that does not is listed with the reason, unless only ready ones are asked for."""
+        try:
+            self._slot.newest()
+        except NotReadyError as error:
+            entry = IndexEntry(name=self._model, version="", state="UNAVAILABLE", reason=str(error))
+            return [] if ready_only else [entry]
+        return [
+            IndexEntry(name=self._model, version=served.version_text, state="READY") for served in self._slot.residents
+        ]
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer with one version's weights.
@@ -92,63 +117,62 @@ class DataPlane:
         Raises:
             RequestError: see `refusals`.
         """
-        started = self._clock.monotonic_seconds()
-        self._served(request.model, request.version)
-        outputs = _wanted(request.outputs)
+        served = await self._served(request.model, request.version)
+        wanted = wanted_outputs(request)
         columns, num_rows = columns_of_inputs(request.inputs, self._schema)
-        answer = await self._batcher.predict(columns, num_rows, request.version)
+        answer = await self._batcher.predict(
+            columns,
+            num_rows,
+            pinned=None if request.version is None else served,
+            deadline_seconds=self._deadline_seconds(request),
+        )
+        parameters = _identity(answer.served)
+        if self._prediction_log is not None:
+            prediction_id = self._prediction_log.take(request.id, columns, answer)
+            if prediction_id is not None:
+                parameters["prediction_id"] = prediction_id
         response = InferResponse(
             model=request.model,
             version=answer.served.version_text,
             id=request.id,
-            trained_until=answer.served.trained_until,
-            sha256=answer.served.sha256,
-            outputs=tuple(OUTPUTS[name](answer) for name in outputs),
-            prediction_id=self._prediction_log.take(request.id, columns, answer) if self._prediction_log else None,
+            parameters=parameters,
+            outputs=tuple([output_of(answer, output) for output in wanted]),
         )
-        self._telemetry.observe("penstock_request_seconds", self._clock.monotonic_seconds() - started)
+        self._telemetry.observe("penstock_request_seconds", self.clock.monotonic_seconds() - request.arrived_seconds)
         return response
 
-    def _served(self, model: str, version: str | None) -> ServedModel:
+    def _deadline_seconds(self, request: InferRequest) -> float:
+        timeout = self._timeout_seconds
+        if request.timeout_seconds is not None:
+            timeout = min(timeout, request.timeout_seconds)
+        microseconds = request.parameters.get(TIMEOUT)
+        if microseconds is not None:
+            if not isinstance(microseconds, int) or isinstance(microseconds, bool) or microseconds < 0:
+                raise BadInputError(
+                    f"Parameter {TIMEOUT!r} of the request is {reprlib.repr(microseconds)}; it is an integer of "
+                    "microseconds, 0 for none."
+                )
+            timeout = min(timeout, microseconds / 1_000_000 or math.inf)
+        return request.arrived_seconds + timeout
+
+    async def _served(self, model: str, version: str | None) -> ServedModel:
         if model != self._model:
             raise UnknownModelError(f"There is no model {reprlib.repr(model)} here; {self._model!r} is served.")
-        return self._slot.serving(version)
+        newest = self._slot.newest()
+        if version is None:
+            return newest
+        for served in self._slot.residents:
+            if served.version_text == version:
+                return served
+        raise UnknownModelError(
+            f"Version {reprlib.repr(version)} of model {model!r} is not served; "
+            f"{', '.join(served.version_text for served in self._slot.residents)} answer."
+        )
 
 
-def _wanted(outputs: tuple[str, ...] | None) -> tuple[str, ...]:
-    if not outputs:
-        return DEFAULT_OUTPUTS
-    for name in outputs:
-        if name not in OUTPUTS:
-            raise BadInputError(f"Output {reprlib.repr(name)} is unknown; there are {', '.join(map(repr, OUTPUTS))}.")
-        if outputs.count(name) > 1:
-            raise BadInputError(f"Output {name!r} is requested twice; name each output once.")
-    return outputs
-
-
-def _label(answer: Answer) -> OutputTensor:
-    names = answer.served.class_names
-    labels = [names[index] for index in answer.probabilities.argmax(axis=1).tolist()]
-    return OutputTensor(name="label", datatype="BYTES", shape=(len(labels),), values=labels)
-
-
-def _probability(answer: Answer) -> OutputTensor:
-    best: Probabilities = answer.probabilities.max(axis=1)
-    return OutputTensor(name="probability", datatype="FP32", shape=best.shape, values=best)
-
-
-def _probabilities(answer: Answer) -> OutputTensor:
-    return OutputTensor(
-        name="probabilities",
-        datatype="FP32",
-        shape=answer.probabilities.shape,
-        values=answer.probabilities,
-        labels=answer.served.class_names,
-    )
-
-
-OUTPUTS: Mapping[str, Callable[[Answer], OutputTensor]] = {
-    "label": _label,
-    "probability": _probability,
-    "probabilities": _probabilities,
-}
+def _identity(served: ServedModel) -> dict[str, str]:
+    """Which weights: what every answer says of the version that computed it."""
+    identity = {"trained_until": served.trained_until, "sha256": served.sha256}
+    if served.mlflow_version is not None:
+        identity["mlflow_version"] = served.mlflow_version
+    return identity

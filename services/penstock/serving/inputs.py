@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,12 @@ from penstock.serving.refusals import BadInputError
 from penstock.serving.requests import InputTensor
 
 EXPECTED_DATATYPE = {"number": "FP32", "vector": "FP32", "category": "BYTES", "text": "BYTES"}
+TAKEN = {
+    "number": "FP32 (or another numeric datatype, or BOOL)",
+    "vector": "FP32 (or another numeric datatype, or BOOL)",
+    "category": "BYTES (or an integer datatype, or BOOL, read as text)",
+    "text": "BYTES",
+}
 
 
 def columns_of_inputs(inputs: Sequence[InputTensor], schema: FeatureSchema) -> tuple[Columns, int]:
@@ -81,14 +88,14 @@ def _rows(tensor: InputTensor, feature: Feature) -> int:
 
 def _column(tensor: InputTensor, feature: Feature, rows: int) -> object:
     if feature.kind == "category" or feature.kind == "text":
-        return _texts(tensor)
+        return _texts(tensor, feature)
     if tensor.datatype not in NUMERIC:
-        raise _wrong_datatype(tensor, feature.kind)
+        raise _wrong_datatype(tensor, feature)
     values = _numbers(tensor)
-    low, high = values.min(), values.max()
+    low, high = values.min().item(), values.max().item()
     _check_range(tensor, low, high)
     if feature.kind == "number":
-        return values
+        return values.astype(np.float64, copy=values.base is not None)
     if low < -FLOAT32_MAX or high > FLOAT32_MAX:
         raise BadInputError(
             f"Input {tensor.name!r} holds a value beyond {FLOAT32_MAX:g}; a vector column takes what fits FP32."
@@ -96,28 +103,38 @@ def _column(tensor: InputTensor, feature: Feature, rows: int) -> object:
     return values.astype(np.float32).reshape(rows, feature.dense_width)
 
 
-def _numbers(tensor: InputTensor) -> npt.NDArray[np.float64]:
+def _numbers(tensor: InputTensor) -> npt.NDArray[np.generic]:
+    if isinstance(tensor.values, np.ndarray):
+        return tensor.values
     try:
         return np.array(tensor.values, dtype=np.float64)
     except OverflowError:  # an integer of hundreds of digits
         return np.array([np.inf])
 
 
-def _check_range(tensor: InputTensor, low: np.float64, high: np.float64) -> None:
+def _check_range(tensor: InputTensor, low: Any, high: Any) -> None:
     datatype = DATATYPES[tensor.datatype]
     if low >= datatype.low and high <= datatype.high:  # false for NaN, too
         return
-    bad = next(value for value in tensor.values if not datatype.low <= _as_float(value) <= datatype.high)
+    values = tensor.values.tolist() if isinstance(tensor.values, np.ndarray) else tensor.values
+    bad = next(value for value in values if not datatype.low <= _as_float(value) <= datatype.high)
     raise BadInputError(
         f"Input {tensor.name!r} holds {reprlib.repr(bad)}; {tensor.datatype} takes finite values "
         f"from {datatype.low:g} to {datatype.high:g}."
     )
 
 
-def _texts(tensor: InputTensor) -> object:
-    if tensor.datatype != "BYTES":
-        raise _wrong_datatype(tensor, "text")
-    return pa.array(tensor.values, type=pa.string())
+def _texts(tensor: InputTensor, feature: Feature) -> object:
+    kind = DATATYPES[tensor.datatype].kind
+    if kind == "bytes":
+        return pa.array(tensor.values, type=pa.string())
+    if feature.kind == "text" or kind == "float":
+        raise _wrong_datatype(tensor, feature)
+    values = tensor.values.tolist() if isinstance(tensor.values, np.ndarray) else tensor.values
+    _check_range(tensor, min(values), max(values))
+    if kind == "bool":
+        return pa.array(["true" if value else "false" for value in values], type=pa.string())
+    return pa.array(map(str, values), type=pa.string())
 
 
 def _as_float(value: object) -> float:
@@ -128,6 +145,7 @@ def _as_float(value: object) -> float:
         return float("inf")
 
 
-def _wrong_datatype(tensor: InputTensor, kind: str) -> BadInputError:
-    allowed = "BYTES" if EXPECTED_DATATYPE[kind] == "BYTES" else "FP32 (or another numeric datatype, or BOOL)"
-    return BadInputError(f"Input {tensor.name!r} has datatype {reprlib.repr(tensor.datatype)}; expected is {allowed}.")
+def _wrong_datatype(tensor: InputTensor, feature: Feature) -> BadInputError:
+    return BadInputError(
+        f"Input {tensor.name!r} has datatype {reprlib.repr(tensor.datatype)}; expected is {TAKEN[feature.kind]}."
+    )

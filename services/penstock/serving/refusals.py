@@ -4,6 +4,8 @@ RequestError
 ├── NotReadyError       no model yet, or shutting down: try another replica, or later
 ├── UnknownModelError   no such model, or not this version of it
 ├── BadInputError       the request's fault; the sentence names the input, what was given and what is expected
+├── TooLargeError       the request is larger than is taken
+├── OverdueError        its time was over before it was computed
 ├── QueueFullError      too many requests wait already: try again after `retry_after_seconds`
 └── InferenceError      the model failed on these rows: a defect, logged
 """
@@ -27,6 +29,14 @@ class UnknownModelError(RequestError):
 
 class BadInputError(RequestError):
     """The request does not fit the model."""
+
+
+class TooLargeError(RequestError):
+    """The request is longer than `serving.max_body_bytes`."""
+
+
+class OverdueError(RequestError):
+    """Nobody waits for the answer any more; it was not computed."""
 
 
 class QueueFullError(RequestError):

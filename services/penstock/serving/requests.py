@@ -1,17 +1,22 @@
 """What transports and the data plane hand each other: the Open Inference Protocol v2 without its wire form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-Values = Sequence[bool | int | float | str]
+Values = Sequence[bool | int | float | str] | npt.NDArray[np.generic]
+Parameters = Mapping[str, object]
+"""By name; the protocol has booleans, numbers and texts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputTensor:
-    """`values` are flat, row-major, of the Python type that `datatype` asks for, `shape`'s product in number."""
+    """`values` are flat, row-major, `shape`'s product in number.
+
+    They are a list of the Python type that `datatype` asks for, or an array that holds numbers.
+    """
 
     name: str
     datatype: str
@@ -20,19 +25,33 @@ class InputTensor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RequestedOutput:
+    """One of `outputs.OUTPUTS`, with what its parameters say of it."""
+
+    name: str
+    parameters: Parameters = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class InferRequest:
-    """`version` None: whatever is served. `outputs` None: `label` and `probability`; else exactly those."""
+    """`version` None: whatever is newest. No `outputs`: `label` and `probability`; else exactly those.
+
+    `arrived_seconds` is monotonic; the answer is wanted within `timeout_seconds` of it, if that is set.
+    """
 
     model: str
     version: str | None
     id: str | None
     inputs: tuple[InputTensor, ...]
-    outputs: tuple[str, ...] | None
+    outputs: tuple[RequestedOutput, ...] = ()
+    parameters: Parameters = field(default_factory=dict)
+    arrived_seconds: float
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputTensor:
-    """`values` are float32 in the tensor's shape, or text by row; `labels` are the names of the last dimension."""
+    """`values` are float32 in the tensor's shape, or texts, flat; `labels` are the names of the last dimension."""
 
     name: str
     datatype: str
@@ -43,15 +62,13 @@ class OutputTensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferResponse:
-    """The answer, and which weights gave it; `prediction_id` if it is logged, for a later label to name."""
+    """The answer; `parameters` say which weights gave it, and where it is logged, for a later label to name."""
 
     model: str
     version: str
     id: str | None
-    trained_until: str
-    sha256: str
+    parameters: Mapping[str, str]
     outputs: tuple[OutputTensor, ...]
-    prediction_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +82,21 @@ class TensorMetadata:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelMetadata:
-    """What is served now."""
+    """Of one version; `versions` are all that answer without being fetched, the newest last."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorMetadata, ...]
+    outputs: tuple[TensorMetadata, ...]
+    parameters: Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexEntry:
+    """One line of the repository index; `version` is empty, and `reason` says why, where nothing is ready."""
 
     name: str
     version: str
-    inputs: tuple[TensorMetadata, ...]
-    outputs: tuple[TensorMetadata, ...]
-    trained_until: str
-    sha256: str
-    epoch: int
-    withdrawn: bool
+    state: str
+    reason: str = ""

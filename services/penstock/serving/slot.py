@@ -1,6 +1,6 @@
 """The one place a replica serves from: a single reference, replaced whole."""
 
-import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,7 @@ from penstock.clock import to_rfc3339
 from penstock.flow import ModelUpdate
 from penstock.learning.predictor import Predictor
 from penstock.learning.rows import Columns
-from penstock.serving.refusals import NotReadyError, UnknownModelError
+from penstock.serving.refusals import NotReadyError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,11 @@ class ServedModel:
     predictor: Predictor = field(repr=False)
     version_text: str
     trained_until: str
+    mlflow_version: str | None = None
+    """The number it has in MLflow's registry, where that is known."""
 
     @classmethod
-    def of(cls, update: ModelUpdate, predictor: Predictor) -> "ServedModel":
+    def of(cls, update: ModelUpdate, predictor: Predictor, *, mlflow_version: str | None = None) -> "ServedModel":
         """The update's facts without its bytes, which nobody needs once the predictor is built."""
         return cls(
             model=update.model,
@@ -43,6 +45,7 @@ class ServedModel:
             predictor=predictor,
             version_text=str(update.version),
             trained_until=to_rfc3339(update.trained_until_ms),
+            mlflow_version=mlflow_version,
         )
 
     @property
@@ -61,28 +64,42 @@ class ServedModel:
 
 
 class Slot:
-    """Written by the updater, read by requests without a lock: a reference is replaced in one step.
+    """Written by the updater, read by requests without a lock: references are replaced in one step.
 
-    Whoever answers asks once and goes on with what it got.
+    Whoever answers asks once and goes on with what it got. The last versions that were served stay answerable.
+
+    Args:
+        resident_versions: how many, the newest included; at least 1.
     """
 
-    def __init__(self) -> None:
-        self.current: ServedModel | None = None
+    def __init__(self, *, resident_versions: int = 1) -> None:
+        self._current: ServedModel | None = None
+        self._residents: Sequence[ServedModel] = ()
+        self._resident_versions = resident_versions
         self.withdrawn = False
         """True while the newest word on the update topic is that the model is withdrawn; it is served all the same."""
 
-    def serving(self, version: str | None) -> ServedModel:
-        """The model that answers for `version`, as callers write it; None: the newest.
+    @property
+    def current(self) -> ServedModel | None:
+        """The newest, once there is one."""
+        return self._current
+
+    @current.setter
+    def current(self, served: ServedModel) -> None:
+        self._residents = (*self._residents, served)[-self._resident_versions :]
+        self._current = served
+
+    @property
+    def residents(self) -> Sequence[ServedModel]:
+        """Those that answer, the newest last."""
+        return self._residents
+
+    def newest(self) -> ServedModel:
+        """What answers a request that names no version.
 
         Raises:
             NotReadyError: no model has arrived yet.
-            UnknownModelError: this version is not served.
         """
-        served = self.current
-        if served is None:
+        if self._current is None:
             raise NotReadyError("No model has arrived yet; try again later.")
-        if version is not None and version != served.version_text:
-            raise UnknownModelError(
-                f"Version {reprlib.repr(version)} of model {served.model!r} is not served; {served.version_text} is."
-            )
-        return served
+        return self._current

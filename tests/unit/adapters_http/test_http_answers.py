@@ -154,7 +154,8 @@ def test_a_single_column_may_be_sent_as_n_by_1(mixed: HttpReplica, name: str, va
 
 
 def test_the_server_says_what_it_is(replica: HttpReplica) -> None:
-    assert replica.get("/v2") == (200, {"name": "penstock", "version": __version__, "extensions": []})
+    extensions = ["binary_tensor_data", "classification", "model_repository"]
+    assert replica.get("/v2") == (200, {"name": "penstock", "version": __version__, "extensions": extensions})
     assert replica.get("/v2/health/live") == (200, {"live": True})
     assert replica.get("/v2/health/ready") == (200, {"ready": True})
 

@@ -1,7 +1,9 @@
 """One inference thread: what waits is joined, answered by one version, and split back exactly."""
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -11,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counted_telemetry import CountedTelemetry
+from penstock.clock import SystemClock
 from penstock.serving.batching import Answer, Batcher
-from penstock.serving.refusals import BadInputError, InferenceError, QueueFullError, UnknownModelError
+from penstock.serving.refusals import BadInputError, InferenceError, OverdueError, QueueFullError
 from penstock.serving.slot import Slot
 from served_models import served
 
@@ -48,7 +51,8 @@ def run(
     gate: Gate,
     requests: list[dict[str, Any]],
     *,
-    versions: list[str | None] | None = None,
+    pinned: list[Any] | None = None,
+    deadlines: list[float] | None = None,
     max_batch_rows: int = 100,
     max_queued_requests: int = 100,
 ) -> list[Any]:
@@ -62,14 +66,22 @@ def run(
             max_queued_requests=max_queued_requests,
             max_batch_rows=max_batch_rows,
             telemetry=CountedTelemetry(),
+            clock=SystemClock(),
         )
         batcher.start()
         try:
-            first = asyncio.ensure_future(batcher.predict(rows(1), 1, None))
+            first = asyncio.ensure_future(batcher.predict(rows(1), 1))
             await asyncio.to_thread(gate.busy.wait, 10)
             waiting = [
-                asyncio.ensure_future(batcher.predict(columns, len(columns["pixels"]), version))
-                for columns, version in zip(requests, versions or [None] * len(requests), strict=True)
+                asyncio.ensure_future(
+                    batcher.predict(columns, len(columns["pixels"]), pinned=model, deadline_seconds=deadline)
+                )
+                for columns, model, deadline in zip(
+                    requests,
+                    pinned or [None] * len(requests),
+                    deadlines or [math.inf] * len(requests),
+                    strict=True,
+                )
             ]
             await asyncio.sleep(0)
             gate.open.set()
@@ -111,11 +123,21 @@ def test_a_pass_takes_no_more_rows_than_configured() -> None:
     assert gate.passes == [1, 5, 4, 5, 5, 5, 5, 5]
 
 
-def test_requests_for_different_versions_are_not_joined_and_an_unknown_one_fails_alone() -> None:
-    gate = Gate(version=3)
-    answers = run(gate, [rows(1), rows(2), rows(4)], versions=["3", "2", None])
-    assert isinstance(answers[1], UnknownModelError)
+def test_requests_for_different_versions_are_not_joined_and_each_is_answered_by_its_own() -> None:
+    gate, older = Gate(version=3), served(2)
+    answers = run(gate, [rows(1), rows(2), rows(3), rows(4)], pinned=[None, older, older, None])
+    assert [answer.served.version for answer in answers] == [3, 2, 2, 3]
+    assert [len(answer.probabilities) for answer in answers] == [1, 2, 3, 4]
+    np.testing.assert_allclose(answers[1].probabilities, older.probabilities(rows(2)), rtol=0, atol=1e-6)
+    assert gate.passes == [1, 1, 4]
+
+
+def test_a_request_whose_time_is_over_is_not_computed_and_the_others_are() -> None:
+    gate, now = Gate(), time.monotonic()
+    answers = run(gate, [rows(1), rows(2), rows(4)], deadlines=[now + 60, now - 0.001, now + 60])
+    assert isinstance(answers[1], OverdueError)
     assert [len(answers[index].probabilities) for index in (0, 2)] == [1, 4]
+    assert gate.passes == [1, 5]
 
 
 def test_a_request_that_breaks_the_model_fails_alone() -> None:
@@ -150,10 +172,12 @@ def test_a_caller_that_goes_away_harms_nobody() -> None:
     slot.current = gate  # type: ignore[assignment]  # a served model with a gate
 
     async def ask() -> int:
-        batcher = Batcher(slot, max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry())
+        batcher = Batcher(
+            slot, max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry(), clock=SystemClock()
+        )
         batcher.start()
-        leaving = asyncio.ensure_future(batcher.predict(rows(1), 1, None))
-        staying = asyncio.ensure_future(batcher.predict(rows(2), 2, None))
+        leaving = asyncio.ensure_future(batcher.predict(rows(1), 1))
+        staying = asyncio.ensure_future(batcher.predict(rows(2), 2))
         await asyncio.to_thread(gate.busy.wait, 10)
         leaving.cancel()
         gate.open.set()
@@ -169,9 +193,11 @@ def test_what_waits_when_the_batcher_closes_is_answered() -> None:
     slot.current = gate  # type: ignore[assignment]  # a served model with a gate
 
     async def ask() -> list[Any]:
-        batcher = Batcher(slot, max_queued_requests=9, max_batch_rows=2, telemetry=CountedTelemetry())
+        batcher = Batcher(
+            slot, max_queued_requests=9, max_batch_rows=2, telemetry=CountedTelemetry(), clock=SystemClock()
+        )
         batcher.start()
-        waiting = [asyncio.ensure_future(batcher.predict(rows(2), 2, None)) for _ in range(4)]
+        waiting = [asyncio.ensure_future(batcher.predict(rows(2), 2)) for _ in range(4)]
         await asyncio.to_thread(gate.busy.wait, 10)
         closing = asyncio.ensure_future(asyncio.to_thread(batcher.close))
         gate.open.set()
@@ -183,12 +209,14 @@ def test_what_waits_when_the_batcher_closes_is_answered() -> None:
 
 
 def test_the_sizes_to_warm_are_those_of_late() -> None:
-    batcher = Batcher(Slot(), max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry())
+    batcher = Batcher(
+        Slot(), max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry(), clock=SystemClock()
+    )
     assert batcher.batch_sizes() == (1,)
 
 
-@pytest.mark.parametrize("version", [None, "1"])
-def test_the_inference_thread_ends(version: str | None) -> None:
+@pytest.mark.parametrize("pinned", [False, True])
+def test_the_inference_thread_ends(pinned: bool) -> None:
     before = threading.active_count()
-    run(Gate(), [rows(1)], versions=[version])
+    run(Gate(), [rows(1)], pinned=[served(1) if pinned else None])
     assert threading.active_count() <= before

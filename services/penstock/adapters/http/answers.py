@@ -9,26 +9,37 @@ from penstock.serving.refusals import (
     BadInputError,
     InferenceError,
     NotReadyError,
+    OverdueError,
     QueueFullError,
     RequestError,
+    TooLargeError,
     UnknownModelError,
 )
 
 JSON = "application/json"
 
 
-class BodyTooLargeError(RequestError):
-    """The body is longer than `serving.max_body_bytes`."""
+class SlowBodyError(RequestError):
+    """The body did not arrive in time."""
+
+
+class UnknownEncodingError(RequestError):
+    """The body is compressed in a way that is not read here."""
 
 
 STATUS: Mapping[type[RequestError], int] = {
     BadInputError: 400,
     UnknownModelError: 404,
-    BodyTooLargeError: 413,
+    SlowBodyError: 408,
+    TooLargeError: 413,
+    UnknownEncodingError: 415,
     NotReadyError: 503,
     QueueFullError: 503,
+    OverdueError: 504,
     InferenceError: 500,
 }
+_ENDING_THE_CONNECTION = (TooLargeError, SlowBodyError)
+"""What is left of the body would be taken for the next request."""
 
 
 def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -46,6 +57,8 @@ def refusal_response(error: RequestError) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, QueueFullError):
         headers["Retry-After"] = str(error.retry_after_seconds)
-    if isinstance(error, BodyTooLargeError):
+    if isinstance(error, _ENDING_THE_CONNECTION):
         headers["Connection"] = "close"
+    if isinstance(error, UnknownEncodingError):
+        headers["Accept-Encoding"] = "gzip, deflate"
     return error_response(STATUS[type(error)], str(error), headers)

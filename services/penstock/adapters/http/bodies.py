@@ -1,4 +1,4 @@
-"""Inference requests and responses of the Open Inference Protocol v2 as JSON bodies."""
+"""Inference requests of the Open Inference Protocol v2: JSON bodies, and binary tensors behind the JSON."""
 
 import itertools
 import json
@@ -9,9 +9,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from penstock.serving.datatypes import DATATYPES, Datatype
+from penstock.serving.datatypes import Datatype
+from penstock.serving.raw_tensors import datatype_of, read_raw
 from penstock.serving.refusals import BadInputError
-from penstock.serving.requests import InferRequest, InferResponse, InputTensor, OutputTensor, Values
+from penstock.serving.requests import InferRequest, InputTensor, RequestedOutput, Values
+
+BINARY_DATA_SIZE = "binary_data_size"
+HEADER_LENGTH = "Inference-Header-Content-Length"
 
 Kind = Literal["bool", "int", "float", "bytes"]
 PYTHON_TYPES: dict[Kind, type] = {"bool": bool, "int": int, "float": float, "bytes": str}
@@ -28,7 +32,7 @@ class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    data: msgspec.Raw
+    data: msgspec.Raw = msgspec.Raw()
     parameters: dict[str, Any] | None = None
 
 
@@ -44,90 +48,93 @@ class _Request(msgspec.Struct):
     outputs: list[_Output] | None = None
 
 
-class _OutputTensor(msgspec.Struct, omit_defaults=True):
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    data: Sequence[float | str]
-    parameters: dict[str, Sequence[str]] | None = None
-
-
-class _Response(msgspec.Struct, omit_defaults=True):
-    model_name: str
-    model_version: str
-    parameters: dict[str, str]
-    outputs: list[_OutputTensor]
-    id: str | None = None
-
-
 _decode_request = msgspec.json.Decoder(_Request).decode
 _decode_flat = {kind: msgspec.json.Decoder(list[python]).decode for kind, python in PYTHON_TYPES.items()}  # type: ignore[valid-type]  # a type by datatype
 _decode_nested = {kind: msgspec.json.Decoder(list[list[python]]).decode for kind, python in PYTHON_TYPES.items()}  # type: ignore[valid-type]  # as above
-_encode = msgspec.json.Encoder().encode
 
 
-def decode_request(body: bytes, *, model: str, version: str | None) -> InferRequest:
-    """The request that a JSON body holds.
+def decode_request(
+    body: bytes, *, json_bytes: int | None, model: str, version: str | None, arrived_seconds: float
+) -> InferRequest:
+    """The request that a body holds: JSON, the first `json_bytes` of it if binary tensors follow.
 
     Raises:
         BadInputError: names the field or the input, what was given and what is expected.
     """
+    text = body if json_bytes is None else body[:json_bytes]
     try:
-        request = _decode_request(body)
+        request = _decode_request(text)
     except msgspec.ValidationError as error:
         raise BadInputError(f"The body is not an inference request: {_located(str(error), 'body')}.") from None
     except MALFORMED as error:
-        raise _malformed(body, error) from None
-    outputs = None if request.outputs is None else tuple(output.name for output in request.outputs)
+        raise _malformed(text, error) from None
+    if json_bytes is None:
+        inputs = tuple([_tensor(tensor) for tensor in request.inputs])
+    else:
+        inputs = _with_binary(request.inputs, memoryview(body)[json_bytes:])
     return InferRequest(
         model=model,
         version=version,
         id=request.id,
-        inputs=tuple(_tensor(tensor) for tensor in request.inputs),
-        outputs=outputs,
+        inputs=inputs,
+        outputs=tuple([RequestedOutput(name=one.name, parameters=one.parameters or {}) for one in request.outputs])
+        if request.outputs
+        else (),
+        parameters=request.parameters or {},
+        arrived_seconds=arrived_seconds,
     )
 
 
-def encode_response(response: InferResponse) -> bytes:
-    """As JSON; tensors flat, row-major."""
-    parameters = {"trained_until": response.trained_until, "sha256": response.sha256}
-    if response.prediction_id is not None:
-        parameters["prediction_id"] = response.prediction_id
-    return _encode(
-        _Response(
-            model_name=response.model,
-            model_version=response.version,
-            parameters=parameters,
-            outputs=[_output(tensor) for tensor in response.outputs],
-            id=response.id,
+def _with_binary(tensors: Sequence[_Input], binary: memoryview) -> tuple[InputTensor, ...]:
+    """Those that announce their size lie one behind the other."""
+    inputs: list[InputTensor] = []
+    at = 0
+    for tensor in tensors:
+        size = _binary_size(tensor)
+        if size is None:
+            inputs.append(_tensor(tensor))
+            continue
+        at += size
+        if at > len(binary):
+            raise BadInputError(
+                f"Input {reprlib.repr(tensor.name)} ends at byte {at} of the binary data; there are {len(binary)}."
+            )
+        values = read_raw(tensor.name, tensor.datatype, tensor.shape, binary[at - size : at])
+        inputs.append(InputTensor(name=tensor.name, datatype=tensor.datatype, shape=tuple(tensor.shape), values=values))
+    if at != len(binary):
+        raise BadInputError(f"The inputs take {at} bytes of binary data; {len(binary)} follow the JSON.")
+    return tuple(inputs)
+
+
+def _binary_size(tensor: _Input) -> int | None:
+    size = None if tensor.parameters is None else tensor.parameters.get(BINARY_DATA_SIZE)
+    if size is None:
+        return None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise BadInputError(
+            f"Input {reprlib.repr(tensor.name)} has {BINARY_DATA_SIZE} {reprlib.repr(size)}; it is a number of bytes."
         )
-    )
-
-
-def _output(tensor: OutputTensor) -> _OutputTensor:
-    values = tensor.values
-    return _OutputTensor(
-        name=tensor.name,
-        datatype=tensor.datatype,
-        shape=tensor.shape,
-        data=values if isinstance(values, list) else values.ravel().tolist(),  # type: ignore[union-attr]  # an array
-        parameters=None if tensor.labels is None else {"labels": tensor.labels},
-    )
+    if bytes(tensor.data):
+        raise BadInputError(f"Input {reprlib.repr(tensor.name)} has both data and {BINARY_DATA_SIZE}; give one.")
+    return size
 
 
 def _tensor(tensor: _Input) -> InputTensor:
-    datatype = DATATYPES.get(tensor.datatype)
-    if datatype is None:
-        raise BadInputError(
-            f"Input {reprlib.repr(tensor.name)} has datatype {reprlib.repr(tensor.datatype)}; "
-            f"known are {', '.join(DATATYPES)}."
-        )
+    if not bytes(tensor.data):
+        raise BadInputError(_without_data(tensor))
+    datatype = datatype_of(tensor.name, tensor.datatype)
     return InputTensor(
         name=tensor.name,
         datatype=tensor.datatype,
         shape=tuple(tensor.shape),
         values=_values(tensor, datatype),
     )
+
+
+def _without_data(tensor: _Input) -> str:
+    if tensor.parameters and BINARY_DATA_SIZE in tensor.parameters:
+        return f"Input {reprlib.repr(tensor.name)} is binary, but the header {HEADER_LENGTH} is missing."
+    return f"Input {reprlib.repr(tensor.name)} has no data; it is a list of values, or follows as {BINARY_DATA_SIZE}."
 
 
 def _values(tensor: _Input, datatype: Datatype) -> Values:

@@ -1,78 +1,85 @@
 """POST …/infer: the one route that must be fast, so it speaks ASGI itself."""
 
-import structlog
-from starlette.types import Message, Receive, Scope, Send
+import asyncio
 
-from penstock.adapters.http.answers import JSON, BodyTooLargeError, error_response, refusal_response
-from penstock.adapters.http.bodies import decode_request, encode_response
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from penstock.adapters.http.answers import JSON, error_response, refusal_response
+from penstock.adapters.http.bodies import HEADER_LENGTH, decode_request
+from penstock.adapters.http.compression import accepted, deflated
+from penstock.adapters.http.infer_answers import encode_response
+from penstock.adapters.http.request_bodies import BodyReader, json_bytes
 from penstock.serving.data_plane import DataPlane
 from penstock.serving.refusals import RequestError
 from penstock.telemetry import Telemetry
 
-DISCARD_FACTOR = 4
-"""Of a body that is too large this many times the limit is read and thrown away, so that its sender hears why."""
+COMPRESSED_FROM_BYTES = 4096
+"""A smaller answer costs more to pack than to send; many clients accept packed ones without a wish for them."""
 
+Headers = list[tuple[bytes, bytes]]
+
+_JSON: Headers = [(b"content-type", JSON.encode())]
 log = structlog.get_logger(__name__)
 
 
 class InferEndpoint:
     """An ASGI application for the path parameters `model` and, optionally, `version`."""
 
-    def __init__(self, plane: DataPlane, *, max_body_bytes: int, telemetry: Telemetry) -> None:
+    def __init__(self, plane: DataPlane, *, bodies: BodyReader, telemetry: Telemetry) -> None:
         self._plane = plane
-        self._max_body_bytes = max_body_bytes
+        self._bodies = bodies
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path = scope["path_params"]
         try:
-            body = await self._body(receive)
-            if body is None:
-                return  # the client has gone
-            self._plane.check_served(path["model"], path.get("version"))
-            request = decode_request(body, model=path["model"], version=path.get("version"))
-            content = encode_response(await self._plane.infer(request))
+            found = await self._answer(scope, receive)
         except RequestError as error:
             response = refusal_response(error)
         except Exception:
             log.exception("a request failed")
             response = error_response(500, "The replica failed on this request; the reason is in its log.")
         else:
+            if found is None:
+                return  # the client has gone
+            content, headers = found
             self._telemetry.count("penstock_requests_total", code="200")
-            length = str(len(content)).encode()
-            headers = [(b"content-type", JSON.encode()), (b"content-length", length)]
+            headers = [*headers, (b"content-length", b"%d" % len(content))]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": content})
             return
         self._telemetry.count("penstock_requests_total", code=str(response.status_code))
         await response(scope, receive, send)
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body, or None if the client went away before its end."""
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            body: bytes = message.get("body", b"")
-            if len(body) <= self._max_body_bytes:
-                return body
-        parts, num_bytes = [], 0
-        while message["type"] == "http.request":
-            num_bytes += len(message.get("body", b""))
-            if num_bytes <= self._max_body_bytes:
-                parts.append(message.get("body", b""))
-            if num_bytes > DISCARD_FACTOR * self._max_body_bytes or _is_last(message):
-                return self._joined(parts, num_bytes)
-            message = await receive()
-        return None
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[bytes, Headers] | None:
+        """The body, and its headers but for its length; None if nobody waits for it."""
+        arrived_seconds = self._plane.clock.monotonic_seconds()
+        model, version = scope["path_params"]["model"], scope["path_params"].get("version")
+        headers = dict(scope["headers"])
+        body = await self._bodies.read(headers, receive)
+        if body is None:
+            return None
+        await self._plane.check_served(model, version)
+        request = decode_request(
+            body,
+            json_bytes=json_bytes(headers, body),
+            model=model,
+            version=version,
+            arrived_seconds=arrived_seconds,
+        )
+        content, header_length = encode_response(await self._plane.infer(request), request)
+        described = _JSON if header_length is None else _binary(header_length)
+        if len(content) >= COMPRESSED_FROM_BYTES and b"accept-encoding" in headers:
+            encoding = accepted(headers[b"accept-encoding"].decode("latin-1"))
+            if encoding is not None:
+                content = await asyncio.to_thread(deflated, content, encoding)
+                return content, [*described, (b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
+        return content, described
 
-    def _joined(self, parts: list[bytes], num_bytes: int) -> bytes:
-        if num_bytes > self._max_body_bytes:
-            raise BodyTooLargeError(
-                f"The body is longer than {self._max_body_bytes} bytes; send fewer rows a request, "
-                "or have serving.max_body_bytes raised."
-            )
-        return b"".join(parts)
 
-
-def _is_last(message: Message) -> bool:
-    return not message.get("more_body", False)
+def _binary(header_length: int) -> Headers:
+    return [
+        (b"content-type", b"application/octet-stream"),
+        (HEADER_LENGTH.lower().encode(), b"%d" % header_length),
+    ]
