@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -35,8 +35,14 @@ class ClassEntry:
 
     def to_json(self) -> dict[str, Json]:
         """Plain values; a class that is nobody's says nothing of tenants."""
-        value = cast(dict[str, Json], asdict(self))
-        return value if self.tenant is not None else {key: held for key, held in value.items() if key != "tenant"}
+        value: dict[str, Json] = {
+            "index": self.index,
+            "name": self.name,
+            "born_offset": self.born_offset,
+            "state": self.state,
+            "generation": self.generation,
+        }
+        return value if self.tenant is None else value | {"tenant": self.tenant}
 
 
 class ClassLedger:
@@ -47,6 +53,7 @@ class ClassLedger:
         self._indices: dict[str, int] = {}
         self._names: tuple[str, ...] = ()
         self._live: Bools = np.zeros(0, dtype=np.bool_)
+        self._digest: str | None = None
         self._num_owned = 0
         for entry in entries:
             if entry.index != len(self._entries) or entry.name in self._indices:
@@ -84,8 +91,10 @@ class ClassLedger:
     @property
     def digest(self) -> str:
         """sha256 (hex) of the canonical JSON form."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        if self._digest is None:
+            canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+            self._digest = hashlib.sha256(canonical.encode()).hexdigest()
+        return self._digest
 
     def index_of(self, name: str) -> int | None:
         """The class of this name, if it was ever seen."""
@@ -196,7 +205,8 @@ class ClassLedger:
         self._entries.append(entry)
         self._indices[entry.name] = entry.index
         self._num_owned += entry.tenant is not None
+        self._digest = None
 
     def _put(self, entry: ClassEntry) -> None:
         self._entries[entry.index] = entry
-        self._live = self._live[:0]
+        self._live, self._digest = self._live[:0], None

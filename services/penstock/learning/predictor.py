@@ -1,6 +1,6 @@
 """A verified model that only answers; what a replica serves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,10 @@ from penstock.learning.weights import HEADS, ModelCard, read_card, read_tensors
 _ANY_SEED = 0  # every initial weight is replaced
 
 
+def _go_on() -> None:
+    """Nobody waits."""
+
+
 class Predictor:
     """Immutable. `encode` may be called from any thread, `probabilities` from one at a time."""
 
@@ -33,8 +37,12 @@ class Predictor:
         self._asleep = None if live.all() else torch.from_numpy(np.flatnonzero(~live)).to(network.device)
 
     @classmethod
-    def from_weights(cls, content: bytes, *, model: ModelConfig, device: torch.device) -> "Predictor":
+    def from_weights(
+        cls, content: bytes, *, model: ModelConfig, device: torch.device, make_way: Callable[[], None] = _go_on
+    ) -> "Predictor":
         """Build aside from the bytes of a weights file; code comes from the operator's own configuration only.
+
+        `make_way` is called between steps of a fraction of a millisecond each, for a model of usual size.
 
         Raises:
             RefusedUpdateError: `format`, `model`, `schema`, `backbone`, `ledger`, `shape` or `not_finite`.
@@ -42,16 +50,20 @@ class Predictor:
         """
         card = read_card(content)
         _check_card(card, model)
+        make_way()
         tensors = read_tensors(content)
         _check_finite(tensors)
+        make_way()
         encoder = Encoder(model.schema, model.backbone, card.encoder)
         network = build_network(encoder, model.backbone, seed=_ANY_SEED, device=device)
         heads = under(HEADS, tensors)
+        make_way()
         try:
             network.load(
                 {name: tensor for name, tensor in tensors.items() if not name.startswith(HEADS)},
                 num_classes=len(card.ledger),
             )
+            make_way()
             answering = MixedAnswer.read(heads, card, encoder) if card.heads is not None else None
         except (ValueError, KeyError, TypeError) as error:
             raise RefusedUpdateError("shape", f"The weights do not fit the model: {error}.") from error

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import safetensors.numpy
@@ -24,6 +25,7 @@ HEADS = "heads."
 
 _METADATA_KEY = "penstock"
 _HEADER_LENGTH_BYTES = 8
+_NO_CARD = "The bytes are not a weights file with a model card."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +94,17 @@ def has_card(content: bytes) -> bool:
 
 
 def read_card(content: bytes) -> ModelCard:
-    """The card of a weights file.
+    """The card of a weights file; files that say the same of themselves share it, so it may not be changed.
 
     Raises:
         RefusedUpdateError: `format` where it does not read as such a file, `ledger` where its ledger is not one.
     """
-    card = _read_card_json(content)
+    return _card_that_reads(_card_text(content))
+
+
+@lru_cache(maxsize=2)  # versions that follow each other mostly say the same
+def _card_that_reads(text: str) -> ModelCard:
+    card = _parsed(text)
     if card.get("format") != FORMAT:
         raise RefusedUpdateError("format", f"The weights file has format {card.get('format')!r}; {FORMAT} is known.")
     try:
@@ -130,18 +137,28 @@ def read_tensors(content: bytes) -> dict[str, Array]:
 
 def model_json(weights: Weights) -> bytes:
     """`model.json`, to lie beside the weights file for people and tools: the card, and the digest of both."""
-    card = _read_card_json(weights.content)
+    card = _parsed(_card_text(weights.content))
     digests = {"weights": weights.sha256, "card": hashlib.sha256(_canonical(card).encode()).hexdigest()}
     return (json.dumps(card | {"sha256": digests, "size_bytes": weights.size_bytes}, indent=2) + "\n").encode()
 
 
-def _read_card_json(content: bytes) -> dict[str, Any]:
+def _card_text(content: bytes) -> str:
     length = int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
     try:
         header = json.loads(content[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length])
-        card = json.loads(header["__metadata__"][_METADATA_KEY])
+        text = header["__metadata__"][_METADATA_KEY]
     except (ValueError, KeyError, TypeError) as error:
-        raise RefusedUpdateError("format", "The bytes are not a weights file with a model card.") from error
+        raise RefusedUpdateError("format", _NO_CARD) from error
+    if not isinstance(text, str):
+        raise RefusedUpdateError("format", _NO_CARD)
+    return text
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        card = json.loads(text)
+    except ValueError as error:
+        raise RefusedUpdateError("format", _NO_CARD) from error
     if not isinstance(card, dict):
         raise RefusedUpdateError("format", "The card of the weights file is not an object.")
     return card

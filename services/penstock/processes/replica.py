@@ -30,7 +30,7 @@ from penstock.serving.updater import Updater
 from penstock.settings import Settings
 from penstock.telemetry import Telemetry
 
-SWITCH_INTERVAL_SECONDS = float(os.environ.get("SI", "0.0005"))
+SWITCH_INTERVAL_SECONDS = 0.0002
 """Python takes its lock from a busy thread this soon: an update being built holds up no answer for longer."""
 BROKER_TIMEOUT_SECONDS = 2.0
 """Of one attempt to find the newest update; shutdown waits for no more than that."""

@@ -1,6 +1,7 @@
 """From a model update to a model that can be served: fetched, verified, built aside and warmed."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -16,6 +17,13 @@ from penstock.learning.rows import Columns
 from penstock.serving.ports import WeightsFetcher
 from penstock.serving.slot import ServedModel
 
+BREATH_SECONDS = 0.0005
+
+
+def make_way() -> None:
+    """Leave the interpreter to requests for a moment: none of them waits for more than one step of a build."""
+    time.sleep(BREATH_SECONDS)
+
 
 class ModelBuilder:
     """Builds beside whatever is served; nothing it does touches the model that answers."""
@@ -27,12 +35,17 @@ class ModelBuilder:
         device: torch.device,
         fetcher: WeightsFetcher,
         batch_sizes: Callable[[], Iterable[int]] = lambda: (1,),
+        make_way: Callable[[], None] = make_way,
     ) -> None:
-        """`batch_sizes` says which numbers of rows are in use, so that none of them is slow the first time."""
+        """`batch_sizes` says which numbers of rows are in use, so that none of them is slow the first time.
+
+        `make_way` is called between the small steps of a build.
+        """
         self._model = model
         self._device = device
         self._fetcher = fetcher
         self._batch_sizes = batch_sizes
+        self._make_way = make_way
 
     def build(self, update: ModelUpdate) -> ServedModel:
         """The model that `update` announces.
@@ -41,12 +54,15 @@ class ModelBuilder:
             RefusedUpdateError: `size`, `digest`, `ledger`, `not_finite`, or a reason of `Predictor.from_weights`.
             UnavailableError: the weights' store does not answer.
         """
+        self._make_way()
         content = update.inline if update.inline is not None else self._fetcher.fetch(update)
         _check_bytes(content, update)
-        predictor = Predictor.from_weights(content, model=self._model, device=self._device)
+        self._make_way()
+        predictor = Predictor.from_weights(content, model=self._model, device=self._device, make_way=self._make_way)
         _check_ledger(predictor, update)
         served = ServedModel.of(update, predictor)
         for num_rows in sorted({1, *self._batch_sizes()}):
+            self._make_way()
             _warm(served, blank_columns(self._model.schema, num_rows))
         return served
 

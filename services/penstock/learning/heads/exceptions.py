@@ -28,19 +28,19 @@ class RowKeys:
 
     def __init__(self, num_words: int) -> None:
         generator = np.random.Generator(np.random.PCG64(num_words))
-        self._factors: UInt64s = generator.integers(0, 2**64, (2, num_words + 1), dtype=np.uint64) | np.uint64(1)
+        factors: UInt64s = generator.integers(0, 2**64, (2, num_words + 1), dtype=np.uint64) | np.uint64(1)
+        self._start: UInt64s = factors[:, 0] + factors[:, 1:].sum(axis=1, dtype=np.uint64)
+        self._factors: UInt64s = np.ascontiguousarray(factors[:, 1:].T)
 
     def __call__(self, dense: npt.NDArray[np.float32], tokens: npt.NDArray[np.int32]) -> UInt64s:
         """[n, 2]."""
         bits = dense.view(np.uint32)
         words = (np.concatenate((bits, tokens.view(np.uint32)), axis=1) if tokens.shape[1] else bits).astype(np.uint64)
-        words += np.uint64(1)
-        with np.errstate(over="ignore"):
-            sums = [(words * factors[1:]).sum(axis=1, dtype=np.uint64) + factors[0] for factors in self._factors]
-            keys: UInt64s = np.stack(sums, axis=1)
-            keys ^= keys >> np.uint64(29)
-            keys *= np.uint64(0xBF58476D1CE4E5B9)
-            keys ^= keys >> np.uint64(32)
+        keys: UInt64s = words @ self._factors
+        keys += self._start  # each word counts as one more than it is, so that a zero is not nothing
+        keys ^= keys >> np.uint64(29)
+        keys *= np.uint64(0xBF58476D1CE4E5B9)
+        keys ^= keys >> np.uint64(32)
         return keys
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +31,7 @@ class RandomFeatures:
         self.width = width
         self.seed = seed
         self.num_random = num_random
-        generator = np.random.Generator(np.random.PCG64((seed, _TAG)))
-        matrix = generator.normal(size=(MOST_RANDOM, width)) / math.sqrt(max(width, 1))
-        self._biases: Float64s = generator.normal(size=MOST_RANDOM)[:num_random] * 0.5
-        self._matrix: Float64s = np.ascontiguousarray(matrix[:num_random].T)
+        self._matrix, self._biases = _drawn(width, num_random, seed)
 
     @property
     def size(self) -> int:
@@ -58,3 +56,12 @@ class RandomFeatures:
     def with_fewer(self, num_random: int) -> "RandomFeatures":
         """The same ψ without the last random features."""
         return RandomFeatures(self.width, num_random, seed=self.seed)
+
+
+@lru_cache(maxsize=4)  # the versions that a replica takes up share them
+def _drawn(width: int, num_random: int, seed: int) -> tuple[Float64s, Float64s]:
+    """R transposed [width, num_random] and b [num_random]; not to be written to."""
+    generator = np.random.Generator(np.random.PCG64((seed, _TAG)))
+    matrix = generator.normal(size=(MOST_RANDOM, width)) / math.sqrt(max(width, 1))
+    biases: Float64s = generator.normal(size=MOST_RANDOM)[:num_random] * 0.5
+    return np.ascontiguousarray(matrix[:num_random].T), biases

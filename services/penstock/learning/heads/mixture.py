@@ -114,6 +114,6 @@ def opinions(scores: Float64s, temperatures: Float64s, num_live: int) -> Float64
 
 def mixed(probabilities: Float64s, weights: Float64s) -> Float64s:
     """[n, C], each row summing to 1."""
-    together: Float64s = np.tensordot(weights, probabilities, axes=1)
+    together: Float64s = (weights @ probabilities.reshape(len(weights), -1)).reshape(probabilities.shape[1:])
     together /= together.sum(axis=1, keepdims=True)
     return together
