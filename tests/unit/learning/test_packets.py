@@ -173,6 +173,15 @@ def test_whatever_bytes_come_as_a_packet_the_learner_goes_on(data: st.DataObject
     assert outcome.result in ("applied", "refused")
 
 
+@pytest.mark.parametrize("name", ["inputs.remainder", "inputs.deviation", "analytic.remainder"])
+def test_a_packet_with_a_spread_below_zero_is_refused(name: str) -> None:
+    packet = Packet.from_bytes(GOOD)
+    tensors = {**packet.tensors, name: np.full_like(packet.tensors[name], -1.0)}
+    outcome = OTHER.restarted().told(ImportRequest(packet=replace(packet, tensors=tensors).to_bytes()))
+    assert outcome.result == "refused"
+    assert name in str(outcome)
+
+
 def test_a_packet_too_large_for_a_message_is_refused() -> None:
     with pytest.raises(InvalidEventError, match=f"it may have {MOST_BYTES}"):
         Packet.from_bytes(bytes(MOST_BYTES + 1))
