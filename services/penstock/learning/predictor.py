@@ -15,7 +15,7 @@ from penstock.learning.mixed_answer import MixedAnswer
 from penstock.learning.network import Network, build_network
 from penstock.learning.rows import Columns, EncodedRows
 from penstock.learning.tensors import under
-from penstock.learning.weights import HEADS, ModelCard, read_card, read_tensors
+from penstock.learning.weights import HEADS, ModelCard, read_shared_card, read_tensors
 
 _ANY_SEED = 0  # every initial weight is replaced
 
@@ -48,7 +48,7 @@ class Predictor:
             RefusedUpdateError: `format`, `model`, `schema`, `backbone`, `ledger`, `shape` or `not_finite`.
             ConfigurationError: the operator's own factory does not work here.
         """
-        card = read_card(content)
+        card = read_shared_card(content)
         _check_card(card, model)
         make_way()
         tensors = read_tensors(content)

@@ -94,16 +94,20 @@ def has_card(content: bytes) -> bool:
 
 
 def read_card(content: bytes) -> ModelCard:
-    """The card of a weights file; files that say the same of themselves share it, so it may not be changed.
+    """The card of a weights file.
 
     Raises:
         RefusedUpdateError: `format` where it does not read as such a file, `ledger` where its ledger is not one.
     """
-    return _card_that_reads(_card_text(content))
+    return _card(_card_text(content))
 
 
-@lru_cache(maxsize=2)  # versions that follow each other mostly say the same
-def _card_that_reads(text: str) -> ModelCard:
+def read_shared_card(content: bytes) -> ModelCard:
+    """As `read_card`, but files that say the same of themselves share it: it may not be changed."""
+    return _shared_card(_card_text(content))
+
+
+def _card(text: str) -> ModelCard:
     card = _parsed(text)
     if card.get("format") != FORMAT:
         raise RefusedUpdateError("format", f"The weights file has format {card.get('format')!r}; {FORMAT} is known.")
@@ -140,6 +144,9 @@ def model_json(weights: Weights) -> bytes:
     card = _parsed(_card_text(weights.content))
     digests = {"weights": weights.sha256, "card": hashlib.sha256(_canonical(card).encode()).hexdigest()}
     return (json.dumps(card | {"sha256": digests, "size_bytes": weights.size_bytes}, indent=2) + "\n").encode()
+
+
+_shared_card = lru_cache(maxsize=2)(_card)  # versions that follow each other mostly say the same
 
 
 def _card_text(content: bytes) -> str:
