@@ -54,7 +54,7 @@ ENV PATH=/opt/penstock/bin:$PATH \
 WORKDIR /var/lib/penstock
 VOLUME /var/lib/penstock
 USER 10001:10001
-EXPOSE 8080 9108
+EXPOSE 8080 8081 9108
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["penstock"]
 CMD ["--help"]

@@ -89,7 +89,7 @@ EVERY_KEY: Values = {
     },
     "state": {"checkpoints_kept": 5},
 }
-OWNED_BY_CHART = {"serving": {"host", "port"}, "telemetry": {"host", "port"}, "state": {"directory"}}
+OWNED_BY_CHART = {"serving": {"host", "port", "grpc_port"}, "telemetry": {"host", "port"}, "state": {"directory"}}
 SECRETS: list[Values] = [
     {"env": "PENSTOCK_KAFKA__SASL_USERNAME", "secretName": "kafka", "secretKey": "user"},
     {"env": "PENSTOCK_KAFKA__SASL_PASSWORD", "secretName": "kafka", "secretKey": "password", "asFile": True},

@@ -1,4 +1,4 @@
-"""A replica's HTTP side in this process, on a real socket: everything but Kafka."""
+"""A replica's transports in this process, on real sockets: everything but Kafka."""
 
 import asyncio
 import http.client
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 from counted_telemetry import CountedTelemetry
+from penstock.adapters.grpc.server import GrpcServer
+from penstock.adapters.grpc.service import handlers
 from penstock.adapters.http.app import http_app
 from penstock.adapters.http.server import HttpServer, run_on_uvloop
 from penstock.clock import SystemClock
@@ -46,20 +48,30 @@ class HttpReplica:
         self.server = HttpServer(host="127.0.0.1", port=0)
         self.port = self.server.port
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.grpc_server: GrpcServer | None = None
         self._config = config
         self._thread = threading.Thread(target=run_on_uvloop, args=(self._serve,), name="http")
 
     def start(self) -> None:
         self._thread.start()
+        if self._config.grpc_port != "off":
+            wait_for(lambda: self.grpc_port or not self._thread.is_alive(), "gRPC listens", 10, 0.01)
         wait_for(lambda: self.get("/v2/health/live")[0] == 200, "the server answers", 10, 0.01)
 
     def stop(self) -> None:
         if self.loop is not None and self._thread.is_alive():
             self.loop.call_soon_threadsafe(self.plane.drain)
             self.loop.call_soon_threadsafe(self.server.stop)
+            if self.grpc_server is not None:
+                self.loop.call_soon_threadsafe(self.grpc_server.stop)
         self._thread.join(20)
         assert not self._thread.is_alive()
         self.batcher.close()
+
+    @property
+    def grpc_port(self) -> int:
+        """0 while nothing listens."""
+        return 0 if self.grpc_server is None else self.grpc_server.port
 
     def connect(self) -> http.client.HTTPConnection:
         """A keep-alive connection."""
@@ -94,7 +106,16 @@ class HttpReplica:
             telemetry=self.telemetry,
             render_metrics=self.telemetry.render,
         )
-        await self.server.serve(app, grace_seconds=5)
+        serving = [self.server.serve(app, grace_seconds=5)]
+        if self._config.grpc_port != "off":
+            self.grpc_server = GrpcServer(
+                handlers(self.plane, self.telemetry),
+                host="127.0.0.1",
+                port=self._config.grpc_port,
+                max_body_bytes=self._config.max_body_bytes,
+            )
+            serving.append(self.grpc_server.serve(grace_seconds=5))
+        await asyncio.gather(*serving)
 
 
 def exchange(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
 
 from golden import probabilities_by_torch
 from line import Line, Process, ask, line, served_version
@@ -173,6 +174,19 @@ def test_a_replica_that_can_never_serve_ends_with_a_sentence(tmp_path: Path) -> 
                 assert "Traceback" not in replica.text()
 
 
-def test_a_replica_does_not_pay_for_mlflow() -> None:
-    code = "import sys, penstock.processes.replica; sys.exit(int('mlflow' in sys.modules))"
+def test_a_replica_answers_over_grpc_where_it_has_a_port_for_it(running: Line, broker: EmbeddedBroker) -> None:
+    write_as_another(broker.bootstrap_servers, MODEL, update_of(1))
+    replica = running.start("serve", "--port", "0", "--grpc-port", "0")
+    listening = wait_for(lambda: replica.says("listening"), "the replica listens")
+    wait_for_version(str(listening["url"]), 1)
+    with triton.InferenceServerClient(f"127.0.0.1:{listening['grpc_port']}") as client:
+        tensor = triton.InferInput("pixels", [1, 64], "FP32").set_data_from_numpy(ROW)
+        answer = client.infer(MODEL, [tensor], outputs=[triton.InferRequestedOutput("probabilities")])
+        expected = probabilities_by_torch(update_of(1), ROW).numpy()
+        np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, rtol=0, atol=1e-6)
+        assert ended(replica, signal.SIGTERM) < 3
+
+
+def test_a_replica_does_not_pay_for_what_it_does_not_use() -> None:
+    code = "import sys, penstock.processes.replica; sys.exit(len({'mlflow', 'grpc'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -109,10 +109,11 @@ def train(config: Path) -> int:
 @_config_option
 @click.option("--host", help="Instead of serving.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of serving.port; 0 takes a free one.")
-def serve(config: Path, host: str | None, port: int | None) -> int:
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="Instead of serving.grpc_port; 0 takes a free one.")
+def serve(config: Path, host: str | None, port: int | None, grpc_port: int | None) -> int:
     """Answer with the newest weights.
 
-    Open Inference Protocol over HTTP, until SIGTERM or Ctrl-C.
+    Open Inference Protocol over HTTP, and over gRPC where it has a port, until SIGTERM or Ctrl-C.
     """
     from dataclasses import replace
 
@@ -121,6 +122,7 @@ def serve(config: Path, host: str | None, port: int | None) -> int:
         settings.serving,
         host=settings.serving.host if host is None else host,
         port=settings.serving.port if port is None else port,
+        grpc_port=settings.serving.grpc_port if grpc_port is None else grpc_port,
     )
     from penstock.processes import logs, replica
 

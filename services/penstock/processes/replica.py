@@ -5,7 +5,9 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -22,6 +24,7 @@ from penstock.flow import ModelUpdate
 from penstock.learning.device import choose_device, use_threads
 from penstock.serving.batching import Batcher
 from penstock.serving.builder import ModelBuilder
+from penstock.serving.config import ServingConfig
 from penstock.serving.data_plane import DataPlane
 from penstock.serving.ports import WeightsFetcher
 from penstock.serving.prediction_log import PredictionLog
@@ -29,6 +32,9 @@ from penstock.serving.slot import Slot
 from penstock.serving.updater import Updater
 from penstock.settings import Settings
 from penstock.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from penstock.adapters.grpc.server import GrpcServer
 
 SWITCH_INTERVAL_SECONDS = 0.0002
 """Python takes its lock from a busy thread this soon: an update being built holds up no answer for longer."""
@@ -82,7 +88,8 @@ async def _serve(settings: Settings) -> None:
             fetcher=_LazyFetcher(settings),
             batch_sizes=batcher.batch_sizes,
         )
-        ending = _Ending(plane, server)
+        grpc_server = _grpc_server(serving, plane, telemetry)
+        ending = _Ending(plane, [server] if grpc_server is None else [server, grpc_server])
         updater = Updater(
             KafkaUpdateFeed(settings.kafka, model.name, timeout_seconds=BROKER_TIMEOUT_SECONDS),
             slot,
@@ -97,10 +104,30 @@ async def _serve(settings: Settings) -> None:
         resources.callback(batcher.close)
         updater.start()
         resources.callback(updater.close)
-        log.info("listening", url=server.url, model=model.name)
-        await server.serve(app, grace_seconds=serving.grace_seconds)
+        log.info(
+            "listening", url=server.url, model=model.name, **({"grpc_port": grpc_server.port} if grpc_server else {})
+        )
+        async with asyncio.TaskGroup() as serving_until_stopped:
+            serving_until_stopped.create_task(server.serve(app, grace_seconds=serving.grace_seconds))
+            if grpc_server is not None:
+                serving_until_stopped.create_task(grpc_server.serve(grace_seconds=serving.grace_seconds))
     if ending.reason is not None:
         raise ending.reason
+
+
+def _grpc_server(serving: ServingConfig, plane: DataPlane, telemetry: Telemetry) -> "GrpcServer | None":
+    """Listening; None if there is no port for it. A replica that does without it does not pay for the import."""
+    if serving.grpc_port == "off":
+        return None
+    from penstock.adapters.grpc.server import GrpcServer
+    from penstock.adapters.grpc.service import handlers
+
+    return GrpcServer(
+        handlers(plane, telemetry),
+        host=serving.host,
+        port=serving.grpc_port,
+        max_body_bytes=serving.max_body_bytes,
+    )
 
 
 def _prediction_log(settings: Settings, telemetry: Telemetry, resources: ExitStack) -> PredictionLog | None:
@@ -120,13 +147,17 @@ def _prediction_log(settings: Settings, telemetry: Telemetry, resources: ExitSta
     return prediction_log
 
 
+class _Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
 class _Ending:
     """Begins the shutdown, by a signal or because the replica cannot go on; a second signal ends the process."""
 
-    def __init__(self, plane: DataPlane, server: HttpServer) -> None:
+    def __init__(self, plane: DataPlane, servers: Sequence[_Stoppable]) -> None:
         self.reason: StopError | None = None
         self._plane = plane
-        self._server = server
+        self._servers = servers
         self._begun = False
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -146,7 +177,8 @@ class _Ending:
     def _begin(self) -> None:
         self._begun = True
         self._plane.drain()
-        self._server.stop()
+        for server in self._servers:
+            server.stop()
 
 
 class _LazyFetcher:

@@ -29,6 +29,8 @@ class ServingConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes a free port and logs it."""
+    grpc_port: int | Literal["off"] = "off"
+    """The same protocol over gRPC; 0 takes a free port and logs it."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     num_threads: int = 1
     """CPU threads of torch for one forward pass."""
@@ -51,6 +53,8 @@ class ServingConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise ConfigurationError(f"serving.port is {self.port}; it must be from 0 to 65535.")
+        if self.grpc_port != "off" and not 0 <= self.grpc_port <= 65_535:
+            raise ConfigurationError(f'serving.grpc_port is {self.grpc_port}; it must be from 0 to 65535, or "off".')
         for name in ("num_threads", "max_queued_requests", "max_batch_rows", "max_body_bytes", "resident_versions"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")

@@ -1,0 +1,123 @@
+"""Inference requests and responses of the Open Inference Protocol v2 as messages of gRPC."""
+
+import json
+import reprlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from penstock.adapters.grpc.messages import ModelInferResponse
+from penstock.serving.raw_tensors import datatype_of, read_raw, write_raw
+from penstock.serving.refusals import BadInputError
+from penstock.serving.requests import (
+    InferRequest,
+    InferResponse,
+    InputTensor,
+    OutputTensor,
+    Parameters,
+    RequestedOutput,
+    Values,
+)
+
+CONTENTS: Final[Mapping[str, str]] = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""The field of `InferTensorContents` by datatype; the others come raw only."""
+
+
+def decode_request(message: Any, *, arrived_seconds: float, timeout_seconds: float | None) -> InferRequest:
+    """The request that a `ModelInferRequest` holds.
+
+    Raises:
+        BadInputError: names the input, what was given and what is expected.
+    """
+    raw, tensors = message.raw_input_contents, message.inputs
+    if raw and len(raw) != len(tensors):
+        raise BadInputError(
+            f"There are {len(tensors)} inputs and {len(raw)} raw_input_contents; all inputs are raw, or none is."
+        )
+    return InferRequest(
+        model=message.model_name,
+        version=message.model_version or None,
+        id=message.id or None,
+        inputs=tuple([_tensor(tensor, raw[index] if raw else None) for index, tensor in enumerate(tensors)]),
+        outputs=tuple(
+            [RequestedOutput(name=one.name, parameters=_parameters(one.parameters)) for one in message.outputs]
+        ),
+        parameters=_parameters(message.parameters),
+        arrived_seconds=arrived_seconds,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+def encode_response(response: InferResponse, *, raw: bool) -> Any:
+    """As a `ModelInferResponse`, with raw contents or typed ones."""
+    message = ModelInferResponse(model_name=response.model, model_version=response.version, id=response.id or "")
+    for name, value in response.parameters.items():
+        message.parameters[name].string_param = value
+    for tensor in response.outputs:
+        output = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if tensor.labels is not None:
+            output.parameters["labels"].string_param = json.dumps(tensor.labels, ensure_ascii=False)
+        if raw:
+            message.raw_output_contents.append(write_raw(tensor))
+        else:
+            _fill(output.contents, tensor)
+    return message
+
+
+def _tensor(tensor: Any, raw: bytes | None) -> InputTensor:
+    shape = tuple(tensor.shape)
+    if raw is None:
+        values = _typed(tensor)
+    elif tensor.HasField("contents"):
+        raise BadInputError(f"Input {reprlib.repr(tensor.name)} has both contents and raw_input_contents; give one.")
+    else:
+        values = read_raw(tensor.name, tensor.datatype, shape, raw)
+    return InputTensor(name=tensor.name, datatype=tensor.datatype, shape=shape, values=values)
+
+
+def _typed(tensor: Any) -> Values:
+    datatype_of(tensor.name, tensor.datatype)
+    field = CONTENTS.get(tensor.datatype)
+    if field is None:
+        raise BadInputError(
+            f"Input {reprlib.repr(tensor.name)} has datatype {tensor.datatype}, which comes in raw_input_contents only."
+        )
+    values = list(getattr(tensor.contents, field))
+    if not values and tensor.contents.ByteSize():
+        raise BadInputError(
+            f"Input {reprlib.repr(tensor.name)} has no {field}, where values of {tensor.datatype} belong."
+        )
+    if field != "bytes_contents":
+        return values
+    try:
+        return [text.decode() for text in values]
+    except UnicodeDecodeError:
+        raise BadInputError(
+            f"Input {reprlib.repr(tensor.name)} holds an element that is not UTF-8; texts and categories are."
+        ) from None
+
+
+def _fill(contents: Any, tensor: OutputTensor) -> None:
+    if isinstance(tensor.values, np.ndarray):
+        contents.fp32_contents.extend(tensor.values.ravel().tolist())
+    else:
+        contents.bytes_contents.extend(text.encode() for text in tensor.values)
+
+
+def _parameters(given: Mapping[str, Any]) -> Parameters:
+    return {name: _value(value) for name, value in given.items()} if given else {}
+
+
+def _value(parameter: Any) -> object:
+    field = parameter.WhichOneof("parameter_choice")
+    return None if field is None else getattr(parameter, field)
