@@ -163,7 +163,7 @@ class Intake:
         if by_reason and was_clean:
             first = closed.messages[decoded.invalid[0].index]
             log.warning(
-                "events refused and sent to the dead-letter topic",
+                "events refused",
                 num_events=by_reason.total(),
                 reasons=dict(by_reason),
                 first_partition=first.partition(),

@@ -5,10 +5,8 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from threading import Event
-from typing import TypeVar
 
 import structlog
 
@@ -23,13 +21,13 @@ from penstock.adapters.mlflow.artifacts import ArtifactStore
 from penstock.adapters.mlflow.record import MlflowRecord
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
-from penstock.errors import UnavailableError
 from penstock.flow import Checkpoint, Offsets
 from penstock.learning.device import use_threads
 from penstock.learning.learner import Learner
 from penstock.learning.warm_up import warm_up
 from penstock.processes.intake import COMMAND as INTAKE_COMMAND
 from penstock.processes.report import page_of
+from penstock.processes.resuming import checkpoint_to_resume, patiently
 from penstock.processes.warm_start import read_weights, start_from
 from penstock.settings import Settings, shown
 from penstock.trainer.announcer import Announcer
@@ -39,11 +37,9 @@ from penstock.trainer.ports import Claimed
 from penstock.trainer.publisher import Publisher
 from penstock.trainer.recorder import Recorder
 
-RETRY_SECONDS = 1.0
 SWITCH_INTERVAL_SECONDS = 0.0005
 """Python takes its lock from a busy thread this soon: recording in MLflow holds up no micro-batch for longer."""
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -79,12 +75,12 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     on_disk = checkpoints.load_newest()
     update_log = KafkaUpdateLog(settings.kafka, settings.model.name)
     resources.callback(update_log.close)
-    claimed = _patiently(lambda: update_log.claim(_holder()), stop)
+    claimed = patiently(lambda: update_log.claim(_holder()), stop)
     if claimed is None:
         return None
     log.info("claimed", epoch=claimed.claim.epoch, last_version=claimed.highest_version)
 
-    checkpoint = on_disk or _recorded_checkpoint(checkpoints, record, claimed, stop)
+    checkpoint = checkpoint_to_resume(on_disk, checkpoints, record, claimed, stop)
     learner = _learner(settings, checkpoint, stop)
     recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources)
     publisher = Publisher(
@@ -203,7 +199,7 @@ def _learner(settings: Settings, checkpoint: Checkpoint | None, stop: Event) -> 
             offsets=checkpoint.offsets.to_json(),
         )
     elif uri := settings.model.warm_start.uri:
-        content = _patiently(lambda: read_weights(settings), stop)
+        content = patiently(lambda: read_weights(settings), stop)
         if content is not None:
             start_from(learner, content, uri)
     log.info("learning on", device=str(learner.device))
@@ -220,27 +216,3 @@ def _intake_start(settings: Settings, learner: Learner) -> Start:
         step=learner.step,
         read_until_ms=learner.read_until_ms if settings.serving.prediction_log.enabled else None,
     )
-
-
-def _recorded_checkpoint(
-    checkpoints: DiskCheckpoints, record: MlflowRecord | None, claimed: Claimed, stop: Event
-) -> Checkpoint | None:
-    """The newest that MLflow has, for a trainer whose disk has none although updates were announced."""
-    if record is None or claimed.newest_update is None:
-        return None
-    log.warning("no checkpoint on disk but updates on the topic; asking MLflow for the newest record")
-    if _patiently(lambda: record.newest_checkpoint(checkpoints.incoming_folder), stop):
-        return checkpoints.load_newest()
-    log.warning("MLflow has no checkpoint either; learning from the start of the topic")
-    return None
-
-
-def _patiently(attempt: Callable[[], T], stop: Event) -> T | None:
-    """Try until the outside answers or `stop` is set; says so while it waits."""
-    while not stop.is_set():
-        try:
-            return attempt()
-        except UnavailableError as error:
-            log.warning("waiting", reason=str(error))
-            stop.wait(RETRY_SECONDS)
-    return None

@@ -12,6 +12,7 @@ from penstock.trainer.candidate import AnnouncedCandidate, Candidate, SavedCandi
 from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import OffsetLog, UpdateLog, WeightsStore
 from penstock.trainer.recorder import Recorder
+from penstock.trainer.update import update_of
 
 RETRY_SECONDS = 0.5
 
@@ -92,41 +93,18 @@ class Announcer:
 
     def _announce(self, saved: SavedCandidate) -> None:
         candidate = saved.candidate
-        update = self._update_of(candidate)
+        update = update_of(
+            candidate,
+            weights_store=self._weights_store,
+            inline_max_bytes=self._inline_max_bytes,
+            announced_at_ms=self._clock.now_ms(),
+            lag_events=self._lag_events(candidate.offsets),
+        )
         self._update_log.append(update)
         self._announced = update.offsets
         self._offset_log.commit(update.offsets)
         self._report(candidate, update)
-        self._recorder.offer(
-            AnnouncedCandidate(
-                update=update,
-                weights=candidate.weights,
-                checkpoint_folder=saved.checkpoint_folder,
-                class_names=candidate.class_names,
-                packets=candidate.checkpoint.packets,
-                metrics={**update.metrics, **candidate.standing},
-                drift=candidate.drift,
-            )
-        )
-
-    def _update_of(self, candidate: Candidate) -> ModelUpdate:
-        checkpoint, weights = candidate.checkpoint, candidate.weights
-        inline = weights.size_bytes <= self._inline_max_bytes
-        return ModelUpdate(
-            model=checkpoint.model,
-            version=checkpoint.version,
-            epoch=checkpoint.epoch,
-            sha256=weights.sha256,
-            size_bytes=weights.size_bytes,
-            class_ledger_digest=weights.class_ledger_digest,
-            trained_until_ms=checkpoint.trained_until_ms,
-            announced_at_ms=self._clock.now_ms(),
-            offsets=checkpoint.offsets,
-            metrics={**candidate.metrics, "lag_events": self._lag_events(checkpoint.offsets)},
-            mlflow_run_id=checkpoint.mlflow_run_id,
-            inline=weights.content if inline else None,
-            uri=None if inline else self._weights_store.put(weights),
-        )
+        self._recorder.offer(AnnouncedCandidate.of(saved, update))
 
     def _lag_events(self, offsets: Offsets) -> float:
         ends = self._offset_log.end_offsets().next

@@ -47,3 +47,17 @@ class AnnouncedCandidate:
     metrics: Mapping[str, float]
     drift: tuple[DriftAlarm, ...]
     packets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, saved: SavedCandidate, update: ModelUpdate) -> "AnnouncedCandidate":
+        """A saved candidate that was announced by this update."""
+        candidate = saved.candidate
+        return cls(
+            update=update,
+            weights=candidate.weights,
+            checkpoint_folder=saved.checkpoint_folder,
+            class_names=candidate.class_names,
+            packets=candidate.checkpoint.packets,
+            metrics={**update.metrics, **candidate.standing},
+            drift=candidate.drift,
+        )

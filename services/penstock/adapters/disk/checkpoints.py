@@ -12,16 +12,16 @@ from pathlib import Path
 
 import structlog
 
-from penstock.adapters.disk.files import FileDigest, link_or_copy, sync_folder, write_file
-from penstock.adapters.disk.folder import load_folder
+from penstock.adapters.disk.files import FileDigest, link_or_copy, sync_folder
+from penstock.adapters.disk.folder import load_folder, read_manifest, write_folder
+from penstock.adapters.disk.handover import handover_folder
 from penstock.adapters.disk.lock import FolderLock
-from penstock.adapters.disk.manifest import MANIFEST, MODEL_CARD, STATE, WEIGHTS, Manifest, TornCheckpointError
+from penstock.adapters.disk.manifest import MANIFEST, TornCheckpointError
 from penstock.adapters.disk.packets import PacketFile, PacketFolder
 from penstock.adapters.disk.segments import SegmentChain, to_arrays
 from penstock.adapters.disk.tensor_file import write_tensors
 from penstock.errors import StateError
 from penstock.flow import Checkpoint, SlotChanges, Weights
-from penstock.learning.weights import model_json
 
 UNFINISHED = "."
 """Begins the name of a folder that is being written or removed."""
@@ -54,6 +54,11 @@ class DiskCheckpoints:
     def incoming_folder(self) -> Path:
         """Where a checkpoint from elsewhere is put as a folder; `load_newest` takes it in."""
         return self._home / "incoming"
+
+    @property
+    def handover_folder(self) -> Path:
+        """Where another writer leaves a checkpoint for this trainer to go on from: see `handover`."""
+        return handover_folder(self._home)
 
     @property
     def recording_folder(self) -> Path:
@@ -91,6 +96,7 @@ class DiskCheckpoints:
         self._open()
         self._chain = None
         self._take_in()
+        self._take_over()
         for folder in reversed(self._folders()):
             try:
                 checkpoint = load_folder(folder)
@@ -136,16 +142,7 @@ class DiskCheckpoints:
         packets: Mapping[str, FileDigest],
     ) -> SegmentChain:
         chain = self._extended(folder, checkpoint.reservoir, chain)
-        files: dict[str, FileDigest] = {
-            STATE: write_tensors(folder / STATE, checkpoint.tensors),
-            WEIGHTS: write_file(folder / WEIGHTS, [weights.content]),
-            MODEL_CARD: write_file(folder / MODEL_CARD, [model_json(weights)]),
-            **chain.files,
-            **packets,
-        }
-        manifest = Manifest.of(checkpoint, files, tuple(chain.files))
-        write_file(folder / MANIFEST, [manifest.to_bytes()])
-        sync_folder(folder)
+        write_folder(folder, checkpoint, weights, segments=chain.files, packets=packets)
         return chain
 
     def _extended(self, folder: Path, changes: SlotChanges, chain: SegmentChain | None) -> SegmentChain:
@@ -164,6 +161,19 @@ class DiskCheckpoints:
         if (self.incoming_folder / MANIFEST).exists():
             self._sequence += 1
             self.incoming_folder.rename(self._folder / f"{0:012d}-{0:06d}-{self._sequence:08d}")
+
+    def _take_over(self) -> None:
+        """A checkpoint handed over under a later claim than any here becomes the newest; any other is removed."""
+        if not (self.handover_folder / MANIFEST).exists():
+            return
+        epoch = _epoch(self.handover_folder)
+        if epoch > max(map(_epoch, self._folders()), default=-1):
+            self._sequence += 1
+            self.handover_folder.rename(self._folder / f"{0:012d}-{epoch:06d}-{self._sequence:08d}")
+            log.info("going on from the checkpoint that was handed over", epoch=epoch)
+        else:
+            shutil.rmtree(self.handover_folder)
+            log.warning("a checkpoint that was handed over is out of date, and removed", epoch=epoch)
 
     def _folders(self) -> list[Path]:
         return whole_folders(self._folder)
@@ -206,6 +216,14 @@ def whole_folders(folder: Path) -> list[Path]:
 
 def _file_in_the_way(folder: Path) -> Path:
     return next((path for path in (*reversed(folder.parents), folder) if path.exists() and not path.is_dir()), folder)
+
+
+def _epoch(folder: Path) -> int:
+    """Of the claim under which a checkpoint was taken; -1 of one that does not read."""
+    try:
+        return int(read_manifest(folder).checkpoint["epoch"])
+    except (TornCheckpointError, OSError):
+        return -1
 
 
 def _sequence(folder: Path) -> int:

@@ -1,13 +1,46 @@
-"""One checkpoint folder, read and verified whole."""
+"""One checkpoint folder: written whole, read and verified whole."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from penstock.adapters.disk.files import digest_of, read_file
-from penstock.adapters.disk.manifest import MANIFEST, STATE, Manifest, TornCheckpointError
+from penstock.adapters.disk.files import FileDigest, digest_of, read_file, sync_folder, write_file
+from penstock.adapters.disk.manifest import MANIFEST, MODEL_CARD, STATE, WEIGHTS, Manifest, TornCheckpointError
 from penstock.adapters.disk.packets import PREFIX, packets_in
 from penstock.adapters.disk.segments import merged
-from penstock.adapters.disk.tensor_file import read_tensors
-from penstock.flow import Array, Checkpoint
+from penstock.adapters.disk.tensor_file import read_tensors, write_tensors
+from penstock.flow import Array, Checkpoint, Weights
+from penstock.learning.weights import model_json
+
+
+def write_folder(
+    folder: Path,
+    checkpoint: Checkpoint,
+    weights: Weights,
+    *,
+    segments: Mapping[str, FileDigest],
+    packets: Mapping[str, FileDigest],
+) -> None:
+    """Fill a folder that holds the reservoir's segments and the packets already, and fsync it. Raises `OSError`."""
+    files: dict[str, FileDigest] = {
+        STATE: write_tensors(folder / STATE, checkpoint.tensors),
+        WEIGHTS: write_file(folder / WEIGHTS, [weights.content]),
+        MODEL_CARD: write_file(folder / MODEL_CARD, [model_json(weights)]),
+        **segments,
+        **packets,
+    }
+    manifest = Manifest.of(checkpoint, files, tuple(segments))
+    write_file(folder / MANIFEST, [manifest.to_bytes()])
+    sync_folder(folder)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What a checkpoint folder says of itself.
+
+    Raises:
+        TornCheckpointError: it is missing, or not what was written.
+        OSError: the disk.
+    """
+    return _manifest(folder)
 
 
 def load_folder(folder: Path) -> Checkpoint:
