@@ -83,6 +83,8 @@ EVERY_KEY: Values = {
         "max_body_bytes": 1048576,
         "timeout_seconds": 2.5,
         "resident_versions": 5,
+        "load_on_demand": 2,
+        "cors_origins": ["https://shop.example"],
         "allowed_weights_prefixes": ["s3://models/"],
         "grace_seconds": 22.5,
         "prediction_log": {"enabled": True, "sample": 0.25},

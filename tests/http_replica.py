@@ -16,18 +16,29 @@ from penstock.adapters.grpc.service import handlers
 from penstock.adapters.http.app import http_app
 from penstock.adapters.http.server import HttpServer, run_on_uvloop
 from penstock.clock import SystemClock
+from penstock.flow import ModelUpdate
 from penstock.learning.config import ModelConfig
 from penstock.serving.batching import Batcher
+from penstock.serving.builder import ModelBuilder
 from penstock.serving.config import ServingConfig
 from penstock.serving.data_plane import DataPlane
+from penstock.serving.loaded_versions import LoadedVersions
+from penstock.serving.ports import VersionArchive
 from penstock.serving.slot import Slot
 from waiting import wait_for
+
+
+class NoFetcher:
+    """`serving.ports.WeightsFetcher` for updates that carry their weights."""
+
+    def fetch(self, update: ModelUpdate) -> bytes:
+        raise AssertionError("these updates carry their weights")
 
 
 class HttpReplica:
     """Its slot is the test's to fill."""
 
-    def __init__(self, model: ModelConfig, config: ServingConfig) -> None:
+    def __init__(self, model: ModelConfig, config: ServingConfig, archive: VersionArchive | None) -> None:
         self.model, self.telemetry = model, CountedTelemetry()
         self.slot = Slot(resident_versions=config.resident_versions)
         self.batcher = Batcher(
@@ -37,6 +48,12 @@ class HttpReplica:
             telemetry=self.telemetry,
             clock=SystemClock(),
         )
+        self._loaded: LoadedVersions | None = None
+        if archive is not None:
+            builder = ModelBuilder(model, device=torch.device("cpu"), fetcher=NoFetcher())
+            self._loaded = LoadedVersions(
+                archive, builder, model=model.name, kept=config.load_on_demand, clock=SystemClock()
+            )
         self.plane = DataPlane(
             model,
             slot=self.slot,
@@ -44,6 +61,7 @@ class HttpReplica:
             telemetry=self.telemetry,
             clock=SystemClock(),
             timeout_seconds=config.timeout_seconds,
+            loaded=self._loaded,
         )
         self.server = HttpServer(host="127.0.0.1", port=0)
         self.port = self.server.port
@@ -67,6 +85,8 @@ class HttpReplica:
         self._thread.join(20)
         assert not self._thread.is_alive()
         self.batcher.close()
+        if self._loaded is not None:
+            self._loaded.close()
 
     @property
     def grpc_port(self) -> int:
@@ -140,6 +160,7 @@ def http_replica(
     max_queued_requests: int = 64,
     max_batch_rows: int = 64,
     max_body_bytes: int = 200_000,
+    archive: VersionArchive | None = None,
     **more: Any,
 ) -> Iterator[HttpReplica]:
     """Running, with an empty slot, until the end of `with`; `more` of the keys of `[serving]`."""
@@ -147,7 +168,7 @@ def http_replica(
     config = ServingConfig(
         max_queued_requests=max_queued_requests, max_batch_rows=max_batch_rows, max_body_bytes=max_body_bytes, **more
     )
-    replica = HttpReplica(model, config)
+    replica = HttpReplica(model, config, archive)
     replica.start()
     try:
         yield replica

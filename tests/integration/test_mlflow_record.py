@@ -18,6 +18,7 @@ from threading import Barrier
 import pytest
 from mlflow import MlflowClient
 
+import served_models
 from mlflow_servers import MlflowServer, mlflow_server
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
 from penstock.adapters.mlflow.artifacts import ArtifactFetcher, ArtifactStore
@@ -25,6 +26,7 @@ from penstock.adapters.mlflow.check import check
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.record import MlflowRecord
 from penstock.adapters.mlflow.recorded_versions import recorded_versions
+from penstock.adapters.mlflow.version_archive import MlflowVersionArchive
 from penstock.errors import RefusedUpdateError, UnavailableError
 from penstock.flow import DriftAlarm, ModelUpdate, Offsets, Weights
 from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of
@@ -146,6 +148,29 @@ def test_a_recorded_model_shows_its_version_tags_alias_metrics_and_files(
     local = Path(client.download_artifacts(run_id, "versions/7/model", str(tmp_path)))
     assert (local / "weights.safetensors").read_bytes() == announced.weights.content
     assert json.loads((local / "model.json").read_text())["step"] == 7
+
+
+def test_a_recorded_version_is_read_back_whole_by_its_number(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    record, archive = record_of(config, model), MlflowVersionArchive(config, model)
+    assert archive.read(7) is None
+    for version, weights in zip((7, 8), served_models.weights_of(served_models.PIXELS.name), strict=False):
+        announced = announced_with(save(checkpoints, version).checkpoint_folder, version, weights, model=model)
+        run_id = record.record(announced, METRICS)
+    for version, mlflow_version in ((7, "1"), (8, "2")):
+        archived = archive.read(version)
+        assert archived is not None
+        assert archived.mlflow_version == mlflow_version
+        weights = served_models.weights_of(served_models.PIXELS.name)[version - 7]
+        expected = replace(
+            announced_with(Path(), version, weights, model=model).update,
+            class_ledger_digest=weights.class_ledger_digest,
+            mlflow_run_id=run_id,
+            announced_at_ms=archived.update.announced_at_ms,
+        )
+        assert archived.update == expected
+    assert archive.read(9) is None
 
 
 def test_packets_of_sleeping_classes_are_artifacts_that_stay_when_a_class_has_woken(

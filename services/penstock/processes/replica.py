@@ -26,6 +26,7 @@ from penstock.serving.batching import Batcher
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.config import ServingConfig
 from penstock.serving.data_plane import DataPlane
+from penstock.serving.loaded_versions import LoadedVersions
 from penstock.serving.ports import WeightsFetcher
 from penstock.serving.prediction_log import PredictionLog
 from penstock.serving.slot import Slot
@@ -73,6 +74,12 @@ async def _serve(settings: Settings) -> None:
             telemetry=telemetry,
             clock=clock,
         )
+        builder = ModelBuilder(
+            model,
+            device=choose_device(serving.device),
+            fetcher=_LazyFetcher(settings),
+            batch_sizes=batcher.batch_sizes,
+        )
         plane = DataPlane(
             model,
             slot=slot,
@@ -81,12 +88,7 @@ async def _serve(settings: Settings) -> None:
             clock=clock,
             timeout_seconds=serving.timeout_seconds,
             prediction_log=_prediction_log(settings, telemetry, resources),
-        )
-        builder = ModelBuilder(
-            model,
-            device=choose_device(serving.device),
-            fetcher=_LazyFetcher(settings),
-            batch_sizes=batcher.batch_sizes,
+            loaded=_loaded_versions(settings, builder, resources),
         )
         grpc_server = _grpc_server(serving, plane, telemetry)
         ending = _Ending(plane, [server] if grpc_server is None else [server, grpc_server])
@@ -145,6 +147,24 @@ def _prediction_log(settings: Settings, telemetry: Telemetry, resources: ExitSta
     resources.callback(prediction_log.close)
     log.info("logging predictions", topic=topic, sample=settings.serving.prediction_log.sample)
     return prediction_log
+
+
+def _loaded_versions(settings: Settings, builder: ModelBuilder, resources: ExitStack) -> LoadedVersions | None:
+    """None if versions are not fetched on demand."""
+    if not settings.serving.load_on_demand:
+        return None
+    from penstock.adapters.mlflow.version_archive import MlflowVersionArchive
+
+    model = settings.model.name
+    loaded = LoadedVersions(
+        MlflowVersionArchive(settings.mlflow, model),
+        builder,
+        model=model,
+        kept=settings.serving.load_on_demand,
+        clock=SystemClock(),
+    )
+    resources.callback(loaded.close)
+    return loaded
 
 
 class _Stoppable(Protocol):

@@ -44,6 +44,10 @@ class ServingConfig:
     """A request that has not been computed by then is dropped and answered 504; a body that has not arrived, 408."""
     resident_versions: int = 3
     """How many of the last versions stay answerable under `/versions/…`, the newest included."""
+    load_on_demand: int = 0
+    """How many versions beyond those are fetched from MLflow when asked for, and kept; 0: none."""
+    cors_origins: tuple[str, ...] = ()
+    """Web pages of these origins may ask over HTTP; "*": of all. None unless set."""
     allowed_weights_prefixes: tuple[str, ...] = ()
     """URIs of weights outside these prefixes are refused; empty: only the configured MLflow artifact store."""
     grace_seconds: float = 10.0
@@ -58,6 +62,8 @@ class ServingConfig:
         for name in ("num_threads", "max_queued_requests", "max_batch_rows", "max_body_bytes", "resident_versions"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.load_on_demand < 0:
+            raise ConfigurationError(f"serving.load_on_demand is {self.load_on_demand}; it must be 0 or more.")
         if self.timeout_seconds <= 0:
             raise ConfigurationError(f"serving.timeout_seconds is {self.timeout_seconds}; it must be above 0.")
         if self.grace_seconds < 0:

@@ -2,12 +2,14 @@
 
 import math
 import reprlib
+from collections.abc import Sequence
 
 from penstock import __version__
 from penstock.clock import Clock
 from penstock.learning.config import ModelConfig
 from penstock.serving.batching import Batcher
 from penstock.serving.inputs import EXPECTED_DATATYPE, columns_of_inputs
+from penstock.serving.loaded_versions import LoadedVersions
 from penstock.serving.outputs import output_of, wanted_outputs
 from penstock.serving.prediction_log import PredictionLog
 from penstock.serving.refusals import BadInputError, NotReadyError, UnknownModelError
@@ -34,6 +36,7 @@ class DataPlane:
 
     Args:
         timeout_seconds: a request that has waited longer is dropped before it is computed.
+        loaded: fetches versions that are not in the slot; without it they are unknown.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class DataPlane:
         clock: Clock,
         timeout_seconds: float = math.inf,
         prediction_log: PredictionLog | None = None,
+        loaded: LoadedVersions | None = None,
     ) -> None:
         self._model = model.name
         self._schema = model.schema
@@ -56,6 +60,7 @@ class DataPlane:
         """By which requests have arrived."""
         self._timeout_seconds = timeout_seconds
         self._prediction_log = prediction_log
+        self._loaded = loaded
         self._draining = False
 
     def drain(self) -> None:
@@ -82,7 +87,7 @@ class DataPlane:
         served = await self._served(model, version)
         return ModelMetadata(
             name=model,
-            versions=tuple(resident.version_text for resident in self._slot.residents),
+            versions=tuple(resident.version_text for resident in self._answering()),
             platform=PLATFORM,
             inputs=tuple(
                 TensorMetadata(
@@ -108,7 +113,7 @@ class DataPlane:
             entry = IndexEntry(name=self._model, version="", state="UNAVAILABLE", reason=str(error))
             return [] if ready_only else [entry]
         return [
-            IndexEntry(name=self._model, version=served.version_text, state="READY") for served in self._slot.residents
+            IndexEntry(name=self._model, version=served.version_text, state="READY") for served in self._answering()
         ]
 
     async def infer(self, request: InferRequest) -> InferResponse:
@@ -164,10 +169,19 @@ class DataPlane:
         for served in self._slot.residents:
             if served.version_text == version:
                 return served
+        if self._loaded is not None:
+            return await self._loaded.get(version, timeout_seconds=self._timeout_seconds)
         raise UnknownModelError(
             f"Version {reprlib.repr(version)} of model {model!r} is not served; "
             f"{', '.join(served.version_text for served in self._slot.residents)} answer."
         )
+
+    def _answering(self) -> Sequence[ServedModel]:
+        residents = self._slot.residents
+        if self._loaded is None:
+            return residents
+        versions = {served.version for served in residents}
+        return [*(served for served in self._loaded.models if served.version not in versions), *residents]
 
 
 def _identity(served: ServedModel) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What a replica needs from the outside."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from penstock.flow import LogRecord, ModelUpdate
@@ -57,5 +58,26 @@ class WeightsFetcher(Protocol):
         Raises:
             RefusedUpdateError: the URI is outside the allow-list, or holds more bytes than announced.
             UnavailableError: the store does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchivedVersion:
+    """An update as it was announced, its weights inline, and its number in MLflow's registry."""
+
+    update: ModelUpdate
+    mlflow_version: str
+
+
+class VersionArchive(Protocol):
+    """Where old versions are recorded. Used by one thread."""
+
+    def read(self, version: int) -> ArchivedVersion | None:
+        """The version, or None if it is not recorded.
+
+        Raises:
+            RefusedUpdateError: it holds no weights.
+            UnavailableError: the archive does not answer.
         """
         ...

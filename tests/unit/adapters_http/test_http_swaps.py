@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden import probabilities_by_torch
-from http_replica import HttpReplica, exchange, http_replica
+from http_replica import HttpReplica, NoFetcher, exchange, http_replica
 from penstock.clock import SystemClock
-from penstock.flow import Claim, LogRecord, ModelUpdate
+from penstock.flow import Claim, LogRecord
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.updater import Updater
 from served_models import CPU, PIXELS, QueuedFeed, corrupt, update_of
@@ -25,11 +25,6 @@ NUM_LEARNT = 4
 GOLDEN = [probabilities_by_torch(update_of(version), ROWS).numpy() for version in range(1, NUM_LEARNT + 1)]
 
 
-class Everything:
-    def fetch(self, update: ModelUpdate) -> bytes:
-        raise AssertionError("these updates carry their weights")
-
-
 @pytest.fixture
 def following() -> Iterator[tuple[HttpReplica, QueuedFeed]]:
     feed = QueuedFeed([update_of(1)])
@@ -37,7 +32,7 @@ def following() -> Iterator[tuple[HttpReplica, QueuedFeed]]:
         updater = Updater(
             feed,
             replica.slot,
-            ModelBuilder(PIXELS, device=CPU, fetcher=Everything(), batch_sizes=replica.batcher.batch_sizes),
+            ModelBuilder(PIXELS, device=CPU, fetcher=NoFetcher(), batch_sizes=replica.batcher.batch_sizes),
             model=PIXELS.name,
             telemetry=replica.telemetry,
             clock=SystemClock(),
@@ -123,7 +118,7 @@ def test_whatever_is_appended_a_connection_never_goes_back(batches: list[list[Lo
         updater = Updater(
             feed,
             replica.slot,
-            ModelBuilder(PIXELS, device=CPU, fetcher=Everything()),
+            ModelBuilder(PIXELS, device=CPU, fetcher=NoFetcher()),
             model=PIXELS.name,
             telemetry=replica.telemetry,
             clock=SystemClock(),

@@ -6,12 +6,14 @@ import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.adapters.http.answers import error_response, json_response, refusal_response
+from penstock.adapters.http.bodies import HEADER_LENGTH
 from penstock.adapters.http.infer import InferEndpoint
 from penstock.adapters.http.lost_clients import ignoring_lost_clients
 from penstock.adapters.http.request_bodies import BodyReader
@@ -55,7 +57,16 @@ def http_app(
         exception_handlers={RequestError: _refused, HTTPException: _not_routed, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    return ignoring_lost_clients(_directly(infer, app))
+    answering = _directly(infer, app)
+    if config.cors_origins:
+        answering = CORSMiddleware(
+            answering,
+            allow_origins=config.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("*",),
+            expose_headers=(HEADER_LENGTH,),
+        )
+    return ignoring_lost_clients(answering)
 
 
 def _directly(infer: ASGIApp, others: ASGIApp) -> ASGIApp:

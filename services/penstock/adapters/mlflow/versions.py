@@ -26,18 +26,32 @@ def read_version(config: MlflowConfig, uri: str) -> bytes:
     """
     connection = Connection(config)
     with connection.failures_as_unavailable():
-        version = _find(connection, uri)
-        source = connection.client().get_model_version_download_uri(version.name, version.version)
-        repository = connection.repository(source)
-        files = _weights_files(repository)
-        if len(files) != 1:
+        try:
+            return download_weights(connection, _find(connection, uri), scratch_prefix="penstock-warm-start-")
+        except MissingWeightsError as error:
             raise ConfigurationError(
-                f"model.warm_start.uri is {uri!r}, which holds {', '.join(files) or 'no safetensors file'}; one is"
-                " needed (pickled models are not read)."
-            )
-        with tempfile.TemporaryDirectory(prefix="penstock-warm-start-") as scratch:
-            path = Path(repository.download_artifacts(files[0], scratch)).resolve(strict=True)
-            return path.read_bytes()
+                f"model.warm_start.uri is {uri!r}, which holds {error}; one is needed (pickled models are not read)."
+            ) from None
+
+
+class MissingWeightsError(Exception):
+    """Not one safetensors file, but what the text names."""
+
+
+def download_weights(connection: Connection, version: "ModelVersion", *, scratch_prefix: str) -> bytes:
+    """The one safetensors file of a registered version.
+
+    Raises:
+        MissingWeightsError: it holds none, or several.
+    """
+    source = connection.client().get_model_version_download_uri(version.name, version.version)
+    repository = connection.repository(source)
+    files = _weights_files(repository)
+    if len(files) != 1:
+        raise MissingWeightsError(", ".join(files) or "no safetensors file")
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix) as scratch:
+        path = Path(repository.download_artifacts(files[0], scratch)).resolve(strict=True)
+        return path.read_bytes()
 
 
 def _find(connection: Connection, uri: str) -> "ModelVersion":
