@@ -1,55 +1,29 @@
-"""One inference thread behind a bounded queue: it takes what waits when it is free, and adds no delay.
+"""From requests to forward passes: what is small and quick is answered at once, the rest by one inference thread.
 
-Waiting requests for the same version are joined to one forward pass, which one model computes, and split back.
+Requests that arrive together are joined, without any delay for others to come. Passing a request to another thread and
+its answer back costs more than a small forward pass, so the event loop makes these itself while the thread has nothing
+to do; what would hold up the loop goes to the thread, behind a bounded queue.
 """
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 from threading import Thread
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import structlog
-
 from penstock.clock import Clock
 from penstock.learning.rows import Columns
-from penstock.serving.refusals import (
-    BadInputError,
-    InferenceError,
-    OverdueError,
-    QueueFullError,
-    RequestError,
-)
+from penstock.serving.inference import Answer, JoinedInference, Waiting
+from penstock.serving.refusals import QueueFullError, RequestError
 from penstock.serving.slot import ServedModel, Slot
 from penstock.telemetry import Telemetry
 
-RECENT_BATCHES = 64
-
-Probabilities = npt.NDArray[np.float32]
-
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """`probabilities` float32 [n, classes], computed by `served`."""
-
-    served: ServedModel
-    probabilities: Probabilities
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Waiting:
-    columns: Columns
-    num_rows: int
-    pinned: ServedModel | None
-    deadline_seconds: float
-    future: "asyncio.Future[Answer]"
+AT_ONCE_ROWS = 8
+"""Of one pass that the event loop makes itself, at most;"""
+AT_ONCE_SECONDS = 0.0005
+"""and the time that such passes take by the last of them."""
+_SMOOTHING = 0.1
 
 
 class Batcher:
@@ -58,14 +32,14 @@ class Batcher:
     def __init__(
         self, slot: Slot, *, max_queued_requests: int, max_batch_rows: int, telemetry: Telemetry, clock: Clock
     ) -> None:
-        self._slot = slot
-        self._clock = clock
+        self._inference = JoinedInference(slot, max_batch_rows=max_batch_rows, telemetry=telemetry, clock=clock)
         self._max_queued_requests = max_queued_requests
-        self._max_batch_rows = max_batch_rows
         self._telemetry = telemetry
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._held: _Waiting | None = None
-        self._recent_rows: deque[int] = deque(maxlen=RECENT_BATCHES)
+        self._gathered: list[Waiting] = []
+        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._held: Waiting | None = None
+        self._in_thread = 0
+        self._small_pass_seconds = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = Thread(target=self._run, name="inference", daemon=True)
 
@@ -82,7 +56,7 @@ class Batcher:
 
     def batch_sizes(self) -> Sequence[int]:
         """The largest number of rows of late: a new model is warmed for it."""
-        return (max(list(self._recent_rows), default=1),)
+        return self._inference.batch_sizes()
 
     async def predict(
         self,
@@ -99,27 +73,50 @@ class Batcher:
             QueueFullError: too many requests wait already.
             RequestError: see `refusals`.
         """
-        if self._queue.qsize() >= self._max_queued_requests:
+        if self._queue.qsize() + len(self._gathered) >= self._max_queued_requests:
             raise QueueFullError(f"{self._max_queued_requests} requests wait for inference already; try again.")
         assert self._loop is not None  # started
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._queue.put(
-            _Waiting(
-                columns=columns, num_rows=num_rows, pinned=pinned, deadline_seconds=deadline_seconds, future=future
-            )
+        self._gathered.append(
+            Waiting(columns=columns, num_rows=num_rows, pinned=pinned, deadline_seconds=deadline_seconds, future=future)
         )
+        if len(self._gathered) == 1:
+            self._loop.call_soon(self._dispatch)
         return await future
+
+    def _dispatch(self) -> None:
+        """Once all that arrived together is there."""
+        gathered, self._gathered = self._gathered, []
+        if not self._in_thread and self._is_quick(sum(waiting.num_rows for waiting in gathered)):
+            for batch in self._joined(gathered):
+                _resolve(batch, self._outcomes(batch))
+            return
+        self._in_thread += len(gathered)
+        for waiting in gathered:
+            self._queue.put(waiting)
+
+    def _is_quick(self, num_rows: int) -> bool:
+        return num_rows <= AT_ONCE_ROWS and self._small_pass_seconds <= AT_ONCE_SECONDS
+
+    def _joined(self, gathered: Sequence[Waiting]) -> Iterator[list[Waiting]]:
+        batch, num_rows = [gathered[0]], gathered[0].num_rows
+        for waiting in gathered[1:]:
+            if not self._inference.can_join(batch[0], num_rows, waiting):
+                yield batch
+                batch, num_rows = [], 0
+            batch.append(waiting)
+            num_rows += waiting.num_rows
+        yield batch
 
     def _run(self) -> None:
         assert self._loop is not None  # started
-        with np.errstate(over="ignore"):  # values that are too large are clipped or refused, not warned about
-            while (first := self._held or self._queue.get()) is not None:
-                batch = self._joined_by(first)
-                outcomes = self._outcomes(batch)
-                self._loop.call_soon_threadsafe(_resolve, batch, outcomes)
-                self._telemetry.gauge("penstock_queue_depth_requests", self._queue.qsize())
+        while (first := self._held or self._queue.get()) is not None:
+            batch = self._joined_by(first)
+            outcomes = self._outcomes(batch)
+            self._loop.call_soon_threadsafe(self._take_back, batch, outcomes)
+            self._telemetry.gauge("penstock_queue_depth_requests", self._queue.qsize())
 
-    def _joined_by(self, first: _Waiting) -> list[_Waiting]:
+    def _joined_by(self, first: Waiting) -> list[Waiting]:
         """`first` and what waits behind it, up to the limit of rows; the first that does not fit is held for next."""
         batch, num_rows, self._held = [first], first.num_rows, None
         while not self._queue.empty():
@@ -127,74 +124,28 @@ class Batcher:
             if waiting is None:
                 self._queue.put(None)  # closing: this batch first
                 break
-            if waiting.pinned is not first.pinned or num_rows + waiting.num_rows > self._max_batch_rows:
+            if not self._inference.can_join(first, num_rows, waiting):
                 self._held = waiting
                 break
             batch.append(waiting)
             num_rows += waiting.num_rows
         return batch
 
-    def _outcomes(self, batch: Sequence[_Waiting]) -> list[Answer | RequestError]:
-        """One per request, in order, of one model."""
-        now = self._clock.monotonic_seconds()
-        if any(waiting.deadline_seconds < now for waiting in batch):
-            return self._without_overdue(batch, now)
-        try:
-            served = batch[0].pinned or self._slot.newest()
-        except RequestError as error:
-            return [error] * len(batch)
-        try:
-            probabilities = self._forward(served, _joined([waiting.columns for waiting in batch]))
-        except Exception:
-            if len(batch) > 1:  # one of them may be at fault; the others must not pay for it
-                return [outcome for waiting in batch for outcome in self._outcomes([waiting])]
-            log.exception("inference failed", version=served.version, rows=batch[0].num_rows)
-            return [InferenceError(f"Version {served.version_text} failed on this request; the reason is in the log.")]
-        return _split(served, probabilities, batch)
+    def _outcomes(self, batch: Sequence[Waiting]) -> list[Answer | RequestError]:
+        began = time.perf_counter()
+        outcomes = self._inference.outcomes(batch)
+        if sum(waiting.num_rows for waiting in batch) <= AT_ONCE_ROWS:
+            seconds = time.perf_counter() - began
+            before = self._small_pass_seconds
+            self._small_pass_seconds = seconds if before == math.inf else before + _SMOOTHING * (seconds - before)
+        return outcomes
 
-    def _without_overdue(self, batch: Sequence[_Waiting], now: float) -> list[Answer | RequestError]:
-        in_time = [waiting for waiting in batch if waiting.deadline_seconds >= now]
-        outcomes = iter(self._outcomes(in_time) if in_time else ())
-        overdue = OverdueError("The request's time was over before its turn came; it was not computed.")
-        return [overdue if waiting.deadline_seconds < now else next(outcomes) for waiting in batch]
-
-    def _forward(self, served: ServedModel, columns: Columns) -> Probabilities:
-        """In as many passes as the limit of rows asks for."""
-        num_rows = len(next(iter(columns.values())))
-        self._recent_rows.append(min(num_rows, self._max_batch_rows))
-        self._telemetry.observe("penstock_inference_rows", num_rows)
-        if num_rows <= self._max_batch_rows:
-            return served.probabilities(columns)
-        starts = range(0, num_rows, self._max_batch_rows)
-        parts = [{name: rows[at : at + self._max_batch_rows] for name, rows in columns.items()} for at in starts]
-        return np.concatenate([served.probabilities(part) for part in parts])
+    def _take_back(self, batch: Sequence[Waiting], outcomes: Sequence[Answer | RequestError]) -> None:
+        self._in_thread -= len(batch)
+        _resolve(batch, outcomes)
 
 
-def _joined(parts: Sequence[Columns]) -> Columns:
-    if len(parts) == 1:
-        return parts[0]
-    joined: dict[str, object] = {}
-    for name, first in parts[0].items():
-        columns = [part[name] for part in parts]
-        joined[name] = np.concatenate(columns) if isinstance(first, np.ndarray) else pa.concat_arrays(columns)
-    return joined
-
-
-def _split(served: ServedModel, probabilities: Probabilities, batch: Sequence[_Waiting]) -> list[Answer | RequestError]:
-    outcomes: list[Answer | RequestError] = []
-    finite = bool(np.isfinite(probabilities).all())
-    start = 0
-    for waiting in batch:
-        rows = probabilities[start : start + waiting.num_rows]
-        start += waiting.num_rows
-        if finite or np.isfinite(rows).all():
-            outcomes.append(Answer(served=served, probabilities=rows))
-        else:
-            outcomes.append(BadInputError("The inputs are so large that the model's answer to them is not finite."))
-    return outcomes
-
-
-def _resolve(batch: Sequence[_Waiting], outcomes: Sequence[Answer | RequestError]) -> None:
+def _resolve(batch: Sequence[Waiting], outcomes: Sequence[Answer | RequestError]) -> None:
     for waiting, outcome in zip(batch, outcomes, strict=True):
         if waiting.future.done():  # its caller has gone
             continue

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from penstock.serving.batching import Answer, Probabilities
+from penstock.serving.inference import Answer, Probabilities
 from penstock.serving.refusals import BadInputError
 from penstock.serving.requests import InferRequest, OutputTensor, Parameters, RequestedOutput
 

@@ -15,7 +15,7 @@ import structlog
 
 from penstock.clock import Clock
 from penstock.learning.rows import Columns
-from penstock.serving.batching import Answer
+from penstock.serving.inference import Answer
 from penstock.serving.ports import PredictionSink
 from penstock.telemetry import Telemetry
 from penstock.wire.prediction import MAX_REQUEST_ID_CHARACTERS, encode_predictions

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from counted_telemetry import CountedTelemetry
 from penstock.clock import SystemClock
-from penstock.serving.batching import Answer, Batcher
+from penstock.serving.batching import Batcher
+from penstock.serving.inference import Answer
 from penstock.serving.refusals import BadInputError, InferenceError, OverdueError, QueueFullError
 from penstock.serving.slot import Slot
 from served_models import served

@@ -11,7 +11,7 @@ import pytest
 from counted_telemetry import CountedTelemetry
 from penstock.clock import SystemClock
 from penstock.serving import prediction_log as module
-from penstock.serving.batching import Answer
+from penstock.serving.inference import Answer
 from penstock.serving.prediction_log import PredictionLog
 from served_models import MIXED, served
 from waiting import wait_for

@@ -1,0 +1,121 @@
+"""Requests that wait for the same model, answered by one forward pass and split back."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import structlog
+
+from penstock.clock import Clock
+from penstock.learning.rows import Columns
+from penstock.serving.refusals import BadInputError, InferenceError, OverdueError, RequestError
+from penstock.serving.slot import ServedModel, Slot
+from penstock.telemetry import Telemetry
+
+RECENT_BATCHES = 64
+
+Probabilities = npt.NDArray[np.float32]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """`probabilities` float32 [n, classes], computed by `served`."""
+
+    served: ServedModel
+    probabilities: Probabilities
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A request in the queue: `columns` of `num_rows`, for the `pinned` model or the newest."""
+
+    columns: Columns
+    num_rows: int
+    pinned: ServedModel | None
+    deadline_seconds: float
+    future: "asyncio.Future[Answer]"
+
+
+class JoinedInference:
+    """Used by one thread at a time."""
+
+    def __init__(self, slot: Slot, *, max_batch_rows: int, telemetry: Telemetry, clock: Clock) -> None:
+        self._slot = slot
+        self._max_batch_rows = max_batch_rows
+        self._telemetry = telemetry
+        self._clock = clock
+        self._recent_rows: deque[int] = deque(maxlen=RECENT_BATCHES)
+
+    def batch_sizes(self) -> Sequence[int]:
+        """The largest number of rows of late: a new model is warmed for it."""
+        return (max(list(self._recent_rows), default=1),)
+
+    def can_join(self, first: Waiting, num_rows: int, waiting: Waiting) -> bool:
+        """True if one pass may take `waiting` too, behind `first` and others with `num_rows` between them."""
+        return waiting.pinned is first.pinned and num_rows + waiting.num_rows <= self._max_batch_rows
+
+    def outcomes(self, batch: Sequence[Waiting]) -> list[Answer | RequestError]:
+        """One per request, in order, of one model."""
+        now = self._clock.monotonic_seconds()
+        if any(waiting.deadline_seconds < now for waiting in batch):
+            return self._without_overdue(batch, now)
+        try:
+            served = batch[0].pinned or self._slot.newest()
+        except RequestError as error:
+            return [error] * len(batch)
+        try:
+            probabilities = self._forward(served, _joined([waiting.columns for waiting in batch]))
+        except Exception:
+            if len(batch) > 1:  # one of them may be at fault; the others must not pay for it
+                return [outcome for waiting in batch for outcome in self.outcomes([waiting])]
+            log.exception("inference failed", version=served.version, rows=batch[0].num_rows)
+            return [InferenceError(f"Version {served.version_text} failed on this request; the reason is in the log.")]
+        return _split(served, probabilities, batch)
+
+    def _without_overdue(self, batch: Sequence[Waiting], now: float) -> list[Answer | RequestError]:
+        in_time = [waiting for waiting in batch if waiting.deadline_seconds >= now]
+        outcomes = iter(self.outcomes(in_time) if in_time else ())
+        overdue = OverdueError("The request's time was over before its turn came; it was not computed.")
+        return [overdue if waiting.deadline_seconds < now else next(outcomes) for waiting in batch]
+
+    def _forward(self, served: ServedModel, columns: Columns) -> Probabilities:
+        """In as many passes as the limit of rows asks for."""
+        num_rows = len(next(iter(columns.values())))
+        self._recent_rows.append(min(num_rows, self._max_batch_rows))
+        self._telemetry.observe("penstock_inference_rows", num_rows)
+        with np.errstate(over="ignore"):  # values that are too large are clipped or refused, not warned about
+            if num_rows <= self._max_batch_rows:
+                return served.probabilities(columns)
+            starts = range(0, num_rows, self._max_batch_rows)
+            parts = [{name: rows[at : at + self._max_batch_rows] for name, rows in columns.items()} for at in starts]
+            return np.concatenate([served.probabilities(part) for part in parts])
+
+
+def _joined(parts: Sequence[Columns]) -> Columns:
+    if len(parts) == 1:
+        return parts[0]
+    joined: dict[str, object] = {}
+    for name, first in parts[0].items():
+        columns = [part[name] for part in parts]
+        joined[name] = np.concatenate(columns) if isinstance(first, np.ndarray) else pa.concat_arrays(columns)
+    return joined
+
+
+def _split(served: ServedModel, probabilities: Probabilities, batch: Sequence[Waiting]) -> list[Answer | RequestError]:
+    outcomes: list[Answer | RequestError] = []
+    finite = bool(np.isfinite(probabilities).all())
+    start = 0
+    for waiting in batch:
+        rows = probabilities[start : start + waiting.num_rows]
+        start += waiting.num_rows
+        if finite or np.isfinite(rows).all():
+            outcomes.append(Answer(served=served, probabilities=rows))
+        else:
+            outcomes.append(BadInputError("The inputs are so large that the model's answer to them is not finite."))
+    return outcomes

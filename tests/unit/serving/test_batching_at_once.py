@@ -1,0 +1,82 @@
+"""Small quick passes are made where requests arrive; what would hold up the event loop is not."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from counted_telemetry import CountedTelemetry
+from penstock.clock import SystemClock
+from penstock.serving.batching import AT_ONCE_ROWS, AT_ONCE_SECONDS, Batcher
+from penstock.serving.slot import Slot
+from served_models import served
+
+WITHIN_SECONDS = 30
+
+
+class Watched:
+    """A served model that says on which thread each pass was made, and how many rows it had."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.passes: list[tuple[str, int]] = []
+        self._served = served(1)
+        self._pause = threading.Event()
+        self._seconds = seconds
+
+    def probabilities(self, columns: Any) -> Any:
+        self.passes.append((threading.current_thread().name, len(columns["pixels"])))
+        self._pause.wait(self._seconds)
+        return self._served.probabilities(columns)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._served, name)
+
+
+def passes_of(
+    model: Watched, asked: Iterable[list[int]], until: tuple[str, int] | None = None
+) -> list[tuple[str, int]]:
+    """The passes for groups of requests of so many rows; each group arrives together, when the last is answered.
+
+    No more are asked once there was the pass `until`.
+    """
+    slot = Slot()
+    slot.current = model  # type: ignore[assignment]  # a served model that is watched
+
+    async def ask() -> None:
+        batcher = Batcher(
+            slot, max_queued_requests=99, max_batch_rows=64, telemetry=CountedTelemetry(), clock=SystemClock()
+        )
+        batcher.start()
+        for group in asked:
+            if until in model.passes:
+                break
+            pixels = [np.zeros((num_rows, 64), dtype=np.float32) for num_rows in group]
+            answers = [batcher.predict({"pixels": rows}, len(rows)) for rows in pixels]
+            for rows, answer in zip(pixels, await asyncio.gather(*answers), strict=True):
+                assert len(answer.probabilities) == len(rows)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(asyncio.wait_for(ask(), WITHIN_SECONDS))
+    return model.passes
+
+
+def test_the_first_pass_is_made_by_the_thread_since_nobody_knows_yet_how_long_it_takes() -> None:
+    assert passes_of(Watched(), [[1]]) == [("inference", 1)]
+
+
+def test_requests_that_arrive_together_are_one_pass_on_the_event_loop() -> None:
+    wanted = ("MainThread", 4)
+    assert wanted in passes_of(Watched(), itertools.cycle([[1], [1, 2, 1]]), until=wanted)
+
+
+def test_many_rows_are_left_to_the_thread() -> None:
+    passes = passes_of(Watched(), itertools.chain(itertools.repeat([1], 60), [[AT_ONCE_ROWS + 1]]))
+    assert passes[-1] == ("inference", AT_ONCE_ROWS + 1)
+
+
+def test_a_slow_model_never_holds_up_the_event_loop() -> None:
+    passes = passes_of(Watched(seconds=4 * AT_ONCE_SECONDS), [[1]] * 20)
+    assert {thread for thread, _ in passes} == {"inference"}
