@@ -5,6 +5,7 @@ import json
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 from line import Process
 from waiting import wait_for
@@ -42,10 +43,19 @@ def kill_at_a_random_moment(
 
 
 def same_end(one: Path, other: Path, model: str) -> bool:
-    """Both runs end at the same offsets, step and weights."""
+    """Both runs end at the same offsets, step and weights, and have seen the same drift."""
     first, second = newest_checkpoint(one, model), newest_checkpoint(other, model)
     assert first is not None
     assert second is not None
     for key in ("offsets", "step", "events_learnt", "weights_sha256"):
         assert first[key] == second[key], key
+    assert watched(one, model) == watched(other, model)
     return True
+
+
+def watched(directory: Path, model: str) -> dict[str, Any]:
+    """What the newest checkpoint says of scores, drift and alarms."""
+    found = newest_checkpoint(directory, model)
+    assert found is not None
+    state: dict[str, Any] = found["state"]["watch"]  # type: ignore[index]  # as checkpoints have it
+    return state

@@ -7,6 +7,7 @@ from penstock.learning.watching.watch import Watch
 from penstock.report.facts import Facts, RecordedVersion
 from watched_rows import in_batches, stream
 
+FIGURES = {"events_learnt": 777.0, "version/accuracy": 0.4567}
 START_MS = 1_778_312_000_000
 NASTY = '<script>alert("x")</script> & a name that goes on and on'
 
@@ -37,6 +38,6 @@ def facts_of(names: tuple[str, ...], num_events: int = 4_000, drift: bool = True
         reservoir_rows=np.arange(1, num_classes + 1),
         window_rows=np.full(num_classes, 2),
         reservoir_capacity=500,
-        recorded=[RecordedVersion(version=9, announced_at_ms=START_MS, figures={"events_learnt": 777.0})],
+        recorded=[RecordedVersion(version=9, announced_at_ms=START_MS, figures=FIGURES)],
         sources=["Made from the checkpoint of step 125."],
     )

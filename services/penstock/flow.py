@@ -110,6 +110,15 @@ ClosedBy = Literal["size", "age", "end"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgedAnswers:
+    """Answers of one version that late labels have judged: `right` of `events` were the label."""
+
+    version: int
+    events: int
+    right: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class EventBatch:
     """A closed micro-batch of valid events, columnar.
 
@@ -119,7 +128,7 @@ class EventBatch:
     any of its events has a tenant there is one more column, `tenant` string, null for those that have none.
 
     `controls` stand in the order of the log, each at its place among the events. `read_until_ms` is the horizon up to
-    which predictions are joined to labels, 0 where none are.
+    which predictions are joined to labels, 0 where none are; `judged` says, by version, how good those joined were.
     """
 
     events: pa.RecordBatch
@@ -128,6 +137,7 @@ class EventBatch:
     age_seconds: float
     controls: tuple[Control, ...] = ()
     read_until_ms: int = 0
+    judged: tuple[JudgedAnswers, ...] = ()
 
     def slices(self, max_events: int) -> Iterator[pa.RecordBatch]:
         """The events in order, at most `max_events` at a time (one Arrow message may hold many more)."""
@@ -264,6 +274,7 @@ class StepReport:
     weights_by_head: Mapping[str, float] = field(default_factory=dict)
     alarms: tuple[Alarm, ...] = ()
     watched: Watched = field(default_factory=Watched)
+    judged: tuple[JudgedAnswers, ...] = ()
     prequential_kappa_temporal: float = 0.0
 
 

@@ -41,6 +41,8 @@ MetricName = Literal[
     "penstock_drift_recovery_seconds",
     "penstock_drift_recovery_events",
     "penstock_labels_changed_total",
+    "penstock_previous_version_accuracy_ratio",
+    "penstock_answers_judged_total",
     "penstock_reservoir_rows",
     "penstock_reservoir_capacity_rows",
     "penstock_model_version",
@@ -247,6 +249,19 @@ METRICS: tuple[Metric, ...] = (
         kind="counter",
         side="trainer",
         help="Early warnings of drift that began (HDDM_A).",
+    ),
+    Metric(
+        name="penstock_previous_version_accuracy_ratio",
+        kind="gauge",
+        side="trainer",
+        help="Accuracy before learning over the events that came while the version before was the newest.",
+    ),
+    Metric(
+        name="penstock_answers_judged_total",
+        kind="counter",
+        side="trainer",
+        help="Answers of replicas that late labels have judged, right or wrong.",
+        labels=("result",),
     ),
     Metric(
         name="penstock_drift_unrecovered",

@@ -12,7 +12,10 @@ from confluent_kafka import Producer
 from configurations import configuration, events, new_model
 from learnt_state import kill_at_a_random_moment, learnt, same_end
 from line import Line, line
+from penstock.adapters.disk.outline import newest_outline
 from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.flow import JudgedAnswers
+from penstock.learning.watching.judged import JudgedVersions
 from penstock.wire.event_writer import json_event
 from waiting import wait_for
 
@@ -63,6 +66,19 @@ def test_late_labels_find_the_same_predictions_however_often_the_trainer_is_kill
         wait_for(lambda: learnt(uninterrupted, model) == num_learnt, "the uninterrupted run has learnt it all", 120)
         other.kill()
         assert same_end(interrupted, uninterrupted, model)
+        judged = judged_versions(interrupted, model)
+        assert judged == judged_versions(uninterrupted, model)
+        assert sum(each.events for each in judged) == sum(each.right for each in judged) == num_joined
+        assert [each.version for each in judged] == [1, 2, 3, 4, 5]
+
+
+def judged_versions(directory: Path, model: str) -> tuple[JudgedAnswers, ...]:
+    """What the newest checkpoint says of answers, by version."""
+    found = newest_outline(directory, model, tensors=("watch.judged.",), columns=())
+    assert found is not None
+    versions = JudgedVersions()
+    versions.restore({"counts": found.tensors["watch.judged.counts"]})
+    return versions.by_version()
 
 
 def fill(running: Line, chance: random.Random) -> int:
@@ -92,7 +108,9 @@ def fill(running: Line, chance: random.Random) -> int:
 
 def log_predictions(running: Line, asked: list[dict[str, Any]]) -> None:
     producer = Producer({**running.kafka, "linger.ms": 5})
-    for event in asked:
-        value = msgspec.json.encode({"features": event["features"]})
+    for number, event in enumerate(asked):
+        value = msgspec.json.encode(
+            {"features": event["features"], "model_version": 1 + number % 5, "label": event["label"]}
+        )
         producer.produce(running.topics.predictions, value, key=event["event_id"])
     assert producer.flush(30) == 0

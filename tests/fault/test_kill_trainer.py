@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configurations import configuration, events, new_model
-from learnt_state import kill_at_a_random_moment, learnt, same_end
+from learnt_state import kill_at_a_random_moment, learnt, same_end, watched
 from line import line
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
@@ -31,7 +31,11 @@ def test_a_trainer_killed_twenty_times_ends_with_the_weights_of_an_uninterrupted
     with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
         assert running.run("topics", "create", "--partitions", "3").returncode == 0
         poison = [b"not json"] * 17
-        values = [*events(EVENTS - 1000, classes=6), *poison, *events(1000, classes=7, seed=1)]
+        drifting = (
+            swapped(value) if number > EVENTS // 2 else value
+            for number, value in enumerate(events(EVENTS - 1000, classes=6))
+        )
+        values = [*drifting, *poison, *events(1000, classes=7, seed=1)]
         running.produce(values)
 
         for number in range(KILLS):
@@ -48,3 +52,11 @@ def test_a_trainer_killed_twenty_times_ends_with_the_weights_of_an_uninterrupted
         wait_for(lambda: learnt(uninterrupted, model) == EVENTS, "the uninterrupted run has learnt everything", 120)
         other.kill()
         assert same_end(interrupted, uninterrupted, model)
+        assert watched(interrupted, model)["alarms"]["count"] > 0, "labels that change places are drift"
+
+
+def swapped(value: bytes) -> bytes:
+    """The event with the labels of two classes changed round."""
+    if value.endswith(b'"class-0"}'):
+        return value.replace(b'"class-0"}', b'"class-1"}')
+    return value.replace(b'"class-1"}', b'"class-0"}')

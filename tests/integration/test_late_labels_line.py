@@ -1,6 +1,7 @@
 """Late labels on the line, all of it running: asked first, labelled later by nothing but the prediction's id."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,13 @@ def test_what_was_asked_is_learnt_from_a_label_that_names_only_the_prediction(ru
     wait_for(lambda: served_version(url, running.model) >= update.version, "the replica serves what was learnt")
     assert label_of(answer_to(url, running.model, strange(1000))) == "surprise"
     assert label_of(answer_to(url, running.model, question(1, label=2))) == "class-2"
+    asked_of = {int(answer["model_version"]) for answer in answers}
+    assert update.metrics["answers/events"] == 60
+    assert update.metrics["answers/accuracy"] == 0
+    assert {update.metrics["answers/oldest_version"], update.metrics["answers/newest_version"]} <= asked_of
+    status = running.run("status", "--replica", url).stdout.decode()
+    assert "0.000 right of 60 that late labels have judged, of version" in status
+    assert re.search(r"^version [0-9]+ +[01][.][0-9]{3} over [0-9]+ events that came while it was", status, re.M)
 
 
 def test_rows_of_one_request_are_named_one_by_one_under_the_id_the_caller_gave(running: Line) -> None:

@@ -28,7 +28,8 @@ from penstock.adapters.mlflow.record import MlflowRecord
 from penstock.adapters.mlflow.recorded_versions import recorded_versions
 from penstock.adapters.mlflow.version_archive import MlflowVersionArchive
 from penstock.errors import RefusedUpdateError, UnavailableError
-from penstock.flow import DriftAlarm, ModelUpdate, Offsets, Weights
+from penstock.flow import DriftAlarm, JudgedAnswers, ModelUpdate, Offsets, Weights
+from penstock.trainer.version_scores import OwnScores
 from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of
 
 # MLflow's own tables use a loader that SQLAlchemy has deprecated.
@@ -58,6 +59,8 @@ class AnnouncedSample:
     class_names: tuple[str, ...] = ("0", "1")
     packets: Mapping[str, bytes] = field(default_factory=dict)
     drift: tuple[DriftAlarm, ...] = ()
+    judged: tuple[JudgedAnswers, ...] = ()
+    scored: tuple[OwnScores, ...] = ()
 
 
 def announced_with(folder: Path, version: int, weights: Weights, *, model: str = MODEL) -> AnnouncedSample:
@@ -210,6 +213,35 @@ def test_drift_stands_in_the_run_at_its_own_time_and_in_words(
         " recovered yet; classes none",
         "penstock.drift.last": tags["penstock.drift.08"],
     }
+
+
+def test_a_version_on_record_is_told_how_good_it_was_once_that_is_known(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    record_of(config, model).record(save(checkpoints, 3), {})
+    record = record_of(config, model)  # another process: it finds version 3 in the registry
+    own = OwnScores(version=3, events=40, accuracy=0.75, loss=0.5)
+    answers = (JudgedAnswers(version=2, events=9, right=0), JudgedAnswers(version=4, events=3, right=2))
+    record.record(replace(save(checkpoints, 5), scored=(own,), judged=answers), {})
+    more = (*answers, JudgedAnswers(version=5, events=1, right=1), JudgedAnswers(version=9, events=1, right=1))
+    run_id = record.record(replace(save(checkpoints, 8), scored=(own,), judged=more), {})
+    client = client_of(config)
+    points = {
+        name: {point.step: point.value for point in client.get_metric_history(run_id, f"version/{name}")}
+        for name in ("accuracy", "loss", "scored_events", "answers_accuracy", "answers_events")
+    }
+    assert points["accuracy"] == {3: 0.75}
+    assert points["loss"] == {3: 0.5}
+    assert points["scored_events"] == {3: 40}
+    assert points["answers_accuracy"] == {3: pytest.approx(2 / 3), 5: 1, 8: 1}
+    assert points["answers_events"] == {3: 3, 5: 1, 8: 1}
+    assert len(client.get_metric_history(run_id, "version/accuracy")) == 1, "what is told already is not told again"
+    tags = {each.tags["penstock.version"]: each.tags for each in client.search_model_versions(f"name='{model}'")}
+    assert tags["3"]["penstock.accuracy"] == "0.750000"
+    assert tags["3"]["penstock.answers_events"] == "3"
+    assert "penstock.accuracy" not in tags["5"]
+    shown = {each.version: each.figures for each in recorded_versions(config, model, 9)}
+    assert shown[3] == {"version/accuracy": 0.75, "version/answers_accuracy": pytest.approx(2 / 3, abs=1e-6)}
 
 
 def test_the_newest_report_is_kept_with_the_run(

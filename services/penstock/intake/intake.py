@@ -89,6 +89,7 @@ class Intake:
             age_seconds=closed.age_seconds,
             controls=decoded.controls,
             read_until_ms=self._late_labels.horizon_ms if self._late_labels else 0,
+            judged=decoded.judged,
         )
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:

@@ -351,6 +351,7 @@ class Learner:
         counts = np.bincount(np.concatenate([one.classes for one in found])).tolist() if found else []
         weights_by_head = self.weights_by_head
         alarms = tuple(one.alarm for one in found if one.alarm is not None)
+        parts.watch.judged.add(batch.judged)
         num_events = batch.events.num_rows - learnt.passed_over
         watched = self._watch(found, num_events, alarms, weights_by_head)
         return StepReport(
@@ -378,6 +379,7 @@ class Learner:
             woken=tuple(learnt.woken),
             passed_over=learnt.passed_over,
             watched=watched,
+            judged=batch.judged,
         )
 
     def _watch(

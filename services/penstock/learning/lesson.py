@@ -7,11 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.flow import Alarm
+from penstock.learning.heads.slices import BUSY_ROWS
 from penstock.learning.train_rows import TrainRows
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 UInt64s = npt.NDArray[np.uint64]
+
+BUSY_SCORED = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +80,11 @@ def scored(classes: Int64s, rows: Int64s, log_probabilities: Float64s, loss: flo
         losses=losses,
         loss=loss,
     )
+
+
+def asked_of(num_rows: int, step: int) -> Int64s:
+    """The rows of a slice that are scored: every one, or 32 of many, each as often as any other over the steps."""
+    if num_rows <= BUSY_ROWS:
+        return np.arange(num_rows)
+    places = (np.arange(BUSY_SCORED) * num_rows) // BUSY_SCORED + step % (num_rows // BUSY_SCORED)
+    return places[places < num_rows]

@@ -6,7 +6,7 @@ import torch
 from penstock.learning.config import TrainingConfig
 from penstock.learning.descending import descend, num_steps_for
 from penstock.learning.heads.slices import BUSY_ROWS
-from penstock.learning.lesson import Scored, Slice, scored
+from penstock.learning.lesson import Scored, Slice, asked_of, scored
 from penstock.learning.parts import LearnerParts
 from penstock.replay.config import ReplayConfig
 
@@ -22,7 +22,10 @@ def learn_linear(parts: LearnerParts, rows: Slice, training: TrainingConfig, rep
     num_steps = num_steps_for(training.inner_steps, len(fresh.classes), num_drawn, is_busy=is_busy)
     drawn = parts.reservoir.draw(num_steps * num_drawn, parts.draws) if num_drawn else None
     logits, loss = descend(parts, fresh, drawn, num_steps)
+    asked = asked_of(len(fresh.classes), rows.step)
     known = (logits if predicted is None else predicted)[:, : rows.num_known]
+    if len(asked) < len(known):
+        known = known[torch.from_numpy(asked).to(known.device)]
     log_probabilities = torch.log_softmax(known, dim=1).cpu().numpy().astype(np.float64)
     parts.reservoir.add(parts.as_put_away(fresh), rows.priorities)
-    return scored(fresh.classes, np.arange(len(fresh.classes)), log_probabilities, loss)
+    return scored(fresh.classes, asked, log_probabilities, loss)

@@ -12,7 +12,7 @@ from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.ensemble import URGENT_STEPS, Ensemble, FreshRows
 from penstock.learning.heads.slices import BUSY_ROWS
 from penstock.learning.history import Scale
-from penstock.learning.lesson import Scored, Slice, scored
+from penstock.learning.lesson import Scored, Slice, asked_of, scored
 from penstock.learning.parts import LearnerParts
 from penstock.learning.train_rows import TrainRows, joined
 from penstock.replay.config import ReplayConfig
@@ -20,7 +20,6 @@ from penstock.replay.config import ReplayConfig
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
-BUSY_SCORED = 32
 ROWS_WITH_ONE = 31
 """Drawn into a step on one fresh row alone."""
 
@@ -38,7 +37,7 @@ class MixedHeads:
         """One slice."""
         parts, ensemble = self._parts, self._ensemble
         fresh = self._fresh(rows)
-        asked = _asked(len(fresh.classes), rows.step)  # rows not asked are compared with the linear head alone
+        asked = asked_of(len(fresh.classes), rows.step)  # rows not asked are compared with the linear head alone
         answer = ensemble.answer(parts.ledger.live[: rows.num_known])
         found, alarm = self._ask(answer, rows, fresh, asked)
         parts.imprint(rows.fresh, rows.num_known)
@@ -163,14 +162,6 @@ class MixedHeads:
 
     def _linear_at(self, slots: Int64s) -> Float64s | None:
         return self._linear(self._parts.reservoir.at(slots))
-
-
-def _asked(num_rows: int, step: int) -> Int64s:
-    """Every row of a slice, or 32 of many: each as often as any other over the steps."""
-    if num_rows <= BUSY_ROWS:
-        return np.arange(num_rows)
-    places = (np.arange(BUSY_SCORED) * num_rows) // BUSY_SCORED + step % (num_rows // BUSY_SCORED)
-    return places[places < num_rows]
 
 
 def _at(rows: FreshRows, places: Int64s) -> FreshRows:

@@ -4,7 +4,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,7 @@ def _table(status: Status) -> str:
             ("events/s", f"{status.events_per_second:,.1f}" if status.events_per_second is not None else "unknown"),
             ("classes", f"{update.metrics.get('classes', 0):.0f}"),
             ("accuracy", _accuracy(update)),
+            *_of_versions(update.metrics),
         ]
     rows.append(("lag", f"{status.lag_events:,} messages behind the end of the label topic"))
     rows += [(f"replica {address}", answer) for address, answer in status.replicas.items()]
@@ -140,3 +141,27 @@ def _table(status: Status) -> str:
 def _accuracy(update: ModelUpdate) -> str:
     accuracy = update.metrics.get("prequential_accuracy")
     return "unknown until something is learnt" if accuracy is None else f"{accuracy:.3f} prequential, before learning"
+
+
+def _of_versions(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+    """How good versions were: the one before, and those of whose answers late labels have told."""
+    rows = []
+    if "previous_version/version" in metrics:
+        rows.append(
+            (
+                f"version {metrics['previous_version/version']:.0f}",
+                f"{metrics['previous_version/accuracy']:.3f} over {metrics['previous_version/events_scored']:,.0f}"
+                " events that came while it was the newest",
+            )
+        )
+    if "answers/events" in metrics:
+        oldest, newest = metrics["answers/oldest_version"], metrics["answers/newest_version"]
+        versions = f"version {newest:.0f}" if oldest == newest else f"versions {oldest:.0f} to {newest:.0f}"
+        rows.append(
+            (
+                "answers",
+                f"{metrics['answers/accuracy']:.3f} right of {metrics['answers/events']:,.0f} that late labels have"
+                f" judged, of {versions}",
+            )
+        )
+    return rows

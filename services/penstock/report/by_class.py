@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.learning.ledger import ClassEntry
-from penstock.learning.watching.watch import Details
+from penstock.learning.watching.details import Details
 from penstock.report.charts import sparkline
 from penstock.report.facts import Facts
 from penstock.report.writing import count, cut, name, share, short_count, text

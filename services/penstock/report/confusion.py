@@ -3,8 +3,8 @@
 import numpy as np
 
 from penstock.learning.watching.confusion import NAMED_CLASSES
+from penstock.learning.watching.details import Details
 from penstock.learning.watching.observed import Float64s
-from penstock.learning.watching.watch import Details
 from penstock.report.facts import Facts
 from penstock.report.writing import cut, percent, text
 

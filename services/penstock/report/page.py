@@ -68,6 +68,7 @@ def _recorded(facts: Facts) -> str:
     head = (
         '<th class="number">version</th><th>announced</th><th class="number">age</th>'
         '<th class="number">events learnt</th><th class="number">accuracy</th><th class="number">log-loss</th>'
+        '<th class="number">while newest</th><th class="number">answers right</th>'
     )
     nothing = float("nan")
     rows = "".join(
@@ -75,12 +76,16 @@ def _recorded(facts: Facts) -> str:
         f'<td class="number">{duration(max(facts.made_at_ms - each.announced_at_ms, 0) / 1000)}</td>'
         f'<td class="number">{count(each.figures.get("events_learnt", 0))}</td>'
         f'<td class="number">{share(each.figures.get("prequential_accuracy", nothing))}</td>'
-        f'<td class="number">{share(each.figures.get("prequential_loss", nothing))}</td></tr>'
+        f'<td class="number">{share(each.figures.get("prequential_loss", nothing))}</td>'
+        f'<td class="number">{share(each.figures.get("version/accuracy", nothing))}</td>'
+        f'<td class="number">{share(each.figures.get("version/answers_accuracy", nothing))}</td></tr>'
         for each in facts.recorded
     )
     return (
         '<section><h2>Versions on record</h2><p class="soft">The newest in MLflow, with the scores they were announced '
-        f'with.</p><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        "with; their own accuracy on the events that came while they were the newest on record; and the share of "
+        "answers that late labels have found right.</p>"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</section>"
     )
 

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.flow import Checkpoint, DriftAlarm, ModelUpdate, Offsets, Weights
+from penstock.flow import Checkpoint, DriftAlarm, JudgedAnswers, ModelUpdate, Offsets, Weights
+from penstock.trainer.version_scores import OwnScores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """Checkpoint and weights of one moment, with what is to be said of it.
 
-    `metrics` travel with the update; `standing` and the newest alarms, `drift`, are for the record alone.
+    `metrics` travel with the update; `standing`, the newest alarms, `drift`, and `judged`, by version what late labels
+    say of its answers, are for the record alone.
     """
 
     checkpoint: Checkpoint
@@ -20,6 +22,7 @@ class Candidate:
     metrics: Mapping[str, float]
     standing: Mapping[str, float]
     drift: tuple[DriftAlarm, ...]
+    judged: tuple[JudgedAnswers, ...] = ()
     captured_at_seconds: float
 
     @property
@@ -46,6 +49,8 @@ class AnnouncedCandidate:
     class_names: tuple[str, ...]
     metrics: Mapping[str, float]
     drift: tuple[DriftAlarm, ...]
+    judged: tuple[JudgedAnswers, ...] = ()
+    scored: tuple[OwnScores, ...] = ()
     packets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -60,4 +65,5 @@ class AnnouncedCandidate:
             packets=candidate.checkpoint.packets,
             metrics={**update.metrics, **candidate.standing},
             drift=candidate.drift,
+            judged=candidate.judged,
         )

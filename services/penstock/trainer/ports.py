@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from penstock.flow import Checkpoint, Claim, ControlOutcome, DriftAlarm, EventBatch, ModelUpdate, Offsets, Weights
+from penstock.flow import (
+    Checkpoint,
+    Claim,
+    ControlOutcome,
+    DriftAlarm,
+    EventBatch,
+    JudgedAnswers,
+    ModelUpdate,
+    Offsets,
+    Weights,
+)
 
 
 class BatchSource(Protocol):
@@ -172,4 +182,38 @@ class Announced(Protocol):
     @property
     def drift(self) -> Sequence[DriftAlarm]:
         """The newest drift alarms, oldest first."""
+        ...
+
+    @property
+    def judged(self) -> Sequence[JudgedAnswers]:
+        """What late labels say of the answers of the newest versions, oldest first."""
+        ...
+
+    @property
+    def scored(self) -> Sequence["ScoredVersion"]:
+        """How versions on record did while they were the newest on record, oldest first."""
+        ...
+
+
+class ScoredVersion(Protocol):
+    """Test-then-train scores of the events that came between a version on record and the next: read-only attributes."""
+
+    @property
+    def version(self) -> int:
+        """The version on record."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """Events scored."""
+        ...
+
+    @property
+    def accuracy(self) -> float:
+        """Share of them predicted right before they were learnt."""
+        ...
+
+    @property
+    def loss(self) -> float:
+        """Mean of −ln p(label) in nats."""
         ...

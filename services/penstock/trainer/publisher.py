@@ -28,7 +28,7 @@ from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import CheckpointStore, DeadLetterOutbox
 from penstock.trainer.recorder import Recorder
 from penstock.trainer.scores import scores, standing
-from penstock.trainer.version_scores import VersionScores
+from penstock.trainer.version_scores import ACCURACY, VersionScores
 
 ACKNOWLEDGEMENT_SECONDS = 1.0
 WRITER_POLL_SECONDS = 0.005
@@ -128,6 +128,9 @@ class Publisher:
             mlflow_run_id=self._recorder.run_id,
             full_reservoir=self._checkpoints.wants_full_reservoir(),
         )
+        of_previous = self._version_scores.take(self._version)
+        if of_previous:
+            self._telemetry.gauge("penstock_previous_version_accuracy_ratio", of_previous[ACCURACY])
         self._cadence.captured(began_at_seconds=began)
         self._saved_offsets = checkpoint.offsets
         self._writer_idle.clear()
@@ -136,9 +139,10 @@ class Publisher:
                 checkpoint=checkpoint,
                 weights=weights,
                 class_names=tuple(learner.class_names),
-                metrics=scores(learner, self._last_report) | self._version_scores.take(),
+                metrics=scores(learner, self._last_report) | of_previous,
                 standing=standing(learner),
                 drift=learner.watch.alarms.newest,
+                judged=learner.watch.judged.by_version(),
                 captured_at_seconds=began,
             )
         )

@@ -13,6 +13,7 @@ from penstock.telemetry import Telemetry
 from penstock.trainer.candidate import AnnouncedCandidate
 from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import ModelRecord
+from penstock.trainer.version_scores import RecordedScores
 
 Pin = Callable[[Path, Path], Path]
 """Keep a checkpoint folder: `pin(folder, into)` returns a copy (of links) that pruning leaves alone."""
@@ -55,6 +56,7 @@ class Recorder:
         self.run_id = run_id
         self._due_at = clock.monotonic_seconds()
         self._newest: AnnouncedCandidate | None = None
+        self._scores = RecordedScores()
         self._waiting: Mailbox[AnnouncedCandidate] = Mailbox()
         self._thread = Thread(target=self._run, name="recorder", daemon=True)
 
@@ -66,6 +68,7 @@ class Recorder:
     def offer(self, announced: AnnouncedCandidate) -> None:
         """Record this one if it is time (announcer's thread)."""
         self._newest = announced
+        self._scores.announced(announced.update.metrics)
         if self._record is not None and self._clock.monotonic_seconds() >= self._due_at and self._waiting.is_empty:
             self._due_at = self._clock.monotonic_seconds() + self._interval_seconds
             self._hand_over(announced)
@@ -86,7 +89,8 @@ class Recorder:
             self._due_at = 0.0  # pruned before it could be kept: the next one will do
             return
         self._newest = None
-        self._waiting.put(replace(announced, checkpoint_folder=folder))
+        scored = self._scores.recorded(announced.update.version)
+        self._waiting.put(replace(announced, checkpoint_folder=folder, scored=scored))
 
     def _report_when_due(self, record: ModelRecord, announced: AnnouncedCandidate) -> None:
         now, is_last = self._clock.monotonic_seconds(), self._waiting.is_closed and self._waiting.is_empty

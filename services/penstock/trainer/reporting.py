@@ -51,6 +51,9 @@ class Reporter:
             metrics.gauge("penstock_prequential_kappa_temporal_ratio", report.prequential_kappa_temporal)
             self._count_classes(report)
         report_drift(metrics, report)
+        for answers in report.judged:
+            metrics.count("penstock_answers_judged_total", answers.right, result="right")
+            metrics.count("penstock_answers_judged_total", answers.events - answers.right, result="wrong")
         if report.new_classes:
             shown = ", ".join(report.new_classes[:10]) + (", …" if len(report.new_classes) > 10 else "")
             log.info("new classes", classes=shown, known=report.num_classes, step=report.step)

@@ -1,11 +1,15 @@
 """The metrics that travel with an update, and those that stand in MLflow beside them."""
 
-from penstock.flow import StepReport
+from collections.abc import Sequence
+
+from penstock.flow import JudgedAnswers, StepReport
 from penstock.learning.learner import Learner
 from penstock.learning.watching.watch import WEIGHT
 
 MAX_RECALLS = 100
 """Classes whose recall is reported one by one."""
+JUDGED = "answers/"
+"""Begins the names of what late labels say of replicas' answers."""
 MAX_CLASSES = 25
 """Classes whose other scores are."""
 
@@ -23,7 +27,20 @@ def scores(learner: Learner, report: StepReport | None) -> dict[str, float]:
     values["drift_alarms"] = float(alarms.count)
     if alarms.newest:
         values["drift_last_size"] = alarms.newest[-1].size
-    return values
+    return values | _judged(learner.watch.judged.by_version())
+
+
+def _judged(answers: Sequence[JudgedAnswers]) -> dict[str, float]:
+    """How good replicas' answers were, of the versions of which late labels have judged any."""
+    if not answers:
+        return {}
+    events = sum(each.events for each in answers)
+    return {
+        f"{JUDGED}accuracy": sum(each.right for each in answers) / events,
+        f"{JUDGED}events": float(events),
+        f"{JUDGED}oldest_version": float(answers[0].version),
+        f"{JUDGED}newest_version": float(answers[-1].version),
+    }
 
 
 def standing(learner: Learner) -> dict[str, float]:

@@ -34,7 +34,7 @@ from penstock.wire.event_columns import (
     EventColumns,
 )
 from penstock.wire.invalid import InvalidMessage, Reason, RefusedMessageError
-from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin
+from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin, judged
 from penstock.wire.part import Part
 from penstock.wire.retraction import Target, targets_of
 from penstock.wire.validation import Mask, validate
@@ -89,6 +89,7 @@ class ArrowEvents:
             weight=checked.weight,
             tenant=checked.tenant,
             retracts=checked.retracts,
+            judged=judged(events, checked.accepted),
         )
         if not checked.faults:
             return DecodedStream(part=part, accepted=checked.accepted, invalid=None, late=late)

@@ -1,5 +1,6 @@
 """From Kafka messages to one columnar batch of valid events, and word on every event that is not."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from penstock.features import FeatureSchema
-from penstock.flow import ClassRequest, Control, ImportRequest
+from penstock.flow import ClassRequest, Control, ImportRequest, JudgedAnswers
 from penstock.wire.arrow_events import ArrowEvents, count_rows
 from penstock.wire.arrow_stream import MAGIC
 from penstock.wire.assembly import assemble
@@ -40,7 +41,8 @@ class Decoded:
     `events` are the accepted events in message order, with the columns of `EventBatch.events`; `controls` are control
     events and retractions, each at its place among them. `invalid` has an entry for each message with refused events,
     in message order; `accepted` is bool [all events and controls] in message order. `late` are the events that name a
-    prediction in place of features, whether it was among those found or not.
+    prediction in place of features, whether it was among those found or not;
+    `judged` says how good those predictions were of which it was.
     """
 
     events: pa.RecordBatch
@@ -48,6 +50,7 @@ class Decoded:
     invalid: tuple[InvalidMessage, ...]
     accepted: Mask
     late: tuple[LateLabel, ...] = ()
+    judged: tuple[JudgedAnswers, ...] = ()
 
 
 class EventDecoder:
@@ -103,6 +106,7 @@ class EventDecoder:
             invalid=tuple(invalid),
             accepted=_accepted(len(messages), invalid, accepted_by_message),
             late=tuple(late),
+            judged=_by_version(parts),
         )
 
 
@@ -165,6 +169,16 @@ def _requests(
         except RefusedMessageError as error:
             invalid.append(_refused(at, error, 1))
     return requests
+
+
+def _by_version(parts: Sequence[Part]) -> tuple[JudgedAnswers, ...]:
+    """How good the answers were that the events judge, oldest version first."""
+    events, right = Counter[int](), Counter[int]()
+    for part in parts:
+        for version, is_right in part.judged:
+            events[version] += 1
+            right[version] += is_right
+    return tuple(JudgedAnswers(version=each, events=events[each], right=right[each]) for each in sorted(events))
 
 
 def _refused(at: int, error: RefusedMessageError, num_events: int) -> InvalidMessage:

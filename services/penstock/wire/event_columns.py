@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.wire.retraction import Target
 
@@ -18,6 +18,13 @@ FIELDS = (EVENT_ID, FEATURES, LABEL, OCCURRED_AT, WEIGHT, TENANT, RETRACTS, PRED
 """The fields of a labelled event, on the wire."""
 
 
+class Answer(NamedTuple):
+    """What a replica answered: the version of its weights, and the label."""
+
+    version: int
+    label: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class EventColumns:
     """n decoded events. Every column is an Arrow array of n values; null where the event has none.
@@ -25,7 +32,8 @@ class EventColumns:
     `event_id`, `label`, `occurred_at`, `tenant`, `prediction_id` are strings in valid UTF-8 and `weight` float64.
     `features` follows the schema: number float64, vector a list or fixed_size_list of float32 or float64, category and
     text string. `retracts` is None where no event retracts another, which is nearly always. `unmatched` says, of rows
-    that were to take their features from a prediction, why they have none.
+    that were to take their features from a prediction, why they have none; `answers`, of those that took them, which
+    version answered and what.
     """
 
     num_rows: int
@@ -38,3 +46,4 @@ class EventColumns:
     features: tuple[Any, ...]
     retracts: Sequence[Target | None] | None = None
     unmatched: Mapping[int, str] = field(default_factory=dict)
+    answers: Mapping[int, Answer] = field(default_factory=dict)

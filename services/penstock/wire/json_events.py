@@ -11,7 +11,7 @@ from penstock.wire.event_columns import EventColumns
 from penstock.wire.invalid import Fault, InvalidMessage
 from penstock.wire.json_columns import JsonColumns, LabelType
 from penstock.wire.json_documents import JsonDocuments
-from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin
+from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin, judged
 from penstock.wire.part import Part
 from penstock.wire.validation import validate
 
@@ -58,6 +58,7 @@ class JsonEvents:
             weight=checked.weight,
             tenant=checked.tenant,
             retracts=checked.retracts,
+            judged=judged(columns, checked.accepted),
         )
         invalid = [
             InvalidMessage(

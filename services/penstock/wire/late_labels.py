@@ -1,16 +1,17 @@
 """Events that name an earlier prediction instead of carrying features: which they are, and putting the features in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from penstock.features import FeatureSchema
-from penstock.wire.event_columns import EventColumns
+from penstock.wire.event_columns import Answer, EventColumns
 from penstock.wire.invalid import shown
 from penstock.wire.json_columns import JsonColumns
 from penstock.wire.json_documents import JsonDocuments
@@ -50,11 +51,19 @@ def late_rows(events: EventColumns) -> Rows:
     return rows
 
 
+class _Logged(msgspec.Struct):
+    """What is read of a logged prediction beside its features."""
+
+    model_version: int = 0
+    label: str = ""
+
+
 class PredictionJoin:
     """Puts the features of logged predictions into late labels."""
 
     def __init__(self, schema: FeatureSchema) -> None:
         self._documents = JsonDocuments(schema, JsonColumns(schema))
+        self._answers = msgspec.json.Decoder(_Logged)
 
     def late_labels(self, events: EventColumns, messages: Rows) -> list[LateLabel]:
         """The late labels of decoded events, of which `messages` int64 [n] are the messages."""
@@ -85,7 +94,27 @@ class PredictionJoin:
                 for column, values in zip(events.features, read.columns.features, strict=True)
             ),
             unmatched=unmatched,
+            answers=dict(self._answered(filled.tolist(), [found.values[labels[matched[at]]] for at in read.positions])),
         )
+
+    def _answered(self, rows: list[int], values: list[bytes]) -> Iterator[tuple[int, Answer]]:
+        """By row; nothing of what was logged without a version, or by another hand."""
+        for row, value in zip(rows, values, strict=True):
+            try:
+                logged = self._answers.decode(value)
+            except msgspec.DecodeError:
+                continue
+            if logged.model_version > 0:
+                yield row, Answer(logged.model_version, logged.label)
+
+
+def judged(events: EventColumns, accepted: npt.NDArray[np.bool_]) -> list[tuple[int, bool]]:
+    """Version and whether it was right, of each accepted event whose features are a prediction's; no retractions."""
+    return [
+        (answer.version, answer.label == events.label[row].as_py())
+        for row, answer in events.answers.items()
+        if accepted[row] and (events.retracts is None or events.retracts[row] is None)
+    ]
 
 
 def _filled(column: Any, rows: Rows, values: Any) -> Any:

@@ -66,6 +66,27 @@ def test_late_labels_and_others_are_learnt_in_one_batch() -> None:
     assert line.letters.sent == []
 
 
+def answered(version: int, label: str, prediction_id: str) -> Logged:
+    value = b'{"model_version": %d, "label": "%b", "features": {"n": 7}}' % (version, label.encode())
+    return Logged(NOW_MS - 50, prediction_id, value=value)
+
+
+def test_late_labels_judge_the_version_that_answered() -> None:
+    predictions = (
+        answered(3, "b", "p1"),
+        answered(3, "c", "p2"),
+        answered(2, "b", "p3"),
+        Logged(NOW_MS - 50, "p4", value=b'{"features": {"n": "not a number"}, "model_version": 2, "label": "b"}'),
+        Logged(NOW_MS - 50, "p5", value=b'{"features": {"n": 1}, "model_version": "two", "label": "b"}'),
+    )
+    values = [late("b", f"p{number}") for number in range(1, 6)]
+    line = Line(good("b"), *values, predictions=predictions)
+    batches = [line.intake.next_batch(10.0) for _ in range(3)]
+    judged = [one for batch in batches if batch is not None for one in batch.judged]
+    assert sum(batch.events.num_rows for batch in batches if batch is not None) == 5
+    assert sorted((one.version, one.events, one.right) for one in judged) == [(2, 1, 1), (3, 1, 0), (3, 1, 1)]
+
+
 def test_a_batch_is_held_until_it_is_certain_and_the_caller_gets_its_turn_meanwhile() -> None:
     line = Line(good("a"), late("b", "unknown"), good("c"), good("d"))
     turns = 0

@@ -61,7 +61,17 @@ def test_it_shows_everything_it_is_for() -> None:
         "Reservoir",
         "Versions on record",
     ]
-    for shown in ("kappa-temporal", "▼1", "forgotten", "hibernated", "0:2", "events learnt", "0.750 analytic", "777"):
+    for shown in (
+        "kappa-temporal",
+        "▼1",
+        "forgotten",
+        "hibernated",
+        "0:2",
+        "events learnt",
+        "0.750 analytic",
+        "777",
+        "0.457",
+    ):
         assert shown in outline.text, shown
     assert "Made from the checkpoint of step 125." in outline.text
 

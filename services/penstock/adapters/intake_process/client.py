@@ -157,6 +157,7 @@ class IntakeProcess:
             age_seconds=word.age_seconds,
             controls=tuple(map(received, word.controls)),
             read_until_ms=word.read_until_ms,
+            judged=word.judged,
         )
 
     def _take_down(self, readings: list[Reading]) -> None:

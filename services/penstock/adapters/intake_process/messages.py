@@ -7,7 +7,7 @@ import msgspec
 
 from penstock.adapters.intake_process.controls import SentControl
 from penstock.features import Feature
-from penstock.flow import ClosedBy
+from penstock.flow import ClosedBy, JudgedAnswers
 from penstock.intake.config import IntakeConfig
 from penstock.intake.refusal import Refusal
 from penstock.telemetry import MetricName
@@ -62,6 +62,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     has_tenants: bool
     ends: Mapping[int, int]
     readings: list[Reading]
+    judged: tuple[JudgedAnswers, ...] = ()
 
 
 class Quiet(msgspec.Struct, frozen=True, kw_only=True, tag="quiet"):

@@ -193,6 +193,7 @@ class IntakeServer:
                 has_tenants=TENANT in batch.events.schema.names,
                 ends=ends.next,
                 readings=readings,
+                judged=batch.judged,
             )
             self._frames.write(word, batch.events.serialize())
         elif readings or ends != self._told_ends:

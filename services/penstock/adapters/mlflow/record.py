@@ -5,7 +5,6 @@ Nothing in the line waits for it. It uses the client alone: no global run, no `l
 
 import hashlib
 import json
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from penstock.adapters.mlflow.archive import pack, unpack
+from penstock.adapters.mlflow.archive import pack
 from penstock.adapters.mlflow.config import MlflowConfig
-from penstock.adapters.mlflow.connection import Connection, is_missing
+from penstock.adapters.mlflow.connection import Connection
 from penstock.adapters.mlflow.drift import drift_metrics, drift_tags
 from penstock.adapters.mlflow.metrics import loggable
+from penstock.adapters.mlflow.recovery import CHECKPOINT_TAG, CHECKPOINTS_KEPT, VERSION_TAG, newest_checkpoint
 from penstock.adapters.mlflow.run import LIVE, ModelRun, RunStatus
+from penstock.adapters.mlflow.version_figures import VersionFigures
 from penstock.clock import to_rfc3339
 from penstock.errors import UnavailableError
 from penstock.flow import DriftAlarm, ModelUpdate
@@ -28,13 +29,10 @@ from penstock.trainer.ports import Announced
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
 
 CHECKPOINTS = "checkpoints"
-CHECKPOINTS_KEPT = 3
 PACKETS = "packets"
 REPORT = "report.html"
-VERSION_TAG, CHECKPOINT_TAG = "penstock.version", "penstock.checkpoint"
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +51,7 @@ class MlflowRecord:
         self._is_registered = False
         self._registered: tuple[int, str] | None = None
         self._packets: Mapping[str, bytes] = {}
+        self._figures = VersionFigures(self._connection, model)
         self._drift_logged: dict[int, DriftAlarm] = {}
 
     def prepare(self) -> None:
@@ -80,7 +79,7 @@ class MlflowRecord:
                 run = self._run.open()
                 self._upload(run, announced)
                 self._log_metrics(run, announced, metrics)
-                self._register(run, announced.update)
+                self._figures.tell(run.info.run_id, announced, self._register(run, announced.update))
                 self._prune_checkpoints(run)
         except UnavailableError:
             self._run.forget()
@@ -100,22 +99,7 @@ class MlflowRecord:
 
     def newest_checkpoint(self, into: Path) -> bool:
         """See `ModelRecord.newest_checkpoint`: the version that is live, else the highest that can be read."""
-        with self._connection.failures_as_unavailable():
-            candidates = self._recorded_checkpoints()
-        failure: UnavailableError | None = None
-        for version in candidates:
-            try:
-                with self._connection.failures_as_unavailable():
-                    self._download(version, into)
-            except UnavailableError as error:
-                log.warning("recorded checkpoint cannot be read", version=version_number(version), reason=str(error))
-                failure = failure or error
-            else:
-                log.info("checkpoint fetched from MLflow", version=version_number(version), run_id=version.run_id)
-                return True
-        if failure is not None:
-            raise failure
-        return False
+        return newest_checkpoint(self._connection, self._model, into)
 
     def close(self, status: RunStatus = "FINISHED") -> None:
         """End the run, if anything was recorded; the next trainer opens it again."""
@@ -162,7 +146,8 @@ class MlflowRecord:
             self._connection.client().log_batch(run.info.run_id, metrics=batch, tags=tags)
         self._drift_logged = {alarm.number: alarm for alarm in announced.drift}
 
-    def _register(self, run: "Run", update: ModelUpdate) -> None:
+    def _register(self, run: "Run", update: ModelUpdate) -> int:
+        """Returns the registry's number of the version."""
         client = self._connection.client()
         if not self._is_registered:
             self._ensure_registered_model()
@@ -176,6 +161,7 @@ class MlflowRecord:
             )
             self._registered = (update.version, version.version)
         client.set_registered_model_alias(self._model, LIVE, self._registered[1])
+        return int(self._registered[1])
 
     def _ensure_registered_model(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -196,41 +182,6 @@ class MlflowRecord:
                 repository.delete_artifacts(path)
             except NotImplementedError:
                 return
-
-    def _recorded_checkpoints(self) -> list["ModelVersion"]:
-        """Registered versions with a checkpoint: the live one first, then from the highest down."""
-        found = self._connection.client().search_model_versions(
-            f"name='{self._model}'", max_results=CHECKPOINTS_KEPT, order_by=["version_number DESC"]
-        )
-        live = self._live()
-        versions = {version.version: version for version in (*found, *live)}
-        first = [version.version for version in live]
-        ordered = sorted(
-            versions.values(), key=lambda each: (each.version in first, version_number(each)), reverse=True
-        )
-        return [version for version in ordered if CHECKPOINT_TAG in version.tags]
-
-    def _live(self) -> list["ModelVersion"]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return [self._connection.client().get_model_version_by_alias(self._model, LIVE)]
-        except MlflowException as error:
-            if is_missing(error):
-                return []
-            raise
-
-    def _download(self, version: "ModelVersion", into: Path) -> None:
-        run = self._connection.client().get_run(str(version.run_id))
-        repository = self._connection.repository(_artifact_root(run))
-        with tempfile.TemporaryDirectory(prefix="penstock-recovery-") as scratch:
-            archive = repository.download_artifacts(version.tags[CHECKPOINT_TAG], scratch)
-            try:
-                unpack(Path(archive), into)
-            except (ValueError, tarfile.TarError) as error:
-                raise UnavailableError(
-                    f"The checkpoint of version {version_number(version)} is not whole: {error}"
-                ) from None
 
 
 def _artifact_root(run: "Run") -> str:
@@ -254,9 +205,3 @@ def _tags(update: ModelUpdate) -> dict[str, str]:
         "penstock.trained_until": to_rfc3339(update.trained_until_ms),
         CHECKPOINT_TAG: _checkpoint_path(update),
     }
-
-
-def version_number(version: "ModelVersion") -> int:
-    """Penstock's version, from the tag; a registered version of someone else's counts as the oldest."""
-    tag = version.tags.get(VERSION_TAG, "")
-    return int(tag) if tag.isdecimal() else 0

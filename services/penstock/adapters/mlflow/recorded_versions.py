@@ -1,11 +1,13 @@
-"""The versions of a model that MLflow has on record, with the figures they were announced with."""
+"""The versions of a model that MLflow has on record, with the figures they were announced with and those told later."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Connection
-from penstock.adapters.mlflow.record import version_number
+from penstock.adapters.mlflow.recovery import version_number
+from penstock.adapters.mlflow.version_figures import FAMILY, TAG
 from penstock.report.facts import RecordedVersion
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 FIGURES = ("events_learnt", "prequential_accuracy", "prequential_loss")
+TOLD_LATER = ("accuracy", "answers_accuracy")
+NUMBER = re.compile("[01][.][0-9]+")
 
 
 def recorded_versions(config: MlflowConfig, model: str, most: int) -> list[RecordedVersion]:
@@ -41,8 +45,14 @@ def _recorded(
     return RecordedVersion(
         version=number,
         announced_at_ms=announced_at_ms,
-        figures={name: value for name, (value, _) in figures.items()},
+        figures={name: value for name, (value, _) in figures.items()} | _told_later(version),
     )
+
+
+def _told_later(version: "ModelVersion") -> dict[str, float]:
+    """What its tags say of how good it was."""
+    found = {FAMILY + name: version.tags.get(TAG + name, "") for name in TOLD_LATER}
+    return {name: float(text) for name, text in found.items() if NUMBER.fullmatch(text)}
 
 
 def _by_step(history: "Iterable[Metric]") -> dict[int, tuple[float, int]]:

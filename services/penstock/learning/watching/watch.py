@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,8 +14,10 @@ from penstock.learning.watching.alarms import Alarms
 from penstock.learning.watching.class_scores import ClassScores
 from penstock.learning.watching.conflict import verdict
 from penstock.learning.watching.confusion import Confusion
+from penstock.learning.watching.details import Details
 from penstock.learning.watching.hddm import HddmA
 from penstock.learning.watching.history import History
+from penstock.learning.watching.judged import JudgedVersions
 from penstock.learning.watching.observed import Float64s, Int64s, ObservedRows
 from penstock.learning.watching.scores import Kappas, StreamScores
 
@@ -33,25 +34,6 @@ LEAST_LOSS = 0.1
 """Recall that a class must have lost of late to be named in an alarm, unless none has."""
 
 
-@dataclass(kw_only=True)
-class Details:
-    """What takes rows in by the hundred."""
-
-    classes: ClassScores
-    kappas: Kappas
-    confusion: Confusion
-    history: History
-    early: HddmA
-
-    def take_in(self, rows: ObservedRows, established: npt.NDArray[np.bool_], events_seen: int) -> int:
-        """Rows in order, and which are of established classes; returns how many early warnings began."""
-        self.classes.update(rows, events_seen)
-        self.kappas.update(rows)
-        self.confusion.update(rows)
-        known = rows.hits if established.all() else rows.hits[established]
-        return len(self.early.update(~known)) if len(known) else 0
-
-
 class Watch:
     """Fed with rows as they were predicted before they were learnt; a pure function of them and of their batches.
 
@@ -65,6 +47,8 @@ class Watch:
         """Of them, those whose prediction was scored."""
         self.scores = StreamScores(fading)
         self.alarms = Alarms()
+        self.judged = JudgedVersions()
+        """Fed apart: late labels judge answers of long ago."""
         self._adwin = Adwin()
         self._details = Details(
             classes=ClassScores(fading),
@@ -151,6 +135,7 @@ class Watch:
         owners = {"scores": self.scores, **{name: getattr(self._details, name) for name in _WITH_ARRAYS}}
         tensors = {f"{part}.{name}": array for part, owner in owners.items() for name, array in owner.tensors().items()}
         waiting = ObservedRows.joined(self._waiting).tensors() if self._waiting else {}
+        tensors |= {f"judged.{name}": array for name, array in self.judged.tensors().items()}
         tensors |= {f"waiting.{name}": array for name, array in waiting.items()}
         since_alarm = self._since_alarm.tensors() if self._since_alarm is not None else {}
         return tensors | {f"since_alarm.{name}": array for name, array in since_alarm.items()}
@@ -176,6 +161,7 @@ class Watch:
         self.events, self.scored, self._settled_ms = stored["events"], stored["scored"], stored["settled_ms"]
         self.scores.restore(under("scores.", tensors), stored["scores"])
         self.alarms.restore(stored["alarms"])
+        self.judged.restore(under("judged.", tensors))
         self._adwin.restore(stored["adwin"])
         details.classes.restore(under("classes.", tensors))
         details.kappas.restore(under("kappas.", tensors), stored["kappas"])
