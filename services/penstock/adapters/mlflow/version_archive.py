@@ -4,7 +4,7 @@ import json
 
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Connection
-from penstock.adapters.mlflow.record import VERSION_TAG
+from penstock.adapters.mlflow.recovery import VERSION_TAG
 from penstock.adapters.mlflow.versions import MissingWeightsError, download_weights
 from penstock.clock import from_rfc3339
 from penstock.errors import RefusedUpdateError

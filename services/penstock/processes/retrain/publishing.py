@@ -121,6 +121,7 @@ def _announced(
         metrics=scores(pupil.learner, pupil.last_report),
         standing=standing(pupil.learner),
         drift=pupil.learner.watch.alarms.newest,
+        judged=pupil.learner.watch.judged.by_version(),
         captured_at_seconds=began,
     )
     folder = hand_over(settings.state.directory, checkpoint, weights)
