@@ -93,10 +93,11 @@ class ClassChanges:
         ensemble.grow(label + 1)
         ensemble.attendance.grow(label + 1)
         if self._is_scaled_alike(packet):
-            ensemble.wake(label, packet.tensors, slept_events=ensemble.attendance.num_events, with_scatter=True)
+            slept = ensemble.attendance.num_events
+            ensemble.class_parts.put_back(label, packet.tensors, slept_events=slept, with_scatter=True)
         else:
             dense = self._rows_like(packet, label, ROWS_TAKEN_IN)
-            ensemble.know_from(label, ensemble.inputs(dense), float(packet.tensors["analytic.count"][0]))
+            ensemble.class_parts.know_from(label, ensemble.inputs(dense), float(packet.tensors["analytic.count"][0]))
         ensemble.settle(parts.reservoir)
         return label
 
@@ -110,7 +111,8 @@ class ClassChanges:
         psi = None
         dense, weights = parts.kept_rows_of(label)
         if parts.ensemble is not None:
-            tensors |= parts.ensemble.copies_of(label, parts.ensemble.inputs(dense), weights.astype(np.float64))
+            inputs = parts.ensemble.inputs(dense)
+            tensors |= parts.ensemble.class_parts.copies_of(label, inputs, weights.astype(np.float64))
             if parts.ensemble.analytic is not None:
                 psi = parts.ensemble.analytic.features.fingerprint
         if len(dense):
@@ -138,7 +140,8 @@ class ClassChanges:
                 moments.zero_()
             parts.descent.row_was_set(label)
         if parts.ensemble is not None:
-            parts.ensemble.put_to_sleep(labels, parts.reservoir, parts.window)
+            parts.ensemble.class_parts.take_out(labels)
+            parts.ensemble.rows_left(parts.reservoir, parts.window)
 
     def _put_back(self, label: int, sleeper: Sleeper) -> None:
         parts, linear = self._parts, sleeper.packet.under("linear")
@@ -148,7 +151,7 @@ class ClassChanges:
             moments.copy_(torch.from_numpy(linear[name]))
         parts.descent.row_was_set(label)
         if parts.ensemble is not None:
-            parts.ensemble.wake(
+            parts.ensemble.class_parts.put_back(
                 label,
                 sleeper.packet.tensors,
                 slept_events=int(parts.class_events.sum()) - sleeper.since,

@@ -9,7 +9,8 @@ from penstock.flow import Alarm
 from penstock.learning.config import TrainingConfig
 from penstock.learning.descending import descend, num_steps_for
 from penstock.learning.heads.answer import Answer
-from penstock.learning.heads.ensemble import URGENT_STEPS, Ensemble, FreshRows
+from penstock.learning.heads.ensemble import URGENT_STEPS, Ensemble
+from penstock.learning.heads.fresh import FreshRows
 from penstock.learning.heads.slices import BUSY_ROWS
 from penstock.learning.history import Scale
 from penstock.learning.lesson import Scored, Slice, asked_of, scored
@@ -78,7 +79,7 @@ class MixedHeads:
             if ensemble.exceptions is not None:
                 ensemble.exceptions.learn(fresh.keys, fresh.classes, np.zeros(len(fresh.classes), dtype=np.bool_))
             return scored(fresh.classes, asked, nothing, 0.0), None
-        some = fresh if len(asked) == len(fresh.classes) else _at(fresh, asked)
+        some = fresh if len(asked) == len(fresh.classes) else fresh.at(asked)
         linear = self._linear(rows.fresh if some is fresh else rows.fresh.at(asked))
         predictions = ensemble.predict(answer, some, linear)
         with np.errstate(divide="ignore"):
@@ -162,17 +163,6 @@ class MixedHeads:
 
     def _linear_at(self, slots: Int64s) -> Float64s | None:
         return self._linear(self._parts.reservoir.at(slots))
-
-
-def _at(rows: FreshRows, places: Int64s) -> FreshRows:
-    return FreshRows(
-        dense=rows.dense[places],
-        inputs=rows.inputs[places],
-        keys=rows.keys[places],
-        classes=rows.classes[places],
-        weights=rows.weights[places],
-        priorities=rows.priorities[places],
-    )
 
 
 def _dealt(rows: TrainRows, generator: np.random.Generator, num_steps: int) -> TrainRows:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from penstock.errors import InvalidEventError
 from penstock.flow import EventPlace, Exactness, RetractionRequest
-from penstock.learning.heads.ensemble import Ensemble, class_sums
+from penstock.learning.heads.class_parts import class_sums
+from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.parts import LearnerParts
 from penstock.learning.train_rows import TrainRows
 from penstock.replay.priority import EventPriorities

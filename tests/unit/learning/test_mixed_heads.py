@@ -189,29 +189,29 @@ def test_rows_held_back_are_no_better_known_to_a_head_that_merely_memorises() ->
     for task in range(4):
         taught.learn(generator.normal(size=(160, WIDTH)), generator.integers(2 * task, 2 * task + 2, 160))
     ensemble, reservoir = taught.ensemble, taught.learner._parts.reservoir
-    places = np.arange(len(ensemble._held_slots))
-    places = places[ensemble._still_held(places, reservoir)]
+    places = np.arange(len(ensemble.held.slots))
+    places = places[ensemble.held.are_still_held(places, reservoir)]
     network = taught.learner._parts.network
 
     def linear_at(slots: Labels) -> Floats:
         rows = reservoir.at(slots)
         return network.logits(rows.dense, rows.tokens).numpy().astype(np.float64)
 
-    scores = ensemble._held_scores_of(ensemble.answer(np.ones(8, dtype=np.bool_)), places, reservoir, linear_at)
-    labels = ensemble._held_classes[places]
+    scores = ensemble.held.scores(ensemble.answer(np.ones(8, dtype=np.bool_)), places, reservoir, linear_at)
+    labels = ensemble.held.classes[places]
     assert len(places) > 40
     for member, of_member in zip(ensemble.members, scores, strict=True):
         assert (of_member.argmax(axis=1) == labels).mean() < 0.45, member
-    known = np.exp(ensemble.far.scores(ensemble.inputs(reservoir.dense_at(ensemble._held_slots[places])), 8))  # type: ignore[union-attr]
+    known = np.exp(ensemble.instances.far.scores(ensemble.inputs(reservoir.dense_at(ensemble.held.slots[places])), 8))  # type: ignore[union-attr]
     assert (known.argmax(axis=1) == labels).mean() > 0.6, "without leaving them out, the nearest rows do know"
 
 
 def test_held_rows_are_scored_as_of_a_solve_that_had_learnt_them() -> None:
     taught = tasks()
     ensemble, reservoir = taught.ensemble, taught.learner._parts.reservoir
-    assert len(ensemble._held_scores) == len(ensemble._held_slots)
-    times = reservoir._times[ensemble._held_slots]
-    assert (times < ensemble._solved_at).all()
+    assert len(ensemble.held.analytic_scores) == len(ensemble.held.slots)
+    times = reservoir._times[ensemble.held.slots]
+    assert (times < ensemble.solving.at).all()
 
 
 def test_rare_classes_that_move_are_not_held_against_heads_that_follow_them(
@@ -224,7 +224,7 @@ def test_rare_classes_that_move_are_not_held_against_heads_that_follow_them(
     rows = generator.normal(size=(2500, WIDTH))
     rows[:, 0] += centres[np.arange(2500), labels]
     with_top_up = np.concatenate(Taught().learn(rows, labels).hits).mean()
-    monkeypatch.setattr("penstock.learning.heads.ensemble.MOST_TOP_UP", 0)
+    monkeypatch.setattr("penstock.learning.heads.held_rows.MOST_TOP_UP", 0)
     without = np.concatenate(Taught().learn(rows, labels).hits).mean()
     assert with_top_up >= without - 0.01
 

@@ -119,7 +119,7 @@ def test_its_row_is_kept_nowhere_and_answered_by_no_exception(by_id: bool) -> No
     priority = told.learner._priorities.at(
         np.array([0], dtype=np.int32), np.array([offset]), np.array([0], dtype=np.int32)
     )[0]
-    for kept in (ensemble.near, ensemble.far):
+    for kept in (ensemble.instances.near, ensemble.instances.far):
         assert kept is not None
         assert priority not in kept.ids
     assert told.answers([1], seed=5)[0, told.learner.class_names.index("c2")] < 0.5
