@@ -51,7 +51,16 @@ class DataPlane:
         prediction_log: PredictionLog | None = None,
         loaded: LoadedVersions | None = None,
     ) -> None:
-        self._model = model.name
+        self.model = model.name
+        self.inputs = tuple(
+            TensorMetadata(
+                name=feature.name,
+                datatype=EXPECTED_DATATYPE[feature.kind],
+                shape=(-1, feature.dense_width) if feature.kind == "vector" else (-1,),
+            )
+            for feature in model.schema
+        )
+        """What every version takes."""
         self._schema = model.schema
         self._slot = slot
         self._batcher = batcher
@@ -74,7 +83,7 @@ class DataPlane:
             NotReadyError: no model yet, or shutting down.
             UnknownModelError: another model or version.
         """
-        await self._served(self._model if model is None else model, version)
+        await self._served(self.model if model is None else model, version)
         if self._draining:
             raise NotReadyError("This replica is shutting down; ask another one.")
 
@@ -89,14 +98,7 @@ class DataPlane:
             name=model,
             versions=tuple(resident.version_text for resident in self._answering()),
             platform=PLATFORM,
-            inputs=tuple(
-                TensorMetadata(
-                    name=feature.name,
-                    datatype=EXPECTED_DATATYPE[feature.kind],
-                    shape=(-1, feature.dense_width) if feature.kind == "vector" else (-1,),
-                )
-                for feature in self._schema
-            ),
+            inputs=self.inputs,
             outputs=(
                 TensorMetadata(name="label", datatype="BYTES", shape=(-1,)),
                 TensorMetadata(name="probability", datatype="FP32", shape=(-1,)),
@@ -110,11 +112,9 @@ class DataPlane:
         try:
             self._slot.newest()
         except NotReadyError as error:
-            entry = IndexEntry(name=self._model, version="", state="UNAVAILABLE", reason=str(error))
+            entry = IndexEntry(name=self.model, version="", state="UNAVAILABLE", reason=str(error))
             return [] if ready_only else [entry]
-        return [
-            IndexEntry(name=self._model, version=served.version_text, state="READY") for served in self._answering()
-        ]
+        return [IndexEntry(name=self.model, version=served.version_text, state="READY") for served in self._answering()]
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer with one version's weights.
@@ -161,8 +161,8 @@ class DataPlane:
         return request.arrived_seconds + timeout
 
     async def _served(self, model: str, version: str | None) -> ServedModel:
-        if model != self._model:
-            raise UnknownModelError(f"There is no model {reprlib.repr(model)} here; {self._model!r} is served.")
+        if model != self.model:
+            raise UnknownModelError(f"There is no model {reprlib.repr(model)} here; {self.model!r} is served.")
         newest = self._slot.newest()
         if version is None:
             return newest

@@ -16,6 +16,7 @@ from penstock.adapters.http.answers import error_response, json_response, refusa
 from penstock.adapters.http.bodies import HEADER_LENGTH
 from penstock.adapters.http.infer import InferEndpoint
 from penstock.adapters.http.lost_clients import ignoring_lost_clients
+from penstock.adapters.http.openapi import openapi_document
 from penstock.adapters.http.request_bodies import BodyReader
 from penstock.serving.config import ServingConfig
 from penstock.serving.data_plane import EXTENSIONS, NAME, VERSION, DataPlane
@@ -53,6 +54,7 @@ def http_app(
             Route(f"{version}/ready", pages.model_ready),
             Route("/v2/repository/index", pages.index, methods=["POST"]),
             Route("/metrics", pages.metrics),
+            Route("/openapi.json", pages.openapi),
         ],
         exception_handlers={RequestError: _refused, HTTPException: _not_routed, Exception: _failed},
     )
@@ -93,6 +95,7 @@ class _Pages:
         self._plane = plane
         self._bodies = bodies
         self._render_metrics = render_metrics
+        self._openapi = openapi_document(plane.model, plane.inputs, VERSION)
 
     async def server(self, _request: Request) -> Response:
         return json_response({"name": NAME, "version": VERSION, "extensions": EXTENSIONS})
@@ -122,6 +125,9 @@ class _Pages:
                 for entry in entries
             ]
         )
+
+    async def openapi(self, _request: Request) -> Response:
+        return json_response(self._openapi)
 
     async def metrics(self, _request: Request) -> Response:
         content, content_type = self._render_metrics()
