@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 BROKER ?= embedded
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench bench-learning helm requirements clean
+.PHONY: help setup demo test lint bench bench-learning helm kafka requirements clean
 
 help:
 	@echo "make demo    see the main job on embedded defaults (BROKER=kafka: on a real Apache Kafka; KEEP=1: stay up)"
@@ -28,8 +29,8 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 demo: setup
 	@exec $(BIN)/penstock demo --broker $(BROKER) $(if $(KEEP),--keep)
 
-test: setup helm
-	@$(BIN)/pytest $(ARGS)
+test: setup helm kafka
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check --no-cache . && $(BIN)/ruff format --no-cache --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -40,10 +41,15 @@ bench: setup
 bench-learning: setup
 	@exec $(BIN)/python tests/bench_learning/run.py $(if $(PEERS),--peers) $(ARGS)
 
-# Helm is built from its Go module once, unless it is installed; Apache Kafka is resolved by Maven when it is first started.
+# Helm is built from its Go module once, unless it is installed.
 helm: setup
 	@echo "Looking for Helm (built once if it is not installed, about two minutes) …"
 	@$(BIN)/python tests/helm_binary.py
+
+# Tests run side by side (JOBS=2), and Maven does not bear to resolve the same thing twice at once.
+kafka: setup
+	@echo "Looking for Apache Kafka's jars (resolved by Maven once) …"
+	@$(BIN)/python tests/kafka_jars.py
 
 # The pins carry no index lines, so they are the same wherever they are installed from.
 requirements:

@@ -8,6 +8,7 @@ import pytest
 
 import kafka_brokers
 from kafka_brokers import Broker
+from kafka_jars import CACHE_DIRECTORY
 from penstock.adapters.kafka.embedded import EmbeddedBroker
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.local_kafka_jars import resolve
@@ -17,9 +18,9 @@ FAST_CLEANER = {"log.cleaner.backoff.ms": 200}
 
 
 @pytest.fixture(scope="session")
-def kafka_libs(pytestconfig: pytest.Config) -> Path:
+def kafka_libs() -> Path:
     """Apache Kafka's jars."""
-    return resolve(pytestconfig.rootpath / ".cache" / "kafka")
+    return resolve(CACHE_DIRECTORY)
 
 
 @pytest.fixture(scope="session")
