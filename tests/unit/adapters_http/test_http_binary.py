@@ -1,9 +1,7 @@
-"""Binary tensors, packed bodies and slow senders: what does not fit is named, and bounds hold."""
+"""Binary tensors and packed bodies: what does not fit is named, and bounds hold."""
 
 import gzip
 import json
-import socket
-import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from http_replica import HttpReplica, exchange, http_replica
+from http_replica import HttpReplica, http_replica
 from penstock.adapters.http.compression import accepted, inflated
 from penstock.serving.refusals import TooLargeError
 from served_models import MIXED, PIXELS, served
@@ -194,30 +192,3 @@ def test_what_a_client_accepts_is_read_as_the_standard_says() -> None:
         "identity": None,
         "*": None,
     }
-
-
-def test_a_body_that_never_ends_is_given_up_and_nobody_else_waits(replica: HttpReplica) -> None:
-    head = b"POST " + INFER.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GOOD)
-    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as slow:
-        slow.sendall(head + GOOD[:10])
-        began = time.monotonic()
-        assert replica.infer(GOOD)[0] == 200
-        assert time.monotonic() - began < 0.4
-        answer = b"".join(iter(lambda: slow.recv(4096), b""))
-    assert answer.startswith(b"HTTP/1.1 408")
-    assert b"did not arrive within 0.5 s" in answer
-
-
-def test_connections_that_idle_or_are_half_closed_hold_nobody_up(replica: HttpReplica) -> None:
-    idle = [socket.create_connection(("127.0.0.1", replica.port), timeout=10) for _ in range(400)]
-    for number, one in enumerate(idle):
-        if number % 3 == 0:
-            one.sendall(b"POST /v2/models/digits/infer HTTP/1.1\r\nHos")
-        elif number % 3 == 1:
-            one.shutdown(socket.SHUT_WR)
-    connection = replica.connect()
-    for _ in range(20):
-        assert exchange(connection, "POST", INFER, GOOD)[0] == 200
-    connection.close()
-    for one in idle:
-        one.close()

@@ -18,6 +18,7 @@ from penstock.errors import ConfigurationError
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
+"""A connection on which no whole head of a request arrives for so long is closed."""
 NOT_HTTP = b'{"error":"This is not an HTTP/1.1 request."}'
 
 NOT_HTTP_HEAD = (
@@ -94,6 +95,31 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
+    """As uvicorn has it, but a connection that does not come out with a whole head is closed like an idle one."""
+
+    _head_is_whole = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it, too
+        """Expect a head from the beginning on, not only after the first answer."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a head does not stop the clock, or one byte a minute would hold a connection for ever."""
+        clock, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        self._head_is_whole = False
+        super().data_received(data)
+        if clock is not None:
+            if self._head_is_whole or self.transport.is_closing():
+                clock.cancel()
+            else:
+                self.timeout_keep_alive_task = clock
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._head_is_whole = True
+        super().on_headers_complete()
+
     def send_400_response(self, msg: str) -> None:
         """Bytes that are not HTTP get the one form of every error, too."""
         self.transport.write(NOT_HTTP_HEAD % len(NOT_HTTP) + NOT_HTTP)

@@ -1,0 +1,84 @@
+"""Senders that take their time, idle or leave: each is given up in time, and nobody else waits for them."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from http_replica import HttpReplica, exchange, http_replica
+from penstock.adapters.http import server
+from served_models import PIXELS, served
+from waiting import wait_for
+
+INFER = "/v2/models/digits/infer"
+GOOD = json.dumps({"inputs": [{"name": "pixels", "shape": [1, 64], "datatype": "FP32", "data": [0.5] * 64}]}).encode()
+HEAD = b"POST " + INFER.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GOOD)
+
+
+@pytest.fixture(scope="module")
+def replica() -> Iterator[HttpReplica]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "KEEP_ALIVE_SECONDS", 1)
+        with http_replica(PIXELS, timeout_seconds=0.5) as running:
+            running.slot.current = served(3)
+            yield running
+
+
+def test_a_body_that_never_ends_is_given_up_and_nobody_else_waits(replica: HttpReplica) -> None:
+    head = b"POST " + INFER.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GOOD)
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as slow:
+        slow.sendall(head + GOOD[:10])
+        began = time.monotonic()
+        assert replica.infer(GOOD)[0] == 200
+        assert time.monotonic() - began < 0.4
+        answer = b"".join(iter(lambda: slow.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"did not arrive within 0.5 s" in answer
+
+
+def test_connections_that_idle_or_are_half_closed_hold_nobody_up(replica: HttpReplica) -> None:
+    idle = [socket.create_connection(("127.0.0.1", replica.port), timeout=10) for _ in range(400)]
+    for number, one in enumerate(idle):
+        if number % 3 == 0:
+            one.sendall(b"POST /v2/models/digits/infer HTTP/1.1\r\nHos")
+        elif number % 3 == 1:
+            one.shutdown(socket.SHUT_WR)
+    connection = replica.connect()
+    for _ in range(20):
+        assert exchange(connection, "POST", INFER, GOOD)[0] == 200
+    connection.close()
+    for one in idle:
+        one.close()
+
+
+@pytest.mark.parametrize("served_before", [False, True])
+def test_a_head_that_comes_byte_by_byte_is_given_up(replica: HttpReplica, served_before: bool) -> None:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as slow:
+        if served_before:
+            slow.sendall(HEAD + GOOD)
+            assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+        slow.settimeout(0.05)
+        slow.sendall(b"POST /v2 HTTP/1.1\r\nX-Slow: ")
+        began = time.monotonic()
+
+        def is_closed() -> bool:
+            try:
+                slow.sendall(b"a")
+                return slow.recv(100) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        wait_for(is_closed, "it is closed", 10, 0.01)
+        assert time.monotonic() - began > 0.5
+
+
+def test_a_client_that_asks_now_and_then_stays_connected(replica: HttpReplica) -> None:
+    connection = replica.connect()
+    for _ in range(5):
+        assert exchange(connection, "POST", INFER, GOOD)[0] == 200
+        time.sleep(0.25)
+    connection.close()
