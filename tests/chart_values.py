@@ -66,7 +66,19 @@ EVERY_KEY: Values = {
             "importance_rate": 0.3,
         },
     },
-    "publish": {"min_interval_seconds": 0.25, "max_interval_seconds": 60, "inline_max_bytes": 1_000_000},
+    "publish": {
+        "min_interval_seconds": 0.25,
+        "max_interval_seconds": 60,
+        "inline_max_bytes": 1_000_000,
+        "gate": {
+            "enabled": True,
+            "held_out_share": 0.05,
+            "rows_per_class": 50,
+            "margin": 0.02,
+            "class_margin": 0.1,
+            "confidence": 0.9,
+        },
+    },
     "mlflow": {
         "tracking_uri": "http://mlflow:5000",
         "experiment": "spam",

@@ -262,6 +262,8 @@ class StepReport:
     """Classes that an event of theirs woke."""
     passed_over: int = 0
     """Events of retired classes, which are not learnt."""
+    held_out: int = 0
+    """Events that are not learnt so that versions can be compared on them."""
     labels: npt.NDArray[np.int64] = field(default_factory=_no_integers, compare=False, repr=False)
     predicted: npt.NDArray[np.int64] = field(default_factory=_no_integers, compare=False, repr=False)
     """Class index; −1 where no class was known yet."""

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.clock import from_rfc3339, to_rfc3339
@@ -62,6 +62,7 @@ def test_an_update_carries_weights_in_exactly_one_way(inline: bytes | None, uri:
         )
 
 
+@settings(deadline=None)  # the first example imports Arrow
 @given(st.integers(0, 12), st.lists(st.integers(0, 12), max_size=4), st.integers(1, 5))
 def test_a_batch_in_pieces_has_every_event_and_every_control_at_its_place(
     num_events: int, places: list[int], max_events: int

@@ -39,6 +39,7 @@ from penstock.learning.mixed_heads import MixedHeads
 from penstock.learning.parts import captured_state, captured_tensors, new_parts, restored_parts
 from penstock.learning.retraction import Retractions
 from penstock.learning.rows import Columns, EncodedRows, columns_of
+from penstock.learning.set_aside import HeldRows, HoldOut
 from penstock.learning.tensors import host_copies
 from penstock.learning.train_rows import TrainRows
 from penstock.learning.warm_start import Mapped, start_from
@@ -70,8 +71,11 @@ class Learner:
         topic: str,
         max_events: int,
         clock: Clock | None = None,
+        hold_out: HoldOut | None = None,
     ) -> None:
         """`topic` is where the events come from: part of their priority. `max_events` bounds what is learnt at once.
+
+        Events of `hold_out` are not learnt, but kept to compare versions on.
 
         Raises:
             ConfigurationError: there is no such device, or the backbone's factory does not work.
@@ -89,7 +93,8 @@ class Learner:
         self._max_events = max_events
         self._clock = clock or SystemClock()
         self._last_loss = 0.0
-        self._parts = new_parts(model, training, replay, self.device)
+        self._hold_out = hold_out
+        self._parts = new_parts(model, training, replay, self.device, hold_out)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -133,7 +138,7 @@ class Learner:
         self.step += 1
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.read_until_ms = max(self.read_until_ms, batch.read_until_ms)
-        self.events_learnt += batch.events.num_rows - learnt.passed_over
+        self.events_learnt += batch.events.num_rows - learnt.passed_over - learnt.held_out
         return self._report(batch, learnt, known, self._clock.monotonic_seconds() - started)
 
     def _learn_pieces(self, batch: EventBatch) -> "_Learnt":
@@ -144,7 +149,10 @@ class Learner:
                 learnt.controls.append(desk.carry_out(piece))
                 continue
             desk.begin_learning()
-            for events, places in self._to_learn(piece, learnt):
+            for run, run_places in self._to_learn(piece, learnt):
+                events, places = self._without_held_out(run, run_places, learnt)
+                if not events.num_rows:
+                    continue
                 learnt.scored += [one.moved_to(places + first) for one in self._learn_events(events)]
             first += piece.num_rows
         desk.finish()
@@ -175,6 +183,32 @@ class Learner:
             start = stop
         if events.num_rows > start:
             yield events.slice(start), places[start:]
+
+    def _without_held_out(self, events: Any, places: Int64s, learnt: "_Learnt") -> tuple[Any, Int64s]:
+        """Put aside the share that is not learnt: events of known classes, of the usual weight."""
+        held_out, parts = self._parts.held_out, self._parts
+        if not held_out.is_on or not parts.encoder.is_fitted:
+            return events, places
+        at = (_numpy(events, column.PARTITION), _numpy(events, column.OFFSET), _numpy(events, column.ROW))
+        priorities = self._priorities.at(*at)
+        chosen = np.flatnonzero(held_out.chosen(priorities) & (_numpy(events, column.WEIGHT) == 1.0))
+        names = events.column(column.LABEL).take(pa.array(chosen)).to_pylist() if len(chosen) else []
+        found = [(place, parts.ledger.index_of(name)) for place, name in zip(chosen.tolist(), names, strict=True)]
+        known = [(place, index) for place, index in found if index is not None]
+        if not known:
+            return events, places
+        chosen, classes = np.array(known, dtype=np.int64).T
+        rows = self._encode(events.take(pa.array(chosen)))
+        held_out.add(rows, classes, priorities[chosen], event=self.events_learnt)
+        parts.history.learnt(*(values[chosen] for values in at))
+        learnt.held_out += len(chosen)
+        kept = np.setdiff1d(np.arange(events.num_rows), chosen)
+        return events.take(pa.array(kept)), places[kept]
+
+    def held_out_rows(self) -> HeldRows | None:
+        """Rows of live classes that were never learnt; None where none are held out."""
+        parts = self._parts
+        return parts.held_out.of_classes(parts.ledger.live) if parts.held_out.is_on else None
 
     def probabilities(self, columns: Columns) -> npt.NDArray[np.float32]:
         """[n, classes] as the weights of this moment answer; a class must be known."""
@@ -246,7 +280,7 @@ class Learner:
         Raises:
             StateError: the checkpoint is of another model, schema or backbone; this learner is then unchanged.
         """
-        self._parts = restored_parts(checkpoint, self._model, self._training, self._replay, self.device)
+        self._parts = restored_parts(checkpoint, self._model, self._training, self._replay, self.device, self._hold_out)
         self.offsets = checkpoint.offsets
         self.step = checkpoint.step
         self.events_learnt = checkpoint.events_learnt
@@ -352,7 +386,10 @@ class Learner:
         weights_by_head = self.weights_by_head
         alarms = tuple(one.alarm for one in found if one.alarm is not None)
         parts.watch.judged.add(batch.judged)
-        num_events = batch.events.num_rows - learnt.passed_over
+        for alarm in alarms:
+            changed = [names.index(name) for name in alarm.classes]
+            parts.held_out.give_up(np.array(changed, dtype=np.int64), before=alarm.began_at)
+        num_events = batch.events.num_rows - learnt.passed_over - learnt.held_out
         watched = self._watch(found, num_events, alarms, weights_by_head)
         return StepReport(
             step=self.step,
@@ -378,6 +415,7 @@ class Learner:
             controls=tuple(learnt.controls),
             woken=tuple(learnt.woken),
             passed_over=learnt.passed_over,
+            held_out=learnt.held_out,
             watched=watched,
             judged=batch.judged,
         )
@@ -424,6 +462,7 @@ class _Learnt:
     controls: list[ControlOutcome] = field(default_factory=list)
     woken: list[str] = field(default_factory=list)
     passed_over: int = 0
+    held_out: int = 0
 
 
 def _weights(events: Any) -> npt.NDArray[np.float32]:

@@ -24,6 +24,7 @@ from penstock.learning.regularisers.remembered import largest
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.retracted import Retracted
 from penstock.learning.rows import EncodedRows
+from penstock.learning.set_aside import HeldOut, HoldOut
 from penstock.learning.sleepers import Sleepers
 from penstock.learning.standardiser import Moments
 from penstock.learning.tensors import host_copies, host_tensor, under
@@ -36,7 +37,7 @@ FORMAT = 4
 
 _SLEEPERS, _HISTORY = "sleepers.", "history."
 _NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators.", "window.", "heads."
-_WATCH = "watch."
+_WATCH, _HELD_OUT = "watch.", "held_out."
 MOST_JUDGED = 1024
 LEAST_PROBABILITY = 1e-9
 Int64s = npt.NDArray[np.int64]
@@ -63,6 +64,7 @@ class LearnerParts:
     sleepers: Sleepers
     history: History
     retracted: Retracted
+    held_out: HeldOut
 
     def know_classes(self, num_classes: int) -> None:
         """Make room in what is counted by class."""
@@ -136,7 +138,13 @@ class LearnerParts:
         return replace(rows, remembered=largest(logits))
 
 
-def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig, device: torch.device) -> LearnerParts:
+def new_parts(
+    model: ModelConfig,
+    training: TrainingConfig,
+    replay: ReplayConfig,
+    device: torch.device,
+    hold_out: HoldOut | None = None,
+) -> LearnerParts:
     """Parts that have learnt nothing. Raises `ConfigurationError` where the backbone does not work."""
     encoder = Encoder(model.schema, model.backbone)
     is_mixed = model.heads != ("linear",)
@@ -165,6 +173,7 @@ def new_parts(model: ModelConfig, training: TrainingConfig, replay: ReplayConfig
         sleepers=Sleepers(),
         history=History(),
         retracted=Retracted(),
+        held_out=HeldOut(hold_out),
     )
 
 
@@ -193,6 +202,7 @@ def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[
         "moments.mean": parts.moments.mean.copy(),
         "moments.squares": parts.moments.squares.copy(),
         **_prefixed(_WATCH, parts.watch.tensors()),
+        **_prefixed(_HELD_OUT, parts.held_out.tensors()),
     }
 
 
@@ -222,7 +232,12 @@ def _recall(parts: LearnerParts) -> npt.NDArray[np.float64]:
 
 
 def restored_parts(
-    checkpoint: Checkpoint, model: ModelConfig, training: TrainingConfig, replay: ReplayConfig, device: torch.device
+    checkpoint: Checkpoint,
+    model: ModelConfig,
+    training: TrainingConfig,
+    replay: ReplayConfig,
+    device: torch.device,
+    hold_out: HoldOut | None = None,
 ) -> LearnerParts:
     """The parts as they were captured, under the configuration of now.
 
@@ -231,7 +246,7 @@ def restored_parts(
         ConfigurationError: the backbone does not work.
     """
     _check_same_build(checkpoint, model)
-    parts = new_parts(model, training, replay, device)
+    parts = new_parts(model, training, replay, device, hold_out)
     try:
         _restore(parts, checkpoint, model)
     except (KeyError, TypeError, ValueError, RuntimeError, InvalidEventError) as error:
@@ -273,6 +288,7 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) ->
     parts.moments.mean = tensors["moments.mean"].astype(np.float64)
     parts.moments.squares = tensors["moments.squares"].astype(np.float64)
     parts.watch.restore(under(_WATCH, tensors), state["watch"])
+    parts.held_out.restore(under(_HELD_OUT, tensors))
     parts.reservoir.restore(checkpoint.reservoir, state["reservoir"])
     parts.class_events = tensors[EVENTS].astype(np.int64)
     parts.sleepers.load(under(_SLEEPERS, tensors), checkpoint.packets)

@@ -16,6 +16,7 @@ from penstock.flow import EventPlace, Exactness, RetractionRequest
 from penstock.learning.heads.class_parts import class_sums
 from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.parts import LearnerParts
+from penstock.learning.rows import EncodedRows
 from penstock.learning.train_rows import TrainRows
 from penstock.replay.priority import EventPriorities
 
@@ -43,6 +44,9 @@ class Retractions:
         if target.place is not None and not parts.history.has_come(*target.at):
             raise _refused(f"The event {target.name} has not come yet, so there is nothing to retract.")
         slots, places = self._kept(target, row)
+        if not len(slots) and not len(places) and self._was_held_out(target, row):
+            parts.retracted.add(target.hash)
+            return f"The event {target.name} was held out, so nothing has learnt it; it is gone.", {}
         is_kept = bool(len(slots) or len(places))
         exactness = self._leave_heads(target, row, is_kept=is_kept)
         parts.reservoir.drop(slots)
@@ -51,6 +55,21 @@ class Retractions:
         parts.retracted.add(target.hash)
         kept = "its kept row is gone" if is_kept else "no row of it was kept"
         return f"The event {target.name} of class {parts.ledger.names[label]!r} is undone; {kept}.", exactness
+
+    def _was_held_out(self, target: "_Target", row: TrainRows) -> bool:
+        held_out = self._parts.held_out
+        if not held_out.is_on:
+            return False
+        priority = target.hash if target.place is not None else None
+        rows = EncodedRows(dense=row.dense.cpu().numpy(), tokens=row.tokens.cpu().numpy())
+        if held_out.take_back(priority, rows, int(row.classes[0])):
+            return True
+        if priority is not None and held_out.chosen(np.array([priority], dtype=np.uint64))[0]:
+            raise _refused(
+                f"The event {target.name} is of the share that is held out, and no longer kept: whether anything has"
+                " learnt it cannot be told."
+            )
+        return False
 
     def finish(self) -> None:
         """After the last of some retractions: make answers those of what is left."""

@@ -25,6 +25,7 @@ from penstock.flow import Checkpoint, Offsets
 from penstock.learning.device import use_threads
 from penstock.learning.learner import Learner
 from penstock.learning.warm_up import warm_up
+from penstock.processes.gate import gate_of
 from penstock.processes.intake import COMMAND as INTAKE_COMMAND
 from penstock.processes.report import page_of
 from penstock.processes.resuming import checkpoint_to_resume, patiently
@@ -93,6 +94,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         clock=clock,
         epoch=claimed.claim.epoch,
         last_version=max(claimed.highest_version, checkpoint.version if checkpoint else 0),
+        gate=gate_of(settings, claimed.newest_update, telemetry),
     )
     publisher.start(learner.offsets)
     intake.start(_intake_start(settings, learner))
@@ -188,6 +190,7 @@ def _learner(settings: Settings, checkpoint: Checkpoint | None, stop: Event) -> 
         settings.replay,
         topic=TopicNames(settings.model.name).labels,
         max_events=settings.intake.max_events,
+        hold_out=settings.publish.gate.hold_out,
     )
     if checkpoint is not None:
         learner.restore(checkpoint)

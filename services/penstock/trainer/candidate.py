@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.flow import Checkpoint, DriftAlarm, JudgedAnswers, ModelUpdate, Offsets, Weights
+from penstock.learning.set_aside import HeldRows
 from penstock.trainer.version_scores import OwnScores
 
 
@@ -13,7 +14,7 @@ class Candidate:
     """Checkpoint and weights of one moment, with what is to be said of it.
 
     `metrics` travel with the update; `standing`, the newest alarms, `drift`, and `judged`, by version what late labels
-    say of its answers, are for the record alone.
+    say of its answers, are for the record alone. `held_out` are rows for the gate, None where there is none.
     """
 
     checkpoint: Checkpoint
@@ -24,6 +25,7 @@ class Candidate:
     drift: tuple[DriftAlarm, ...]
     judged: tuple[JudgedAnswers, ...] = ()
     captured_at_seconds: float
+    held_out: HeldRows | None = field(default=None, repr=False)
 
     @property
     def offsets(self) -> Offsets:

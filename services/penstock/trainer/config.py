@@ -1,9 +1,53 @@
 """When updates go out (`[publish]`) and where the trainer keeps its state (`[state]`)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.errors import ConfigurationError
+from penstock.learning.champion import Bounds
+from penstock.learning.set_aside import HoldOut
+
+MOST_HELD_OUT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """The `[publish.gate]` section: a candidate that is worse than the served version is not announced."""
+
+    enabled: bool = False
+    held_out_share: float = 0.02
+    """Share of events that are never learnt, so that versions can be compared on them."""
+    rows_per_class: int = 100
+    """The newest held-out events that are kept of each class."""
+    margin: float = 0.05
+    """By how much of accuracy a candidate may be worse; more, at this confidence, and it is refused."""
+    class_margin: float = 0.2
+    """By how much of its recall any class may be worse."""
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        where = "publish.gate"
+        if not 0 < self.held_out_share <= MOST_HELD_OUT:
+            raise ConfigurationError(
+                f"{where}.held_out_share is {self.held_out_share}; it must be above 0 and at most {MOST_HELD_OUT}."
+            )
+        if self.rows_per_class < 1:
+            raise ConfigurationError(f"{where}.rows_per_class is {self.rows_per_class}; it must be at least 1.")
+        for name in ("margin", "class_margin"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigurationError(f"{where}.{name} is {getattr(self, name)}; it must be from 0 to 1.")
+        if not 0.5 <= self.confidence < 1:
+            raise ConfigurationError(f"{where}.confidence is {self.confidence}; it must be at least 0.5 and below 1.")
+
+    @property
+    def hold_out(self) -> HoldOut | None:
+        """What is not to be learnt; None where the gate is off."""
+        return HoldOut(share=self.held_out_share, rows_per_class=self.rows_per_class) if self.enabled else None
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much worse a candidate may be."""
+        return Bounds(margin=self.margin, class_margin=self.class_margin, confidence=self.confidence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +60,7 @@ class PublishConfig:
     """The most that the interval grows to where taking a candidate is slow (large models)."""
     inline_max_bytes: int = 524_288
     """Weights up to this size travel inside the model-updated event; larger ones by URI."""
+    gate: GateConfig = field(default_factory=GateConfig)
 
     def __post_init__(self) -> None:
         if not 0 < self.min_interval_seconds <= self.max_interval_seconds < float("inf"):

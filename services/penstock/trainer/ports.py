@@ -15,6 +15,7 @@ from penstock.flow import (
     Offsets,
     Weights,
 )
+from penstock.trainer.gate import Refusal
 
 
 class BatchSource(Protocol):
@@ -136,6 +137,10 @@ class ModelRecord(Protocol):
 
         Returns the run id. Raises `UnavailableError`.
         """
+        ...
+
+    def note_refusal(self, refusal: Refusal) -> None:
+        """Log that the gate refused a candidate, and why. Raises `UnavailableError`."""
         ...
 
     def keep_report(self, page: bytes) -> None:

@@ -1,8 +1,9 @@
 """From weights in training to weights on replicas, in an order that must not change.
 
 1. capture model, optimizer, reservoir, generators and offsets together      (learner's thread)
-2. gate: weights that are not finite go nowhere; capture refuses them        (learner's thread)
-3. write the checkpoint to disk, once its dead letters are acknowledged      (writer thread)
+2. write the checkpoint to disk, once its dead letters are acknowledged      (writer thread)
+3. gate: what is worse than the served version goes no further; weights that
+   are not finite do not come this far, capture refuses them                 (writer thread)
 4. put the weights where replicas can read them, if they do not go inline    (announcer thread)
 5. append the model-updated event and wait for its acknowledgement           (announcer thread)
 6. commit the group offsets, for lag tools only                              (announcer thread)
@@ -24,6 +25,7 @@ from penstock.telemetry import Telemetry
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
 from penstock.trainer.candidate import Candidate, SavedCandidate
+from penstock.trainer.gate import Gate
 from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import CheckpointStore, DeadLetterOutbox
 from penstock.trainer.recorder import Recorder
@@ -56,6 +58,7 @@ class Publisher:
         clock: Clock,
         epoch: int,
         last_version: int,
+        gate: Gate | None = None,
     ) -> None:
         self._checkpoints = checkpoints
         self._dead_letters = dead_letters
@@ -66,6 +69,7 @@ class Publisher:
         self._clock = clock
         self._epoch = epoch
         self._version = last_version
+        self._gate = gate
         self._saved_offsets: Offsets | None = None
         self._last_report: StepReport | None = None
         self._version_scores = VersionScores()
@@ -144,6 +148,7 @@ class Publisher:
                 drift=learner.watch.alarms.newest,
                 judged=learner.watch.judged.by_version(),
                 captured_at_seconds=began,
+                held_out=learner.held_out_rows() if self._gate is not None else None,
             )
         )
 
@@ -169,4 +174,19 @@ class Publisher:
         began = self._clock.monotonic_seconds()
         folder = self._checkpoints.save(candidate.checkpoint, candidate.weights)
         self._telemetry.observe("penstock_checkpoint_seconds", self._clock.monotonic_seconds() - began)
-        self._announcer.offer(SavedCandidate(candidate=candidate, checkpoint_folder=folder))
+        if self._may_be_announced(candidate):
+            self._announcer.offer(SavedCandidate(candidate=candidate, checkpoint_folder=folder))
+
+    def _may_be_announced(self, candidate: Candidate) -> bool:
+        if self._gate is None or candidate.held_out is None:
+            return True
+        refusal = self._gate.judge(
+            candidate.checkpoint.version,
+            candidate.weights,
+            candidate.held_out,
+            candidate.class_names,
+            self._clock.now_ms(),
+        )
+        if refusal is not None:
+            self._recorder.refused(refusal)
+        return refusal is None

@@ -11,6 +11,7 @@ from penstock.clock import Clock
 from penstock.errors import UnavailableError
 from penstock.telemetry import Telemetry
 from penstock.trainer.candidate import AnnouncedCandidate
+from penstock.trainer.gate import Refusal
 from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import ModelRecord
 from penstock.trainer.version_scores import RecordedScores
@@ -20,6 +21,9 @@ Pin = Callable[[Path, Path], Path]
 
 Draw = Callable[[Path], bytes]
 """The report on the checkpoint in a folder, as an HTML page."""
+
+REFUSALS_SECONDS = 5.0
+"""The gate's newest refusal is recorded this often."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +61,7 @@ class Recorder:
         self._due_at = clock.monotonic_seconds()
         self._newest: AnnouncedCandidate | None = None
         self._scores = RecordedScores()
+        self._refusal: Refusal | None = None
         self._waiting: Mailbox[AnnouncedCandidate] = Mailbox()
         self._thread = Thread(target=self._run, name="recorder", daemon=True)
 
@@ -72,6 +77,10 @@ class Recorder:
         if self._record is not None and self._clock.monotonic_seconds() >= self._due_at and self._waiting.is_empty:
             self._due_at = self._clock.monotonic_seconds() + self._interval_seconds
             self._hand_over(announced)
+
+    def refused(self, refusal: Refusal) -> None:
+        """Record that the gate refused a candidate, the newest such (writer's thread)."""
+        self._refusal = refusal
 
     def close(self, timeout_seconds: float) -> None:
         """Record the newest announced, if it is not yet recorded and that succeeds in time, and stop."""
@@ -104,9 +113,24 @@ class Recorder:
         except Exception:
             log.exception("report not drawn, training goes on")
 
+    def _record_refusal(self, record: ModelRecord) -> None:
+        refusal, self._refusal = self._refusal, None
+        if refusal is None:
+            return
+        try:
+            record.note_refusal(refusal)
+        except UnavailableError as error:
+            log.warning("refused candidate not recorded in MLflow", reason=str(error))
+        except Exception:
+            log.exception("refused candidate not recorded in MLflow, training goes on")
+
     def _run(self) -> None:
         assert self._record is not None  # start() sees to it
-        while (announced := self._waiting.take()) is not None:
+        while not self._waiting.is_closed or not self._waiting.is_empty:
+            announced = self._waiting.take(REFUSALS_SECONDS)
+            self._record_refusal(self._record)
+            if announced is None:
+                continue
             try:
                 self.run_id = self._record.record(announced, announced.metrics)
             except UnavailableError as error:

@@ -50,6 +50,8 @@ class Reporter:
             metrics.gauge("penstock_reservoir_rows", report.reservoir_rows)
             metrics.gauge("penstock_prequential_kappa_temporal_ratio", report.prequential_kappa_temporal)
             self._count_classes(report)
+        if report.held_out:
+            metrics.count("penstock_events_held_out_total", report.held_out)
         report_drift(metrics, report)
         for answers in report.judged:
             metrics.count("penstock_answers_judged_total", answers.right, result="right")

@@ -25,6 +25,7 @@ from penstock.clock import to_rfc3339
 from penstock.errors import UnavailableError
 from penstock.flow import DriftAlarm, ModelUpdate
 from penstock.learning.weights import model_json
+from penstock.trainer.gate import Refusal
 from penstock.trainer.ports import Announced
 
 if TYPE_CHECKING:
@@ -86,6 +87,23 @@ class MlflowRecord:
             self._is_registered = False
             raise
         return str(run.info.run_id)
+
+    def note_refusal(self, refusal: Refusal) -> None:
+        """See `ModelRecord.note_refusal`: metrics at the version as step, and the sentence as a tag of the run."""
+        from mlflow.entities import Metric, RunTag
+
+        verdict = refusal.verdict
+        figures = {
+            "difference": verdict.difference,
+            "least_difference": verdict.least,
+            "held_out_rows": float(verdict.rows),
+        }
+        metrics = [
+            Metric(f"gate_refused/{name}", value, refusal.at_ms, refusal.version) for name, value in figures.items()
+        ]
+        tags = [RunTag("penstock.gate.last_refusal", refusal.sentence)]
+        with self._connection.failures_as_unavailable():
+            self._connection.client().log_batch(self._run.open().info.run_id, metrics=metrics, tags=tags)
 
     def keep_report(self, page: bytes) -> None:
         """See `ModelRecord.keep_report`: `report.html` among the run's artifacts."""
