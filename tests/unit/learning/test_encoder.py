@@ -101,6 +101,17 @@ def test_both_signs_and_every_bucket_are_used() -> None:
     assert 0.35 < (dense.sum(axis=1) > 0).mean() < 0.65
 
 
+@pytest.mark.parametrize("num_words", [500, 2000, 8000])
+def test_words_share_a_column_as_seldom_as_chance_has_it(num_words: int) -> None:
+    """One of n among D columns: 1 − e^(−n/D)."""
+    buckets = 4096
+    encoder = encoder_of(Feature(name="country", kind="category", buckets=buckets))
+    dense = encoder.encode({"country": strings(*(f"c{number}" for number in range(num_words)))}).dense
+    columns = np.abs(dense).argmax(axis=1)
+    shared = np.mean(np.bincount(columns, minlength=buckets)[columns] > 1)
+    assert shared == pytest.approx(1 - np.exp(-num_words / buckets), abs=0.05)
+
+
 def test_two_columns_hash_the_same_word_apart() -> None:
     words = strings(*(f"w{number}" for number in range(50)))
     other = Feature(name="city", kind="category", buckets=16)
