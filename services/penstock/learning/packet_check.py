@@ -19,6 +19,7 @@ def check_whole(packet: Packet, *, size: int, dense_width: int, forgetting_width
     """
     for name, (kind, ends) in {
         "analytic.count": ("float64", (1,)),
+        "analytic.squares": ("float64", (1,)),
         "analytic.sums": ("float64", (size,)),
         "analytic.factor": ("float16", (None, size)),
         "analytic.remainder": ("float32", (size,)),
@@ -27,14 +28,18 @@ def check_whole(packet: Packet, *, size: int, dense_width: int, forgetting_width
         "inputs.factor": ("float16", (None, dense_width)),
         "inputs.remainder": ("float32", (dense_width,)),
     }.items():
-        _check_shape(packet, name, kind, ends, or_longer=name.startswith("analytic.") and name != "analytic.count")
+        _check_shape(packet, name, kind, ends, or_longer=name.startswith("analytic.") and ends != (1,))
     if forgetting_width is not None and "forgetting.mean" in packet.tensors:
         _check_shape(packet, "forgetting.mean", "float64", (forgetting_width,))
         _check_shape(packet, "forgetting.count", "float64", (1,))
     count = float(packet.tensors["analytic.count"][0])
     if not 0 < count <= MOST_EVENTS:
         raise _refused(packet, f"analytic.count is {count}; it must be above 0 and at most {MOST_EVENTS:g}")
+    if not _is_within(packet.tensors["analytic.squares"], 0.0, MOST_EVENTS**2):
+        raise _refused(packet, "analytic.squares holds a number that no class could have")
     for name, array in packet.tensors.items():
+        if name == "analytic.squares":
+            continue
         most = MOST_PER_EVENT * (count if name == "analytic.sums" else 1.0)
         least = 0.0 if name.endswith((".remainder", ".count", ".deviation")) else -most
         if name.startswith(("analytic.", "forgetting.")) and not _is_within(array, least, max(most, count)):

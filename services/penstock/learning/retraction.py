@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from penstock.errors import InvalidEventError
 from penstock.flow import EventPlace, Exactness, RetractionRequest
-from penstock.learning.heads.class_parts import class_sums
+from penstock.learning.heads.class_parts import arrays_of, class_sums
 from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.parts import LearnerParts
 from penstock.learning.rows import EncodedRows
@@ -157,8 +157,7 @@ class Retractions:
         found = analytic.retract_known(inputs[0], label, float(row.weights[0]))
         if sleeper is not None:
             sums = analytic.take_out(label)
-            tensors = dict(sleeper.packet.tensors)
-            tensors |= {"analytic.count": np.array([sums.count]), "analytic.sums": sums.sums}
+            tensors = dict(sleeper.packet.tensors) | arrays_of(sums)
             packet = replace(sleeper.packet, tensors=tensors)
             parts.sleepers.put(label, replace(sleeper, packet=packet, content=packet.to_bytes()))
         if not found:

@@ -35,9 +35,10 @@ _NO_WEIGHT = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSums:
-    """One class's part of the sums: n_c, and Q_c [m]."""
+    """One class's part of the sums: n_c, Σ w² of its rows, and Q_c [m]."""
 
     count: float
+    squares: float
     sums: Float64s
 
 
@@ -51,6 +52,7 @@ class AnalyticHead:
         self._gram: Float64s = np.zeros((self.features.size, self.features.size))
         self._sums: Float64s = np.zeros((0, self.features.size))
         self.counts: Float64s = np.zeros(0)
+        self._squares: Float64s = np.zeros(0)
         self._rows: Float64s = np.empty((FOLDED_ROWS, width))
         self._classes: Int64s = np.empty(FOLDED_ROWS, dtype=np.int64)
         self._weights: Float64s = np.empty(FOLDED_ROWS)
@@ -62,6 +64,13 @@ class AnalyticHead:
     @property
     def num_classes(self) -> int:
         return len(self.counts)
+
+    @property
+    def _num_rows(self) -> Float64s:
+        """[C]: how many rows a class's mean is as good as; more than n_c where they weigh less than 1."""
+        squares = np.where(self._squares > 0, self._squares, np.inf)
+        rows: Float64s = np.maximum(self.counts, np.square(self.counts) / squares)
+        return rows
 
     def grow(self, num_classes: int) -> None:
         """Make room for classes; where C × m grows too large, ψ gives up random features."""
@@ -75,6 +84,7 @@ class AnalyticHead:
         if num_random < self.features.num_random:
             self._shrink(num_random)
         self.counts = np.concatenate((self.counts, np.zeros(missing)))
+        self._squares = np.concatenate((self._squares, np.zeros(missing)))
         self._sums = np.concatenate((self._sums, np.zeros((missing, self.features.size))))
 
     def learn(self, rows: Float64s, classes: Int64s, weights: Float64s | None = None) -> None:
@@ -92,18 +102,20 @@ class AnalyticHead:
     def sums_of(self, label: int) -> ClassSums:
         """A copy of a class's part of the sums."""
         self._fold()
-        return ClassSums(count=float(self.counts[label]), sums=self._sums[label].copy())
+        count, squares = float(self.counts[label]), float(self._squares[label])
+        return ClassSums(count=count, squares=squares, sums=self._sums[label].copy())
 
     def take_out(self, label: int) -> ClassSums:
         """Remove a class from the read-out; G keeps its rows. The next `solve` knows nothing of it."""
         packet = self.sums_of(label)
-        self.counts[label], self._sums[label] = 0.0, 0.0
+        self.counts[label], self._squares[label], self._sums[label] = 0.0, 0.0, 0.0
         return packet
 
     def put_back(self, label: int, packet: ClassSums) -> None:
         """Add what `take_out` gave: the read-out is the joint one over everything ever seen."""
         self._fold()
         self.counts[label] += packet.count
+        self._squares[label] += packet.squares
         self._sums[label] += packet.sums[: self.features.size]
 
     def add_scatter(self, scatter: Float64s) -> None:
@@ -134,12 +146,17 @@ class AnalyticHead:
             return False
         self._gram, self._sums[label] = gram, sums
         self.counts[label] = count if count > _NO_WEIGHT else 0.0
+        self._squares[label] = max(float(self._squares[label]) - weight**2, 0.0) if count > _NO_WEIGHT else 0.0
         return True
+
+    def count_as_rows(self, label: int) -> None:
+        """A class known from rows that stand for others is known as well as by n_c rows, however many stood."""
+        self._squares[label] = self.counts[label]
 
     def forget_all(self) -> None:
         """Begin anew, for the classes there are."""
         self._num_waiting = 0
-        self._gram[:], self._sums[:], self.counts[:] = 0.0, 0.0, 0.0
+        self._gram[:], self._sums[:], self.counts[:], self._squares[:] = 0.0, 0.0, 0.0, 0.0
 
     def solve(self) -> None:
         """Make the read-out that of all rows learnt."""
@@ -150,7 +167,7 @@ class AnalyticHead:
             return
         total = float(self.counts.sum())
         lam = penalty(self._gram, total, self.features.width)
-        self._exact = solve(self._gram, self._sums, self.counts, lam)
+        self._exact = solve(self._gram, self._sums, self.counts, self._num_rows, lam)
         self.readout = self._exact.readout(self.num_classes).rounded()
 
     def exact_scores(self, rows: Float64s) -> Float64s:
@@ -184,6 +201,7 @@ class AnalyticHead:
             "gram": triangle,
             "sums": self._sums.copy(),
             "counts": self.counts.copy(),
+            "squares": self._squares.copy(),
             "rows": self._rows[waiting].copy(),
             "classes": self._classes[waiting].copy(),
             "weights": self._weights[waiting].copy(),
@@ -204,6 +222,7 @@ class AnalyticHead:
             values = triangle[row * (row + 1) // 2 : (row + 1) * (row + 2) // 2]
             self._gram[row, : row + 1], self._gram[: row + 1, row] = values, values
         self._sums, self.counts = sums, arrays["counts"].astype(np.float64)
+        self._squares = arrays["squares"].astype(np.float64)
         self._num_waiting = len(arrays["rows"])
         self._rows[: self._num_waiting] = arrays["rows"]
         self._classes[: self._num_waiting] = arrays["classes"]
@@ -225,8 +244,10 @@ class AnalyticHead:
             self._weights[: place.start] *= self._forgetting ** len(rows)
             self._weights[place] *= self._forgetting ** np.arange(len(rows) - 1, -1, -1)
             self.counts *= self._forgetting ** len(rows)
+            self._squares *= self._forgetting ** (2 * len(rows))
             weights = self._weights[place]
         self.counts += np.bincount(classes, weights, self.num_classes)
+        self._squares += np.bincount(classes, weights * np.abs(weights), self.num_classes)
 
     def _fold(self) -> None:
         """Take the waiting rows into the sums."""

@@ -31,7 +31,7 @@ class ClassParts:
         arrays: dict[str, Array] = {}
         if self.analytic is not None:
             packet = self.analytic.sums_of(label)
-            arrays |= {"analytic.count": np.array([packet.count]), "analytic.sums": packet.sums}
+            arrays |= arrays_of(packet)
             if len(rows):
                 spread = Spread.of(self.analytic.features(rows), weights)
                 arrays |= {f"analytic.{name}": array for name, array in spread.state().items()}
@@ -71,6 +71,7 @@ class ClassParts:
         classes = np.full(len(rows), label)
         if self.analytic is not None:
             self.analytic.learn(rows, classes, np.full(len(rows), count / len(rows)))
+            self.analytic.count_as_rows(label)
         if self.forgetting is not None:
             self.forgetting.put_back(label, min(count, 1 / (1 - FADING)), rows.mean(axis=0))
         self.attendance.wake(label, self.attendance.num_events)
@@ -78,7 +79,20 @@ class ClassParts:
 
 def class_sums(arrays: Mapping[str, Array]) -> ClassSums:
     """The part of `copies_of` that is the analytic head's."""
-    return ClassSums(count=float(arrays["analytic.count"][0]), sums=arrays["analytic.sums"].astype(np.float64))
+    return ClassSums(
+        count=float(arrays["analytic.count"][0]),
+        squares=float(arrays["analytic.squares"][0]),
+        sums=arrays["analytic.sums"].astype(np.float64),
+    )
+
+
+def arrays_of(packet: ClassSums) -> dict[str, Array]:
+    """The inverse of `class_sums`."""
+    return {
+        "analytic.count": np.array([packet.count]),
+        "analytic.squares": np.array([packet.squares]),
+        "analytic.sums": packet.sums,
+    }
 
 
 def _spread(arrays: Mapping[str, Array]) -> Spread:

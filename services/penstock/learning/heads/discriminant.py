@@ -47,6 +47,7 @@ class Solution:
 
     live: Int64s
     counts: Float64s
+    rows: Float64s
     freedom: float
     weights: Float64s
     biases: Float64s
@@ -67,14 +68,17 @@ def penalty(gram: Float64s, total: float, width: int) -> float:
     return min(2 * max(width, 1), PENALTY_ROWS) * float(np.trace(gram)) / len(gram) / max(total, 1.0)
 
 
-def solve(gram: Float64s, sums: Float64s, counts: Float64s, ridge_penalty: float) -> Solution:
-    """The discriminant of G [m, m], Q [C, m] and n [C]; classes of count 0 or less are left out."""
+def solve(gram: Float64s, sums: Float64s, counts: Float64s, rows: Float64s, ridge_penalty: float) -> Solution:
+    """The discriminant of G [m, m], Q [C, m] and n [C]; classes of count 0 or less are left out.
+
+    `rows` [C] says how many rows of equal weight each class's mean is as good as; n where none weighs less than 1.
+    """
     live = np.flatnonzero(counts > 0)
-    counts, sums = counts[live], sums[live]
+    counts, rows, sums = counts[live], rows[live], sums[live]
     total, size = float(counts.sum()), len(gram)
     regular = gram + ridge_penalty * np.eye(size)
     if len(live) > MOST_CLASSES_FOR_RESIDUALS:
-        return _solve_directly(regular, sums, counts, live, ridge_penalty)
+        return _solve_directly(regular, sums, counts, rows, live, ridge_penalty)
     probes = _probes(size)
     factor = torch.linalg.cholesky(torch.from_numpy(regular))
     solved = torch.cholesky_solve(torch.from_numpy(np.concatenate((sums, probes)).T.copy()), factor).numpy()
@@ -85,9 +89,10 @@ def solve(gram: Float64s, sums: Float64s, counts: Float64s, ridge_penalty: float
     return Solution(
         live=live,
         counts=counts,
+        rows=rows,
         freedom=freedom,
         weights=total * (ridge @ inverse),
-        biases=_biases(np.diagonal(inverse), counts, total, freedom),
+        biases=_biases(np.diagonal(inverse), counts, total) + _correction(rows, float(rows.sum()), freedom),
         factor=factor,
         ridge=ridge,
         residuals_inverse=inverse,
@@ -117,12 +122,14 @@ def leave_out(solution: Solution, psi: Float64s, places: Int64s, num_classes: in
     totals = total - weights[:, None]
     diagonals = np.diagonal(inverse) + np.square(turned) / slack
     all_scores = np.full((len(psi), num_classes), -np.inf)
-    all_scores[:, solution.live] = totals * scores + _biases(diagonals, counts, totals, solution.freedom)
+    rows = solution.rows - weights[:, None] * (solution.rows / solution.counts) * labels
+    biases = _biases(diagonals, counts, totals) + _correction(rows, rows.sum(axis=1, keepdims=True), solution.freedom)
+    all_scores[:, solution.live] = totals * scores + biases
     return all_scores
 
 
 def _solve_directly(
-    regular: Float64s, sums: Float64s, counts: Float64s, live: Int64s, ridge_penalty: float
+    regular: Float64s, sums: Float64s, counts: Float64s, rows: Float64s, live: Int64s, ridge_penalty: float
 ) -> Solution:
     total, size = float(counts.sum()), len(regular)
     means = sums / counts[:, None]
@@ -135,21 +142,25 @@ def _solve_directly(
     return Solution(
         live=live,
         counts=counts,
+        rows=rows,
         freedom=freedom,
         weights=weights,
-        biases=-products / 2 + _correction(counts, total, freedom),
+        biases=-products / 2 + _correction(rows, float(rows.sum()), freedom),
         factor=factor,
     )
 
 
-def _biases(diagonal: Float64s, counts: Float64s, total: Float64s | float, freedom: float) -> Float64s:
-    return -total / 2 * (diagonal - 1 / np.maximum(counts, 1e-9)) + _correction(counts, total, freedom)
+def _biases(diagonal: Float64s, counts: Float64s, total: Float64s | float) -> Float64s:
+    return -total / 2 * (diagonal - 1 / np.maximum(counts, 1e-9))
 
 
-def _correction(counts: Float64s, total: Float64s | float, freedom: float) -> Float64s:
-    """A mean of n_c rows is off by about df/n_c in the metric of the scatter; rare classes would pay for it."""
+def _correction(rows: Float64s, total: Float64s | float, freedom: float) -> Float64s:
+    """A mean of n_c rows is off by about df/n_c in the metric of the scatter; rare classes would pay for it.
+
+    Rows that weigh little are rows all the same: without that, a class of them would be answered everywhere.
+    """
     share = np.minimum(freedom / np.maximum(total, 1e-9), MAX_SHARE_OF_FREEDOM)
-    corrected: Float64s = freedom / (2 * np.maximum(counts, 1e-9)) / (1 - share)
+    corrected: Float64s = freedom / (2 * np.maximum(rows, 1e-9)) / (1 - share)
     return corrected
 
 

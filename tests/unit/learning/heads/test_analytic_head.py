@@ -95,6 +95,19 @@ def test_a_weight_is_so_many_repeats(weight: int) -> None:
     assert_alike(taught(rows, classes, weights), taught(rows[repeats], classes[repeats]))
 
 
+@pytest.mark.parametrize("weight", [1.0, 0.1, 1e-3, 1e-6])
+def test_a_class_of_light_rows_is_answered_as_often_as_one_of_heavy_rows(weight: float) -> None:
+    generator = np.random.default_rng(0)
+    centres = 1.2 * generator.normal(size=(CLASSES, WIDTH))
+    classes = generator.integers(0, CLASSES, 800)
+    rows = centres[classes] + generator.normal(size=(800, WIDTH))
+    head = taught(rows, classes, np.where(classes == 0, weight, 1.0))
+    asked = generator.integers(0, CLASSES, 1000)
+    said = head.exact_scores(centres[asked] + generator.normal(size=(1000, WIDTH))).argmax(axis=1)
+    assert 0.1 < np.mean(said == 0) < 0.4
+    assert np.mean(said == asked) > 0.6
+
+
 def test_a_retracted_row_was_never_seen() -> None:
     rows, classes = rows_of(500)
     gone = np.arange(100, 140)
