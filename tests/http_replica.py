@@ -48,12 +48,10 @@ class HttpReplica:
             telemetry=self.telemetry,
             clock=SystemClock(),
         )
-        self._loaded: LoadedVersions | None = None
+        loaded: LoadedVersions | None = None
         if archive is not None:
             builder = ModelBuilder(model, device=torch.device("cpu"), fetcher=NoFetcher())
-            self._loaded = LoadedVersions(
-                archive, builder, model=model.name, kept=config.load_on_demand, clock=SystemClock()
-            )
+            loaded = LoadedVersions(archive, builder, model=model.name, kept=config.load_on_demand, clock=SystemClock())
         self.plane = DataPlane(
             model,
             slot=self.slot,
@@ -61,7 +59,7 @@ class HttpReplica:
             telemetry=self.telemetry,
             clock=SystemClock(),
             timeout_seconds=config.timeout_seconds,
-            loaded=self._loaded,
+            loaded=loaded,
         )
         self.server = HttpServer(host="127.0.0.1", port=0)
         self.port = self.server.port
@@ -85,8 +83,6 @@ class HttpReplica:
         self._thread.join(20)
         assert not self._thread.is_alive()
         self.batcher.close()
-        if self._loaded is not None:
-            self._loaded.close()
 
     @property
     def grpc_port(self) -> int:

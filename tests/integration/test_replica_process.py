@@ -174,11 +174,28 @@ def test_a_replica_that_can_never_serve_ends_with_a_sentence(tmp_path: Path) -> 
                 assert "Traceback" not in replica.text()
 
 
-def test_a_replica_answers_over_grpc_where_it_has_a_port_for_it(running: Line, broker: EmbeddedBroker) -> None:
+def test_a_replica_answers_over_grpc_and_asks_mlflow_for_old_versions_where_it_is_told_to(
+    running: Line, broker: EmbeddedBroker, unused_address: str
+) -> None:
     write_as_another(broker.bootstrap_servers, MODEL, update_of(1))
-    replica = running.start("serve", "--port", "0", "--grpc-port", "0")
+    replica = running.start(
+        "serve",
+        "--port",
+        "0",
+        "--grpc-port",
+        "0",
+        environ={
+            "PENSTOCK_SERVING__LOAD_ON_DEMAND": "1",
+            "PENSTOCK_MLFLOW__TRACKING_URI": f"http://{unused_address}",
+            "PENSTOCK_MLFLOW__TIMEOUT_SECONDS": "1",
+        },
+    )
     listening = wait_for(lambda: replica.says("listening"), "the replica listens")
     wait_for_version(str(listening["url"]), 1)
+    status, answer = wait_for(
+        lambda: found if (found := ask(f"{listening['url']}/v2/models/{MODEL}/versions/7"))[0] else None, "it answers"
+    )
+    assert (status, answer["error"]) == (503, "Version 7 cannot be fetched from MLflow now; try again later.")
     with triton.InferenceServerClient(f"127.0.0.1:{listening['grpc_port']}") as client:
         tensor = triton.InferInput("pixels", [1, 64], "FP32").set_data_from_numpy(ROW)
         answer = client.infer(MODEL, [tensor], outputs=[triton.InferRequestedOutput("probabilities")])

@@ -88,7 +88,7 @@ async def _serve(settings: Settings) -> None:
             clock=clock,
             timeout_seconds=serving.timeout_seconds,
             prediction_log=_prediction_log(settings, telemetry, resources),
-            loaded=_loaded_versions(settings, builder, resources),
+            loaded=_loaded_versions(settings, builder),
         )
         grpc_server = _grpc_server(serving, plane, telemetry)
         ending = _Ending(plane, [server] if grpc_server is None else [server, grpc_server])
@@ -149,22 +149,20 @@ def _prediction_log(settings: Settings, telemetry: Telemetry, resources: ExitSta
     return prediction_log
 
 
-def _loaded_versions(settings: Settings, builder: ModelBuilder, resources: ExitStack) -> LoadedVersions | None:
+def _loaded_versions(settings: Settings, builder: ModelBuilder) -> LoadedVersions | None:
     """None if versions are not fetched on demand."""
     if not settings.serving.load_on_demand:
         return None
     from penstock.adapters.mlflow.version_archive import MlflowVersionArchive
 
     model = settings.model.name
-    loaded = LoadedVersions(
+    return LoadedVersions(
         MlflowVersionArchive(settings.mlflow, model),
         builder,
         model=model,
         kept=settings.serving.load_on_demand,
         clock=SystemClock(),
     )
-    resources.callback(loaded.close)
-    return loaded
 
 
 class _Stoppable(Protocol):

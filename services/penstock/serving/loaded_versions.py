@@ -6,9 +6,10 @@ wait for it; what is not recorded is not looked for again at once.
 
 import asyncio
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from threading import Thread
 from typing import Final
 
 import structlog
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class LoadedVersions:
-    """Belongs to one event loop, until `close`.
+    """Belongs to one event loop.
 
     Args:
         kept: how many versions, at least 1.
@@ -46,7 +47,7 @@ class LoadedVersions:
         self._models: dict[str, ServedModel] = {}
         self._fetching: dict[str, asyncio.Task[ServedModel]] = {}
         self._missing: dict[str, float] = {}
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="versions")
+        self._one_at_a_time = asyncio.Lock()
 
     @property
     def models(self) -> Sequence[ServedModel]:
@@ -79,17 +80,14 @@ class LoadedVersions:
         except TimeoutError:
             raise OverdueError(f"Version {version} is still being fetched; ask again.") from None
 
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
     def _refuse_missing(self, version: str) -> None:
         if not _NUMBER.fullmatch(version) or self._missing.get(version, 0.0) > self._clock.monotonic_seconds():
             raise self._unknown(version)
 
     async def _fetch(self, version: str) -> ServedModel:
         try:
-            served = await asyncio.get_running_loop().run_in_executor(self._thread, self._built, int(version))
+            async with self._one_at_a_time:
+                served = await _in_a_thread(lambda: self._built(int(version)))
         except UnknownModelError:
             if len(self._missing) >= MAX_MISSING:
                 self._missing.clear()
@@ -129,3 +127,29 @@ def _seen(task: "asyncio.Task[ServedModel]") -> None:
     """Whoever waited may have gone; its error is not one nobody looked at."""
     if not task.cancelled():
         task.exception()
+
+
+async def _in_a_thread(build: Callable[[], ServedModel]) -> ServedModel:
+    """What `build` returns or raises; the process does not wait for it when it ends."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[ServedModel] = loop.create_future()
+
+    def settle(served: ServedModel | None, error: Exception | None) -> None:
+        if future.done():
+            return  # nobody waits any more
+        if served is not None:
+            future.set_result(served)
+        elif error is not None:
+            future.set_exception(error)
+
+    def run() -> None:
+        served, error = None, None
+        try:
+            served = build()
+        except Exception as caught:
+            error = caught
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, served, error)
+
+    Thread(target=run, name="versions", daemon=True).start()
+    return await future

@@ -27,6 +27,8 @@ WAL_ATTEMPTS = 20
 WAL_RETRY_SECONDS = 0.05
 
 _environment_lock = threading.Lock()
+_import_lock = threading.Lock()
+"""MLflow's modules do not bear being imported by two threads at once."""
 
 
 class Artifacts(Protocol):
@@ -76,7 +78,8 @@ class Connection:
         with self._lock:
             if self._client is None:
                 _set_environment(self.config)
-                from mlflow import MlflowClient
+                with _import_lock:
+                    from mlflow import MlflowClient
 
                 _silence()
                 _prepare_database(self.config)
@@ -102,7 +105,8 @@ class Connection:
         with self._lock:
             self.client()
             if uri not in self._repositories:
-                from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+                with _import_lock:
+                    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
                 repository = get_artifact_repository(uri, tracking_uri=self.config.tracking_uri)
                 self._repositories[uri] = cast(Artifacts, repository)
