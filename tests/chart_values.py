@@ -47,6 +47,7 @@ EVERY_KEY: Values = {
         "seed": 4_000_000_000,
         "num_threads": 2,
         "prequential_fading": 1,
+        "analytic_forgetting": 0.999,
         "learning_rates": {
             "head": 1,
             "last_block": 0.3,

@@ -63,17 +63,18 @@ class Told:
         seed: int = 0,
         name: str = "shop",
         with_numbers: bool = True,
+        analytic_forgetting: float = 1.0,
     ) -> None:
         features = MODEL.features if with_numbers else MODEL.features[:1]
         self.model = replace(MODEL, heads=heads, name=name, features=features)
-        self.arguments: dict[str, Any] = {"capacity": capacity, "seed": seed}
+        self.arguments: dict[str, Any] = {"capacity": capacity, "seed": seed, "forgetting": analytic_forgetting}
         self.learner = self._learner()
         self.offset = 0
 
     def _learner(self) -> Learner:
         return Learner(
             self.model,
-            TrainingConfig(device="cpu", seed=self.arguments["seed"]),
+            TrainingConfig(device="cpu", seed=self.arguments["seed"], analytic_forgetting=self.arguments["forgetting"]),
             ReplayConfig(capacity=self.arguments["capacity"]),
             topic=TOPIC,
             max_events=64,

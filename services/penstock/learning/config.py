@@ -116,6 +116,8 @@ class TrainingConfig:
     """CPU threads of torch; more than one may change results in the last bits."""
     prequential_fading: float = 0.999
     """Factor by which past prequential scores fade with each event."""
+    analytic_forgetting: float = 1.0
+    """Factor by which what the analytic head has learnt fades with each event; 1: it forgets nothing."""
     learning_rates: LearningRates = field(default_factory=LearningRates)
     options: TrainingOptions = field(default_factory=TrainingOptions)
 
@@ -129,6 +131,10 @@ class TrainingConfig:
         if not 0 < self.prequential_fading <= 1:
             raise ConfigurationError(
                 f"training.prequential_fading is {self.prequential_fading}; it must be above 0 and at most 1."
+            )
+        if not 0.9 <= self.analytic_forgetting <= 1:
+            raise ConfigurationError(
+                f"training.analytic_forgetting is {self.analytic_forgetting}; it must be at least 0.9 and at most 1."
             )
         if not 0 <= self.seed < 2**63:
             raise ConfigurationError(f"training.seed is {self.seed}; it must be from 0 to 2^63 - 1.")

@@ -168,7 +168,7 @@ def new_parts(
         randomness=OwnRandomness(training.seed, device),
         window=Window(newest, form),
         watch=Watch(training.prequential_fading),
-        ensemble=_empty_ensemble(model, encoder, training.seed) if is_mixed else None,
+        ensemble=_empty_ensemble(model, encoder, training, training.seed) if is_mixed else None,
         class_events=np.zeros(0, dtype=np.int64),
         sleepers=Sleepers(),
         history=History(),
@@ -177,13 +177,14 @@ def new_parts(
     )
 
 
-def _empty_ensemble(model: ModelConfig, encoder: Encoder, seed: int) -> Ensemble:
+def _empty_ensemble(model: ModelConfig, encoder: Encoder, training: TrainingConfig, seed: int) -> Ensemble:
     return Ensemble(
         model.heads,
         num_numbers=encoder.num_numbers,
         dense_width=encoder.dense_width,
         tokens_width=encoder.tokens_width,
         seed=seed,
+        forgetting=training.analytic_forgetting,
     )
 
 
@@ -248,7 +249,7 @@ def restored_parts(
     _check_same_build(checkpoint, model)
     parts = new_parts(model, training, replay, device, hold_out)
     try:
-        _restore(parts, checkpoint, model)
+        _restore(parts, checkpoint, model, training)
     except (KeyError, TypeError, ValueError, RuntimeError, InvalidEventError) as error:
         raise StateError(f"The checkpoint of step {checkpoint.step} does not fit this model: {error}.") from error
     return parts
@@ -277,7 +278,7 @@ def _check_same_build(checkpoint: Checkpoint, model: ModelConfig) -> None:
         )
 
 
-def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) -> None:
+def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig, training: TrainingConfig) -> None:
     tensors, state = checkpoint.tensors, cast(Mapping[str, Any], checkpoint.state)
     parts.ledger = ClassLedger.from_json(state["class_ledger"])
     parts.encoder = Encoder(model.schema, model.backbone, EncoderConstants.from_json(state["encoder"]))
@@ -296,7 +297,7 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig) ->
     parts.retracted.load(under(_HISTORY, tensors))
     if parts.ensemble is not None:
         parts.window.load(under(_WINDOW, tensors))
-        parts.ensemble = _empty_ensemble(model, parts.encoder, state["heads_seed"])
+        parts.ensemble = _empty_ensemble(model, parts.encoder, training, state["heads_seed"])
         parts.ensemble.load(under(_HEADS, tensors), tuple(state["members"]), parts.window)
     _restore_generator(parts.draws, state["draws"])
 

@@ -140,6 +140,8 @@ class Retractions:
         parts, history, label = self._parts, self._parts.history, int(row.classes[0])
         analytic = ensemble.analytic
         assert analytic is not None
+        if analytic.forgetting < 1:
+            return "approximate"  # it fades by itself, and by how much it has is not known
         if target.place is None and history.was_rebuilt and not is_kept:
             raise _refused(
                 f"The event {target.name} cannot be told from those that were given up at the last drift alarm;"

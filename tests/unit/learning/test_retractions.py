@@ -231,3 +231,13 @@ def test_all_events_of_a_class_can_be_retracted_one_by_one() -> None:
     assert told.accuracy(every(range(2), 20)) > 0.7
     assert told.answers([3])[0, told.learner.class_names.index("c3")] < 0.5
     assert told.events([3], seed=6)[0].num_events == 1
+
+
+def test_where_the_analytic_head_forgets_a_retraction_is_approximate_and_says_so() -> None:
+    told, labels = Told(analytic_forgetting=0.999), every(range(3), 40)
+    told.events(labels, seed=1)
+    before, place = sums(told), EventPlace(topic=TOPIC, partition=0, offset=5, row=0)
+    outcome = told.retract(points(labels, seed=1), 5, labels[5], place)
+    assert outcome.result == "applied"
+    assert outcome.exactness["analytic"] == "approximate"
+    assert all(np.array_equal(before[name], values) for name, values in sums(told).items())

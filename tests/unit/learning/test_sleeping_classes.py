@@ -94,6 +94,21 @@ def test_what_is_learnt_while_it_sleeps_and_its_own_sums_give_the_joint_solution
         assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
 
 
+def test_where_the_analytic_head_forgets_it_is_as_if_the_class_had_been_awake_all_along() -> None:
+    slept, never = (Told(heads=("analytic",), analytic_forgetting=0.99, with_numbers=False) for _ in range(2))
+    for told in (slept, never):
+        told.events(every(range(3), 60), seed=1)
+    slept.classes("hibernate", "c0", "c1")
+    never.offset += 1
+    for told in (slept, never):
+        told.events(every(range(2, 6), 20), seed=2)
+    slept = slept.restarted()
+    slept.classes("wake", "c0", "c1")
+    for one, other in zip(exact_sums(slept.learner), exact_sums(never.learner), strict=True):
+        assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
+    assert slept.accuracy(every(range(6), 50)) > 0.8
+
+
 def test_two_classes_may_wake_in_either_order() -> None:
     found = []
     for order in (("c0", "c1"), ("c1", "c0")):

@@ -31,6 +31,8 @@ MOST_SUMS = 1 << 20
 """C × m; with more classes random features are given up, half of them at a time, which is exact."""
 FEWEST_RANDOM = 64
 _NO_WEIGHT = 1e-9
+_FADED_AWAY = 1e-6
+"""Of a class that has faded to less, nothing is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class AnalyticHead:
     def __init__(self, width: int, *, seed: int, forgetting: float = 1.0) -> None:
         """`forgetting` is β: a row's weight is multiplied by it with every later row."""
         self.features = RandomFeatures(width, num_random_for(width), seed=seed)
-        self._forgetting = forgetting
+        self.forgetting = forgetting
         self._gram: Float64s = np.zeros((self.features.size, self.features.size))
         self._sums: Float64s = np.zeros((0, self.features.size))
         self.counts: Float64s = np.zeros(0)
@@ -64,6 +66,11 @@ class AnalyticHead:
     @property
     def num_classes(self) -> int:
         return len(self.counts)
+
+    @property
+    def horizon(self) -> float:
+        """As many rows as what it remembers amounts to at most; infinite where nothing fades."""
+        return 1 / (1 - self.forgetting) if self.forgetting < 1 else float("inf")
 
     @property
     def _num_rows(self) -> Float64s:
@@ -111,12 +118,13 @@ class AnalyticHead:
         self.counts[label], self._squares[label], self._sums[label] = 0.0, 0.0, 0.0
         return packet
 
-    def put_back(self, label: int, packet: ClassSums) -> None:
-        """Add what `take_out` gave: the read-out is the joint one over everything ever seen."""
+    def put_back(self, label: int, packet: ClassSums, *, slept_rows: int = 0) -> None:
+        """Add what `take_out` gave, that many rows ago: the read-out is the joint one over everything ever seen."""
         self._fold()
-        self.counts[label] += packet.count
-        self._squares[label] += packet.squares
-        self._sums[label] += packet.sums[: self.features.size]
+        left = self.forgetting**slept_rows
+        self.counts[label] += packet.count * left
+        self._squares[label] += packet.squares * left**2
+        self._sums[label] += packet.sums[: self.features.size] * left
 
     def add_scatter(self, scatter: Float64s) -> None:
         """Add G_c [m, m] of a class whose rows this G has never held, or holds no longer."""
@@ -178,13 +186,14 @@ class AnalyticHead:
     def scores_without(self, rows: Float64s, classes: Int64s, weights: Float64s) -> Float64s:
         """[n, C]: what the last `solve` would say of each learnt row had it not been learnt. Call it right after.
 
-        With more than 256 classes, or where too little is known of a row's class, its plain scores.
+        With more than 256 classes, where too little is known of a row's class, or where rows have faded, its plain
+        scores.
         """
         assert self._exact is not None
         assert self.readout is not None
         psi = self.features(rows)
         scores = self.readout.scores(psi)
-        if len(self._exact.live) <= MOST_CLASSES_FOR_RESIDUALS:
+        if len(self._exact.live) <= MOST_CLASSES_FOR_RESIDUALS and self.forgetting == 1:
             learnt = np.flatnonzero(self.counts[classes] > 2 * weights)
             if len(learnt):
                 scores[learnt] = leave_out(self._exact, psi[learnt], classes[learnt], self.num_classes, weights[learnt])
@@ -240,11 +249,11 @@ class AnalyticHead:
         place = slice(self._num_waiting, self._num_waiting + len(rows))
         self._rows[place], self._classes[place], self._weights[place] = rows, classes, weights
         self._num_waiting += len(rows)
-        if self._forgetting < 1:
-            self._weights[: place.start] *= self._forgetting ** len(rows)
-            self._weights[place] *= self._forgetting ** np.arange(len(rows) - 1, -1, -1)
-            self.counts *= self._forgetting ** len(rows)
-            self._squares *= self._forgetting ** (2 * len(rows))
+        if self.forgetting < 1:
+            self._weights[: place.start] *= self.forgetting ** len(rows)
+            self._weights[place] *= self.forgetting ** np.arange(len(rows) - 1, -1, -1)
+            self.counts *= self.forgetting ** len(rows)
+            self._squares *= self.forgetting ** (2 * len(rows))
             weights = self._weights[place]
         self.counts += np.bincount(classes, weights, self.num_classes)
         self._squares += np.bincount(classes, weights * np.abs(weights), self.num_classes)
@@ -256,8 +265,8 @@ class AnalyticHead:
             return
         weights, classes = self._weights[waiting], self._classes[waiting]
         psi = self.features(self._rows[waiting])
-        if self._forgetting < 1:
-            faded = self._forgetting**self._num_waiting
+        if self.forgetting < 1:
+            faded = self.forgetting**self._num_waiting
             self._gram *= faded
             self._sums *= faded
         if (weights == 1).all():
@@ -270,6 +279,9 @@ class AnalyticHead:
         starts = np.flatnonzero(np.diff(classes[order], prepend=-1))
         self._sums[classes[order[starts]]] += np.add.reduceat(weighed[order], starts)
         self._num_waiting = 0
+        if self.forgetting < 1:
+            gone = self.counts < _FADED_AWAY
+            self.counts[gone], self._squares[gone], self._sums[gone] = 0.0, 0.0, 0.0
 
     def _shrink(self, num_random: int) -> None:
         self.features = self.features.with_fewer(num_random)

@@ -59,7 +59,7 @@ class ClassParts:
                 self.analytic.add_scatter(
                     _spread(arrays).scatter(packet.count, packet.sums[: self.analytic.features.size])
                 )
-            self.analytic.put_back(label, packet)
+            self.analytic.put_back(label, packet, slept_rows=0 if with_scatter else slept_events)
         if self.forgetting is not None and "forgetting.mean" in arrays:
             self.forgetting.put_back(
                 label, float(arrays["forgetting.count"][0]), arrays["forgetting.mean"].astype(np.float64)

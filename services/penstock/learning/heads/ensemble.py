@@ -45,7 +45,14 @@ class Ensemble:
     """All of it but the linear head's own weights and the rows that are kept."""
 
     def __init__(
-        self, heads: tuple[HeadName, ...], *, num_numbers: int, dense_width: int, tokens_width: int, seed: int
+        self,
+        heads: tuple[HeadName, ...],
+        *,
+        num_numbers: int,
+        dense_width: int,
+        tokens_width: int,
+        seed: int,
+        forgetting: float = 1.0,
     ) -> None:
         self.heads, self.seed = heads, seed
         self.inputs = HeadInputs(num_numbers, dense_width, seed=seed)
@@ -53,7 +60,7 @@ class Ensemble:
         self.keys_of = RowKeys(dense_width + tokens_width)
         self.attendance, self.shelves, self.alarm = Attendance(), Shelves(), Alarm()
         self.exceptions: Exceptions | None = Exceptions() if "instances" in heads else None
-        self.analytic = AnalyticHead(width, seed=seed) if "analytic" in heads and width else None
+        self.analytic = AnalyticHead(width, seed=seed, forgetting=forgetting) if "analytic" in heads and width else None
         self.forgetting = ForgettingHead(width) if self.analytic is not None and width <= WIDEST else None
         members: list[str] = ["linear"] if "linear" in heads else []
         members += ["analytic"] if self.analytic is not None else []
@@ -71,8 +78,6 @@ class Ensemble:
     def weights_by_head(self) -> dict[str, float]:
         """Weight of each member in the mixture; they sum to 1."""
         return dict(zip(self.members, self.mixture.weights.tolist(), strict=True))
-
-    # -- predicting ------------------------------------------------------------------------------------------------
 
     def answer(self, live: Bools) -> Answer:
         """The members as they stand; `live` [C] marks classes that may be answered."""
@@ -167,8 +172,6 @@ class Ensemble:
                     self.analytic.learn(self.inputs(dense), classes, weights.astype(np.float64))
         self.rows_left(reservoir, window)
 
-    # -- learning --------------------------------------------------------------------------------------------------
-
     def grow(self, num_classes: int) -> None:
         """Make room for classes; parts that would cost too much with so many step aside."""
         if self.analytic is not None:
@@ -230,8 +233,6 @@ class Ensemble:
         places = np.array([place for place, member in enumerate(self.members) if member not in members])
         self.members = tuple(member for member in self.members if member not in members)
         self.mixture.keep(places)
-
-    # -- sleeping and surviving -----------------------------------------------------------------------------------
 
     @property
     def class_parts(self) -> ClassParts:

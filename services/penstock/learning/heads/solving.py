@@ -27,10 +27,12 @@ class Solving:
         pending = num_events - self.at
         born = num_classes - self.classes
         size = analytic.features.size if analytic is not None else 0
+        horizon = analytic.horizon if analytic is not None else float("inf")
+        remembered = min(num_events, horizon)
         due = born > 0 and (num_classes <= SOLVED_AT_BIRTHS_UP_TO or born > num_classes // 64 or pending >= num_classes)
         if len(classes) > BUSY_ROWS:
-            return due or pending >= max(BUSY_SOLVE_ROWS, num_events / 64)
-        due = due or pending >= max(num_events / 64, size / 128)
+            return due or pending >= max(min(BUSY_SOLVE_ROWS, horizon), remembered / 64)
+        due = due or pending >= max(remembered / 64, size / 128)
         if not due and analytic is not None and pending >= size / 128:
             solved = analytic.solved_counts
             labels = np.unique(classes)

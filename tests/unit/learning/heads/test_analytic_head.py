@@ -174,6 +174,38 @@ def test_forgetting_minimises_the_faded_sum_of_squares() -> None:
     assert gradient == pytest.approx(np.zeros_like(gradient), abs=1e-8)
 
 
+def test_where_it_forgets_a_class_that_slept_wakes_as_faded_as_if_it_had_been_awake() -> None:
+    rows, classes = rows_of(300)
+    more, theirs = rows_of(40, seed=1)
+    others = theirs != 2
+    slept, awake = AnalyticHead(WIDTH, seed=3, forgetting=0.99), AnalyticHead(WIDTH, seed=3, forgetting=0.99)
+    for head in (slept, awake):
+        head.grow(CLASSES)
+        head.learn(rows, classes)
+    packet = slept.take_out(2)
+    for head in (slept, awake):
+        head.learn(more[others], theirs[others])
+    slept.put_back(2, packet, slept_rows=int(others.sum()))
+    for head in (slept, awake):
+        head.solve()
+    assert_alike(slept, awake)
+
+
+@pytest.mark.parametrize("gone", [100, 600, 5000])
+def test_where_it_forgets_a_class_that_stays_away_is_not_answered_everywhere(gone: int) -> None:
+    generator = np.random.default_rng(0)
+    centres = 2 * generator.normal(size=(CLASSES, WIDTH))
+    head = AnalyticHead(WIDTH, seed=3, forgetting=0.99)
+    head.grow(CLASSES)
+    for classes in (generator.integers(0, CLASSES, 400), generator.integers(1, CLASSES, gone)):
+        head.learn(centres[classes] + generator.normal(size=(len(classes), WIDTH)), classes)
+    head.solve()
+    asked = generator.integers(1, CLASSES, 500)
+    said = head.exact_scores(centres[asked] + generator.normal(size=(500, WIDTH))).argmax(axis=1)
+    assert np.mean(said == asked) > 0.7
+    assert np.isneginf(head.exact_scores(centres)[:, 0]).all() == (gone == 5000)
+
+
 def test_fewer_random_features_are_a_prefix_so_giving_some_up_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, classes = rows_of(300)
     head = taught(rows, classes)
