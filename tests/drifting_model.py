@@ -22,12 +22,12 @@ def plane_learner(model: ModelConfig = LINEAR) -> Learner:
     return Learner(model, training, ReplayConfig(capacity=400), topic="plane.labels", max_events=256)
 
 
-def drifting_batches(calm: int, swapped: int) -> Iterator[EventBatch]:
+def drifting_batches(calm: int, swapped: int, rows: int = ROWS) -> Iterator[EventBatch]:
     """So many batches of four classes, then so many in which the labels `a` and `g` have changed places."""
     for number in range(calm + swapped):
-        points, labels = points_of_classes(NAMES, ROWS, seed=number)
+        points, labels = points_of_classes(NAMES, rows, seed=number)
         told = labels if number < calm else [SWAPPED.get(label, label) for label in labels]
-        yield event_batch(PLANE.schema, {"point": points}, told, first_offset=number * ROWS)
+        yield event_batch(PLANE.schema, {"point": points}, told, first_offset=number * rows)
 
 
 def learnt(learner: Learner, calm: int = 60, swapped: int = 60) -> list[StepReport]:

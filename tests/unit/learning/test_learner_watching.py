@@ -65,6 +65,23 @@ def test_what_was_watched_survives_a_checkpoint_at_any_moment_of_a_drift() -> No
         assert np.array_equal(tensor, other.tensors[name], equal_nan=tensor.dtype.kind == "f"), name
 
 
+@pytest.mark.parametrize("model", [LINEAR, PLANE], ids=["linear", "mixture"])
+def test_where_only_a_sample_is_scored_drift_is_found_and_no_restart_changes_when(model: ModelConfig) -> None:
+    whole, cut, raised = plane_learner(model), plane_learner(model), 0
+    for number, batch in enumerate(drifting_batches(40, 40, rows=96)):
+        if number in (2, 39, 43, 45, 60):
+            checkpoint = captured(cut)[0]
+            cut = plane_learner(model)
+            cut.restore(replace(checkpoint, state=json.loads(json.dumps(checkpoint.state))))
+        first, second = whole.learn(batch), cut.learn(batch)
+        assert first.watched == second.watched
+        assert len(first.labels) == 32 or number < 20, "soon after births all of it is scored"
+        raised += len(first.watched.raised)
+        assert whole.watch.events == (number + 1) * 96
+    assert raised == 1
+    assert captured(whole)[0].state == captured(cut)[0].state
+
+
 def test_the_history_holds_the_weights_of_the_heads() -> None:
     learner = plane_learner(PLANE)
     learnt(learner, calm=40, swapped=0)

@@ -10,7 +10,7 @@ from penstock.learning.watching.confusion import Confusion
 from penstock.learning.watching.hddm import HddmA
 from penstock.learning.watching.history import History
 from penstock.learning.watching.observed import ObservedRows
-from penstock.learning.watching.scores import Kappas
+from penstock.learning.watching.scores import Kappas, StreamScores
 
 
 @dataclass(kw_only=True)
@@ -30,3 +30,17 @@ class Details:
         self.confusion.update(rows)
         known = rows.hits if established.all() else rows.hits[established]
         return len(self.early.update(~known)) if len(known) else 0
+
+
+def noted(scores: StreamScores, details: Details, *, events: int, now_ms: int) -> dict[str, float]:
+    """What the history notes of a moment."""
+    return {
+        "events": float(events),
+        "time_ms": float(now_ms),
+        "accuracy": scores.accuracy,
+        "no_change_accuracy": scores.no_change_accuracy,
+        "loss": scores.loss,
+        "kappa": details.kappas.kappa,
+        "kappa_temporal": scores.kappa_temporal,
+        "classes": float(len(details.classes)),
+    }

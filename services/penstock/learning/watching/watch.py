@@ -14,7 +14,7 @@ from penstock.learning.watching.alarms import Alarms
 from penstock.learning.watching.class_scores import ClassScores
 from penstock.learning.watching.conflict import verdict
 from penstock.learning.watching.confusion import Confusion
-from penstock.learning.watching.details import Details
+from penstock.learning.watching.details import Details, noted
 from penstock.learning.watching.hddm import HddmA
 from penstock.learning.watching.history import History
 from penstock.learning.watching.judged import JudgedVersions
@@ -23,10 +23,14 @@ from penstock.learning.watching.scores import Kappas, StreamScores
 
 WEIGHT = "weight/"
 """Begins the names of figures that are weights of heads in the mixture."""
-SETTLED_ROWS = 256
+SETTLED_ROWS = 512
 SETTLED_MS = 1000
 """What is told by class, the early warning and the history take rows in once so many have come, or so much time, by
 Kafka's timestamps, has passed: a dozen operations on arrays cost as much for one row as for hundreds."""
+SAMPLED_ROWS = 256
+SAMPLED_MS = 250
+"""Where only a sample of a micro-batch is scored, because there is much to do, so many rows, or so much time, are
+looked at together."""
 JUDGED_ROWS = 256
 """An alarm is judged by the newer half of the first so many rows after it: the model has learnt a little by then."""
 NAMED_IN_ALARM = 5
@@ -57,6 +61,8 @@ class Watch:
             history=History(),
             early=HddmA(),
         )
+        self._unseen: list[ObservedRows] = []
+        self._seen_ms = 0
         self._waiting: list[ObservedRows] = []
         self._num_waiting = 0
         self._settled_ms = 0
@@ -65,8 +71,8 @@ class Watch:
     def details(self) -> Details:
         """A copy that has taken in every row; it does not change any more."""
         details = copy.deepcopy(self._details)
-        if self._waiting:
-            rows = ObservedRows.joined(self._waiting)
+        if waiting := [*self._waiting, *self._unseen]:
+            rows = ObservedRows.joined(waiting)
             details.take_in(rows, self._are_established(rows), self.events)
         return details
 
@@ -93,11 +99,16 @@ class Watch:
             figures: more to note in the history, such as the weights of heads.
         """
         self.events += num_events
+        self.alarms.note(label_changes, now_ms)
+        self._unseen.append(rows)
+        num_unseen = sum(map(len, self._unseen))
+        if len(rows) < num_events and num_unseen < SAMPLED_ROWS and now_ms < self._seen_ms + SAMPLED_MS:
+            return Watched()
+        rows, self._unseen, self._seen_ms = ObservedRows.joined(self._unseen), [], now_ms
         self.scored += len(rows)
         self.scores.update(rows)
         self._waiting.append(rows)
         self._num_waiting += len(rows)
-        self.alarms.note(label_changes, now_ms)
         recovered, changes = self._detect(rows, now_ms)
         warnings = 0
         if changes or self._num_waiting >= SETTLED_ROWS or now_ms >= self._settled_ms + SETTLED_MS:
@@ -134,9 +145,10 @@ class Watch:
         """Copies of all arrays by dotted name."""
         owners = {"scores": self.scores, **{name: getattr(self._details, name) for name in _WITH_ARRAYS}}
         tensors = {f"{part}.{name}": array for part, owner in owners.items() for name, array in owner.tensors().items()}
-        waiting = ObservedRows.joined(self._waiting).tensors() if self._waiting else {}
         tensors |= {f"judged.{name}": array for name, array in self.judged.tensors().items()}
-        tensors |= {f"waiting.{name}": array for name, array in waiting.items()}
+        for part, rows in (("waiting", self._waiting), ("unseen", self._unseen)):
+            columns = ObservedRows.joined(rows).tensors() if rows else {}
+            tensors |= {f"{part}.{name}": array for name, array in columns.items()}
         since_alarm = self._since_alarm.tensors() if self._since_alarm is not None else {}
         return tensors | {f"since_alarm.{name}": array for name, array in since_alarm.items()}
 
@@ -147,6 +159,7 @@ class Watch:
             "events": self.events,
             "scored": self.scored,
             "settled_ms": self._settled_ms,
+            "seen_ms": self._seen_ms,
             "scores": self.scores.state(),
             "kappas": details.kappas.state(),
             "alarms": self.alarms.state(),
@@ -159,6 +172,7 @@ class Watch:
         """Go on, to the bit, from `tensors()` and `state()`. Raises `KeyError` for what is missing."""
         stored, details = cast(Mapping[str, Any], state), self._details
         self.events, self.scored, self._settled_ms = stored["events"], stored["scored"], stored["settled_ms"]
+        self._seen_ms = stored["seen_ms"]
         self.scores.restore(under("scores.", tensors), stored["scores"])
         self.alarms.restore(stored["alarms"])
         self.judged.restore(under("judged.", tensors))
@@ -171,6 +185,8 @@ class Watch:
         waiting = under("waiting.", tensors)
         self._waiting = [ObservedRows.from_tensors(waiting)] if waiting else []
         self._num_waiting = sum(len(rows) for rows in self._waiting)
+        unseen = under("unseen.", tensors)
+        self._unseen = [ObservedRows.from_tensors(unseen)] if unseen else []
         since_alarm = under("since_alarm.", tensors)
         self._since_alarm = ObservedRows.from_tensors(since_alarm) if since_alarm else None
 
@@ -197,7 +213,11 @@ class Watch:
         warnings = details.take_in(rows, self._are_established(rows), self.events)
         self._waiting, self._num_waiting, self._settled_ms = [], 0, now_ms
         if details.history.is_due(self.events):
-            details.history.add(self.events, self._noted(now_ms) | dict(figures), details.classes.recall)
+            details.history.add(
+                self.events,
+                noted(self.scores, details, events=self.events, now_ms=now_ms) | dict(figures),
+                details.classes.recall,
+            )
         return warnings
 
     def _raise(self, change: Change, class_names: Sequence[str], step: int, now_ms: int) -> DriftAlarm:
@@ -224,19 +244,6 @@ class Watch:
         worst_first = np.argsort(-lost, kind="stable")[:NAMED_IN_ALARM].tolist()
         named = [place for place in worst_first if lost[place] >= max(LEAST_LOSS, lost[worst_first[0]] / 2)]
         return [int(asked[place]) for place in named or worst_first[:1]]
-
-    def _noted(self, now_ms: int) -> dict[str, float]:
-        scores = self.scores
-        return {
-            "events": float(self.events),
-            "time_ms": float(now_ms),
-            "accuracy": scores.accuracy,
-            "no_change_accuracy": scores.no_change_accuracy,
-            "loss": scores.loss,
-            "kappa": self._details.kappas.kappa,
-            "kappa_temporal": scores.kappa_temporal,
-            "classes": float(len(self._details.classes)),
-        }
 
 
 _WITH_ARRAYS = ("classes", "kappas", "confusion", "history")
