@@ -31,6 +31,7 @@ MetricName = Literal[
     "penstock_class_recall_ratio",
     "penstock_class_loss",
     "penstock_class_kappa_ratio",
+    "penstock_class_kappa_temporal_ratio",
     "penstock_class_forgotten_ratio",
     "penstock_head_weight_ratio",
     "penstock_drift_alarms_total",
@@ -218,6 +219,13 @@ METRICS: tuple[Metric, ...] = (
         kind="gauge",
         side="trainer",
         help="Fading mean log-loss (nats) of a class's own events before they were learnt; the first 100 classes.",
+        labels=("class",),
+    ),
+    Metric(
+        name="penstock_class_kappa_temporal_ratio",
+        kind="gauge",
+        side="trainer",
+        help="Faded kappa-temporal of it-is-this-class against it-is-not, for the first 100 classes.",
         labels=("class",),
     ),
     Metric(

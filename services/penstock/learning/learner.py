@@ -117,6 +117,10 @@ class Learner:
         """What watches the stream: scores, alarms, history."""
         return self._parts.watch
 
+    def kept_by_class(self) -> npt.NDArray[np.int64]:
+        """[classes]: rows kept for replay, each once."""
+        return self._parts.num_kept()
+
     def recall_by_class(self) -> dict[str, float]:
         """Faded share of each class's rows that were predicted right before they were learnt."""
         recall = self._parts.watch.details().classes.recall.tolist()

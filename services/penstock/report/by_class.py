@@ -25,7 +25,8 @@ def classes(facts: Facts, details: Details) -> str:
     head = (
         '<th>class</th><th class="number">index</th><th>state</th><th class="number">events</th>'
         '<th>recall over time</th><th class="number">now</th><th class="number">best</th><th>forgotten</th>'
-        '<th class="number">log-loss</th><th class="number">kappa</th><th class="number">last seen</th><th>born at</th>'
+        '<th class="number">log-loss</th><th class="number">kappa</th>'
+        '<th class="number">kappa-temporal</th><th class="number">last seen</th><th>born at</th>'
     )
     rows = "".join(_class_row(facts, details, entries[place]) for place in chosen.tolist())
     words = (
@@ -64,7 +65,7 @@ def _class_row(facts: Facts, details: Details, entry: ClassEntry) -> str:
     recalls = details.history.recalls
     over_time = sparkline(recalls[place], f"recall of {entry.name}") if place < len(recalls) else ""
     lost = float(scores.forgotten[place]) if asked else 0.0
-    kappas = details.kappas.kappa_by_class()
+    kappas, temporal = details.kappas.kappa_by_class(), details.kappas.kappa_temporal_by_class()
     figures = (
         [
             count(int(facts.class_events[place])),
@@ -74,12 +75,13 @@ def _class_row(facts: Facts, details: Details, entry: ClassEntry) -> str:
             f'<span class="meter"><i style="width:{min(lost, 1):.0%}"></i></span> {share(lost)}',
             share(float(scores.loss[place])),
             share(float(kappas[place])),
+            share(float(temporal[place])),
             _last_seen(facts.watch.events - int(scores.last_event[place])),
         ]
         if asked
-        else [count(int(facts.class_events[place])), "", "–", "–", "–", "–", "–", "never"]
+        else [count(int(facts.class_events[place])), "", "–", "–", "–", "–", "–", "–", "never"]
     )
-    alignment = ["number", "", "number", "number", "", "number", "number", "number"]
+    alignment = ["number", "", "number", "number", "", "number", "number", "number", "number"]
     cells = "".join(f'<td class="{side}">{figure}</td>' for side, figure in zip(alignment, figures, strict=True))
     return (
         f'<tr><td class="wide">{name(entry.name)}</td><td class="number">{entry.index}</td><td>{_state(entry)}</td>'

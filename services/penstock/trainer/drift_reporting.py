@@ -73,11 +73,13 @@ def report_standing(metrics: Telemetry, learner: Learner, named_classes: int) ->
         classes.recall.tolist(),
         classes.loss.tolist(),
         details.kappas.kappa_by_class().tolist(),
+        details.kappas.kappa_temporal_by_class().tolist(),
         classes.forgotten.tolist(),
         strict=False,  # the arrays reach as far as rows were scored
     )
-    for name, recall, loss, kappa, forgotten in of_classes:
+    for name, recall, loss, kappa, kappa_temporal, forgotten in of_classes:
         metrics.gauge("penstock_class_recall_ratio", recall, **{"class": name})
         metrics.gauge("penstock_class_loss", loss, **{"class": name})
         metrics.gauge("penstock_class_kappa_ratio", kappa, **{"class": name})
+        metrics.gauge("penstock_class_kappa_temporal_ratio", kappa_temporal, **{"class": name})
         metrics.gauge("penstock_class_forgotten_ratio", forgotten, **{"class": name})

@@ -8,6 +8,8 @@ from penstock.learning.watching.watch import WEIGHT
 
 MAX_RECALLS = 100
 """Classes whose recall is reported one by one."""
+CONFUSIONS = 10
+"""The largest, by share of a class's rows."""
 JUDGED = "answers/"
 """Begins the names of what late labels say of replicas' answers."""
 MAX_CLASSES = 25
@@ -44,7 +46,10 @@ def _judged(answers: Sequence[JudgedAnswers]) -> dict[str, float]:
 
 
 def standing(learner: Learner) -> dict[str, float]:
-    """Kappa, the weights of heads, and scores by class: `recall/<name>`, `loss/…`, `kappa/…`, `forgotten/…`."""
+    """Kappa, the weights of heads, and scores by class: `recall/<name>`, `loss/…`, `kappa/…` and so on.
+
+    `kept/<name>` counts rows kept for replay, `confused/<name> as <name>` is a share of the rows of the first.
+    """
     details, names = learner.watch.details(), learner.class_names
     classes = details.classes
     values = {"prequential_kappa": details.kappas.kappa} if len(classes) else {}
@@ -53,8 +58,12 @@ def standing(learner: Learner) -> dict[str, float]:
         ("recall", classes.recall, MAX_RECALLS),
         ("loss", classes.loss, MAX_CLASSES),
         ("kappa", details.kappas.kappa_by_class(), MAX_CLASSES),
+        ("kappa_temporal", details.kappas.kappa_temporal_by_class(), MAX_CLASSES),
+        ("kept", learner.kept_by_class(), MAX_CLASSES),
         ("forgotten", classes.forgotten, MAX_CLASSES),
     )
     for family, figures, most in by_class:
         values |= {f"{family}/{name}": value for name, value in zip(names[:most], figures.tolist(), strict=False)}
+    for label, predicted, share in details.confusion.largest(CONFUSIONS):
+        values[f"confused/{names[label]} as {names[predicted]}"] = share
     return values

@@ -5,7 +5,7 @@ import pytest
 
 from penstock.learning.watching.class_scores import ClassScores
 from penstock.learning.watching.confusion import NAMED_CLASSES, Confusion
-from penstock.learning.watching.observed import NOTHING
+from penstock.learning.watching.observed import NOTHING, ObservedRows
 from watched_rows import in_batches, rows_of, stream
 
 
@@ -47,3 +47,13 @@ def test_rows_for_which_nothing_could_be_predicted_are_left_out() -> None:
     assert confusion.counts.size == 0
     confusion.update(rows_of([0, 1], [NOTHING, 0]))
     assert confusion.counts.tolist() == [[0, 0], [1, 0]]
+
+
+def test_the_largest_confusions_come_first_and_no_class_is_confused_with_itself() -> None:
+    confusion = Confusion(1.0)
+    assert confusion.largest(3) == []
+    labels = np.array([0] * 4 + [1] * 10 + [2] * 5)
+    predicted = np.array([0, 0, 1, 1] + [1] * 9 + [2] + [2] * 5)
+    confusion.update(ObservedRows(labels=labels, predicted=predicted, losses=np.zeros(len(labels))))
+    assert confusion.largest(3) == [(0, 1, 0.5), (1, 2, 0.1)]
+    assert confusion.largest(1) == [(0, 1, 0.5)]

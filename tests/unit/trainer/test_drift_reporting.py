@@ -85,7 +85,7 @@ def test_the_same_figures_go_into_the_record() -> None:
     assert of_update["drift_last_size"] == learner.watch.alarms.newest[-1].size
     assert of_record["prequential_kappa"] == learner.watch.details().kappas.kappa
     assert of_record["weight/linear"] == 1
-    for family in ("recall", "loss", "kappa", "forgotten"):
+    for family in ("recall", "loss", "kappa", "kappa_temporal", "forgotten", "kept"):
         assert {name for name in of_record if name.startswith(f"{family}/")} == {f"{family}/{each}" for each in NAMES}
 
 

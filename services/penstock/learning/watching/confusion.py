@@ -38,6 +38,16 @@ class Confusion:
         self.counts *= self._fading.powers(len(labels))[counts.sum(axis=1)][:, None]
         self.counts += counts
 
+    def largest(self, most: int) -> list[tuple[int, int, float]]:
+        """Label, prediction and share of the label's rows, of the pairs confused most; classes beyond are left out."""
+        rows = self.counts.sum(axis=1, keepdims=True)
+        shares = np.divide(self.counts, rows, out=np.zeros_like(self.counts), where=rows > 0)
+        shares = shares[:NAMED_CLASSES, :NAMED_CLASSES]
+        np.fill_diagonal(shares, 0.0)
+        worst = np.argsort(-shares, axis=None, kind="stable")[:most]
+        pairs = zip(*np.unravel_index(worst, shares.shape), strict=True)
+        return [(int(label), int(other), float(shares[label, other])) for label, other in pairs if shares[label, other]]
+
     def tensors(self) -> dict[str, Array]:
         """A copy, for a checkpoint."""
         return {"counts": self.counts.copy()}
