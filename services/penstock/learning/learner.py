@@ -1,58 +1,49 @@
 """The learner: micro-batches in, reports out, and on request everything that must survive."""
 
-from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from penstock.clock import Clock, SystemClock
 from penstock.errors import DivergedError, InvalidEventError
 from penstock.flow import (
-    Alarm,
     Array,
     Checkpoint,
     Control,
-    ControlOutcome,
     EventBatch,
     Offsets,
     StepReport,
-    Watched,
     Weights,
 )
-from penstock.learning.backbones import backbone_json
+from penstock.learning.admission import Admission
+from penstock.learning.captured_parts import captured_state, captured_tensors, restored_parts
 from penstock.learning.carrying_out import Desk
 from penstock.learning.class_changes import ClassChanges
 from penstock.learning.class_requests import index_of
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.device import choose_device, denormals_flushed
-from penstock.learning.heads.answer import Answer
-from penstock.learning.heads.answer_tensors import answer_json, answer_tensors
+from penstock.learning.event_rows import places_of, values_of, weights_of
 from penstock.learning.heads.slices import slices
-from penstock.learning.ledger import HIBERNATED, RETIRED
 from penstock.learning.lesson import Scored, Slice
 from penstock.learning.linear_alone import learn_linear
 from penstock.learning.mixed_heads import MixedHeads
-from penstock.learning.parts import captured_state, captured_tensors, new_parts, restored_parts
+from penstock.learning.parts import new_parts
 from penstock.learning.retraction import Retractions
 from penstock.learning.rows import Columns, EncodedRows, columns_of
+from penstock.learning.served_weights import served_weights
 from penstock.learning.set_aside import HeldRows, HoldOut
+from penstock.learning.step_reports import Learnt, Progress, report_of
 from penstock.learning.tensors import host_copies
 from penstock.learning.train_rows import TrainRows
 from penstock.learning.warm_start import Mapped, start_from
-from penstock.learning.watching.observed import ObservedRows
-from penstock.learning.watching.watch import WEIGHT, Watch
-from penstock.learning.weights import HEADS, card_of, encode_weights
+from penstock.learning.watching.watch import Watch
 from penstock.replay.config import ReplayConfig
 from penstock.replay.priority import EventPriorities
 from penstock.wire import columns as column
 
 Int64s = npt.NDArray[np.int64]
-
-_LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-9, 1e9  # beyond these, sums of weights leave float32
 
 
 class Learner:
@@ -142,72 +133,30 @@ class Learner:
         self.step += 1
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.read_until_ms = max(self.read_until_ms, batch.read_until_ms)
-        self.events_learnt += batch.events.num_rows - learnt.passed_over - learnt.held_out
-        return self._report(batch, learnt, known, self._clock.monotonic_seconds() - started)
+        self.events_learnt += learnt.num_events(batch)
+        progress = Progress(
+            step=self.step,
+            loss=self._last_loss,
+            num_known=known,
+            trained_until_ms=self.trained_until_ms,
+            seconds=self._clock.monotonic_seconds() - started,
+            weights_by_head=self.weights_by_head,
+        )
+        return report_of(self._parts, batch, learnt, progress)
 
-    def _learn_pieces(self, batch: EventBatch) -> "_Learnt":
+    def _learn_pieces(self, batch: EventBatch) -> Learnt:
         """Events and controls in their one order."""
-        desk, learnt, first = self._desk(), _Learnt(), 0
+        desk, admission, learnt, first = self._desk(), self._admission(), Learnt(), 0
         for piece in batch.pieces(self._max_events):
             if isinstance(piece, Control):
                 learnt.controls.append(desk.carry_out(piece))
                 continue
             desk.begin_learning()
-            for run, run_places in self._to_learn(piece, learnt):
-                events, places = self._without_held_out(run, run_places, learnt)
-                if not events.num_rows:
-                    continue
+            for events, places in admission.admitted(piece, learnt, self.events_learnt):
                 learnt.scored += [one.moved_to(places + first) for one in self._learn_events(events)]
             first += piece.num_rows
         desk.finish()
         return learnt
-
-    def _to_learn(self, events: Any, learnt: "_Learnt") -> Iterator[tuple[Any, Int64s]]:
-        """Runs of events with their places: a class asleep wakes before its first one, a retired one has none."""
-        places, ledger = np.arange(events.num_rows), self._parts.ledger
-        if ledger.live.all():
-            yield events, places
-            return
-        states = ledger.states_of(events.column(column.LABEL))
-        places = np.flatnonzero(states != RETIRED)
-        if len(places) < events.num_rows:
-            learnt.passed_over += events.num_rows - len(places)
-            events, states = events.take(pa.array(places)), states[places]
-        start = 0
-        for stop in np.flatnonzero(states == HIBERNATED).tolist():
-            name = events.column(column.LABEL)[stop].as_py()
-            index = ledger.index_of(name)
-            assert index is not None  # it is asleep, or was at the start of the run
-            if ledger.live[index]:
-                continue
-            if stop > start:
-                yield events.slice(start, stop - start), places[start:stop]
-            self._changes().wake([index])
-            learnt.woken.append(name)
-            start = stop
-        if events.num_rows > start:
-            yield events.slice(start), places[start:]
-
-    def _without_held_out(self, events: Any, places: Int64s, learnt: "_Learnt") -> tuple[Any, Int64s]:
-        """Put aside the share that is not learnt: events of known classes, of the usual weight."""
-        held_out, parts = self._parts.held_out, self._parts
-        if not held_out.is_on or not parts.encoder.is_fitted:
-            return events, places
-        at = (_numpy(events, column.PARTITION), _numpy(events, column.OFFSET), _numpy(events, column.ROW))
-        priorities = self._priorities.at(*at)
-        chosen = np.flatnonzero(held_out.chosen(priorities) & (_numpy(events, column.WEIGHT) == 1.0))
-        names = events.column(column.LABEL).take(pa.array(chosen)).to_pylist() if len(chosen) else []
-        found = [(place, parts.ledger.index_of(name)) for place, name in zip(chosen.tolist(), names, strict=True)]
-        known = [(place, index) for place, index in found if index is not None]
-        if not known:
-            return events, places
-        chosen, classes = np.array(known, dtype=np.int64).T
-        rows = self._encode(events.take(pa.array(chosen)))
-        held_out.add(rows, classes, priorities[chosen], event=self.events_learnt)
-        parts.history.learnt(*(values[chosen] for values in at))
-        learnt.held_out += len(chosen)
-        kept = np.setdiff1d(np.arange(events.num_rows), chosen)
-        return events.take(pa.array(kept)), places[kept]
 
     def held_out_rows(self) -> HeldRows | None:
         """Rows of live classes that were never learnt; None where none are held out."""
@@ -231,15 +180,6 @@ class Learner:
         network, served = host_copies(parts.network.tensors()), parts.descent.served
         self._check_finite(network)
         answering = network if served is parts.network else host_copies(served.tensors())
-        answer = parts.ensemble.answer(parts.ledger.live) if parts.ensemble is not None else None
-        card = card_of(
-            self._model.name,
-            self._schema,
-            parts.encoder.constants,
-            backbone_json(self._model.backbone),
-            parts.ledger,
-            None if answer is None or parts.ensemble is None else answer_json(answer, parts.ensemble.seed),
-        )
         checkpoint = Checkpoint(
             model=self._model.name,
             schema_digest=self._schema.digest,
@@ -256,19 +196,7 @@ class Learner:
             packets=parts.sleepers.packets(),
             mlflow_run_id=mlflow_run_id,
         )
-        return checkpoint, encode_weights(card, answering | self._answer_tensors(answer))
-
-    def _answer_tensors(self, answer: Answer | None) -> dict[str, Array]:
-        ensemble = self._parts.ensemble
-        if answer is None or ensemble is None:
-            return {}
-        tensors = answer_tensors(answer, ensemble.inputs) | {
-            "mixture.temperatures": ensemble.mixture.temperatures.copy(),
-            "mixture.weights": ensemble.mixture.weights.copy(),
-        }
-        if ensemble.exceptions is not None:
-            tensors["exceptions.keys"], tensors["exceptions.classes"] = ensemble.exceptions.table()
-        return {HEADS + name: tensor for name, tensor in tensors.items()}
+        return checkpoint, served_weights(parts, self._model, answering)
 
     def start_from(self, content: bytes, uri: str) -> Mapped:
         """Begin with the weights of a safetensors file, before anything is learnt.
@@ -302,13 +230,12 @@ class Learner:
             parts.moments.merge(rows.dense[:, : parts.moments.width])
             parts.network.standardiser.follow(parts.moments)
         known = len(parts.ledger)
-        partitions, offsets = _numpy(events, column.PARTITION), _numpy(events, column.OFFSET)
+        partitions, offsets, rows_within = places_of(events)
         classes, _ = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets, tenants)
-        weights = _weights(events)
+        weights = weights_of(events)
         fresh = TrainRows(dense=dense, tokens=tokens, classes=classes, weights=weights)
-        rows_within = _numpy(events, column.ROW)
         priorities = self._priorities.at(partitions, offsets, rows_within)
-        self.trained_until_ms = max(self.trained_until_ms, int(_numpy(events, column.TIMESTAMP_MS).max()))
+        self.trained_until_ms = max(self.trained_until_ms, int(values_of(events, column.TIMESTAMP_MS).max()))
         found = []
         for start, stop in self._cuts(classes, known):
             is_all = stop - start == len(classes)
@@ -335,10 +262,15 @@ class Learner:
         if self._parts.ledger.entries[label].state == "retired":
             raise InvalidEventError("retracts", f"Class {name!r} is retired: nothing of it is left to retract.")
         dense, tokens = self._parts.network.to_tensors(self._encode(event))
-        return TrainRows(dense=dense, tokens=tokens, classes=np.array([label], dtype=np.int64), weights=_weights(event))
+        return TrainRows(
+            dense=dense, tokens=tokens, classes=np.array([label], dtype=np.int64), weights=weights_of(event)
+        )
 
     def _changes(self) -> ClassChanges:
         return ClassChanges(self._parts, self._model.name, self._schema)
+
+    def _admission(self) -> Admission:
+        return Admission(self._parts, self._changes(), self._priorities)
 
     def _desk(self) -> Desk:
         retractions = Retractions(self._parts, self._priorities, self._topic)
@@ -384,71 +316,6 @@ class Learner:
             self._parts.encoder = self._parts.encoder.fitted_to(columns)
         return self._parts.encoder.encode(columns)
 
-    def _report(self, batch: EventBatch, learnt: "_Learnt", known: int, seconds: float) -> StepReport:
-        parts, names, found = self._parts, self.class_names, learnt.scored
-        counts = np.bincount(np.concatenate([one.classes for one in found])).tolist() if found else []
-        weights_by_head = self.weights_by_head
-        alarms = tuple(one.alarm for one in found if one.alarm is not None)
-        parts.watch.judged.add(batch.judged)
-        for alarm in alarms:
-            changed = [names.index(name) for name in alarm.classes]
-            parts.held_out.give_up(np.array(changed, dtype=np.int64), before=alarm.began_at)
-        num_events = batch.events.num_rows - learnt.passed_over - learnt.held_out
-        watched = self._watch(found, num_events, alarms, weights_by_head)
-        return StepReport(
-            step=self.step,
-            num_events=num_events,
-            loss=self._last_loss,
-            prequential_accuracy=parts.watch.scores.accuracy,
-            prequential_loss=parts.watch.scores.loss,
-            prequential_kappa_temporal=parts.watch.scores.kappa_temporal,
-            events_by_class={name: count for name, count in zip(names, counts, strict=False) if count},
-            num_classes=len(names),
-            new_classes=names[known:],
-            reservoir_rows=len(parts.reservoir),
-            trained_until_ms=self.trained_until_ms,
-            step_seconds=seconds,
-            labels=_joined([one.labels for one in found], np.int64),
-            predicted=_joined([one.predicted for one in found], np.int64),
-            hits=_joined([one.hits for one in found], np.bool_),
-            true_probability=_joined([one.true_probability for one in found], np.float64),
-            losses=_joined([one.losses for one in found], np.float64),
-            scored_rows=_joined([one.rows for one in found], np.int64),
-            weights_by_head=weights_by_head,
-            alarms=alarms,
-            controls=tuple(learnt.controls),
-            woken=tuple(learnt.woken),
-            passed_over=learnt.passed_over,
-            held_out=learnt.held_out,
-            watched=watched,
-            judged=batch.judged,
-        )
-
-    def _watch(
-        self,
-        found: list[Scored],
-        num_events: int,
-        label_changes: tuple[Alarm, ...],
-        weights_by_head: Mapping[str, float],
-    ) -> Watched:
-        parts = self._parts
-        if not found:
-            return Watched()
-        watched = parts.watch.observe(
-            ObservedRows.joined(
-                [ObservedRows(labels=one.labels, predicted=one.predicted, losses=one.losses) for one in found]
-            ),
-            num_events=num_events,
-            class_names=self.class_names,
-            step=self.step,
-            now_ms=self.trained_until_ms,
-            label_changes=label_changes,
-            figures={WEIGHT + head: weight for head, weight in weights_by_head.items()},
-        )
-        if not parts.watch.wants_judgement:
-            return watched
-        return replace(watched, judged=parts.watch.judge(*parts.remembered_losses(), self.class_names))
-
     def _check_finite(self, tensors: dict[str, Array]) -> None:
         for name, tensor in tensors.items():
             if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
@@ -456,32 +323,3 @@ class Learner:
                     f"The weights {name!r} are no longer finite at step {self.step}; training.learning_rate is"
                     f" {self._training.learning_rate}: lower it and start again from the last checkpoint."
                 )
-
-
-@dataclass(kw_only=True)
-class _Learnt:
-    """What came of one micro-batch."""
-
-    scored: list[Scored] = field(default_factory=list)
-    controls: list[ControlOutcome] = field(default_factory=list)
-    woken: list[str] = field(default_factory=list)
-    passed_over: int = 0
-    held_out: int = 0
-
-
-def _weights(events: Any) -> npt.NDArray[np.float32]:
-    weights: npt.NDArray[np.float32] = np.clip(_numpy(events, column.WEIGHT), _LEAST_WEIGHT, _LARGEST_WEIGHT).astype(
-        np.float32
-    )
-    return weights
-
-
-def _numpy(events: Any, name: str) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = events.column(name).to_numpy()
-    return values
-
-
-def _joined(arrays: list[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
-    if len(arrays) == 1:
-        return arrays[0]
-    return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)

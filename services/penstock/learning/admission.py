@@ -1,0 +1,83 @@
+"""Which events of a micro-batch are learnt: not those of retired classes, nor those held out to compare versions on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from penstock.learning.class_changes import ClassChanges
+from penstock.learning.event_rows import places_of, values_of
+from penstock.learning.ledger import HIBERNATED, RETIRED
+from penstock.learning.parts import LearnerParts
+from penstock.learning.rows import columns_of
+from penstock.learning.step_reports import Learnt
+from penstock.replay.priority import EventPriorities
+from penstock.wire import columns as column
+
+Int64s = npt.NDArray[np.int64]
+
+
+class Admission:
+    """Works on `parts`, which it does not own."""
+
+    def __init__(self, parts: LearnerParts, changes: ClassChanges, priorities: EventPriorities) -> None:
+        self._parts, self._changes, self._priorities = parts, changes, priorities
+
+    def admitted(self, events: Any, learnt: Learnt, events_learnt: int) -> Iterator[tuple[Any, Int64s]]:
+        """Runs of events to learn, at least one each, with their places; what is not to be learnt is noted.
+
+        `events_learnt` counts those before this micro-batch.
+        """
+        for run, places in self._awake(events, learnt):
+            kept, kept_places = self._without_held_out(run, places, learnt, events_learnt)
+            if kept.num_rows:
+                yield kept, kept_places
+
+    def _awake(self, events: Any, learnt: Learnt) -> Iterator[tuple[Any, Int64s]]:
+        """Runs of events with their places: a class asleep wakes before its first one, a retired one has none."""
+        places, ledger = np.arange(events.num_rows), self._parts.ledger
+        if ledger.live.all():
+            yield events, places
+            return
+        states = ledger.states_of(events.column(column.LABEL))
+        places = np.flatnonzero(states != RETIRED)
+        if len(places) < events.num_rows:
+            learnt.passed_over += events.num_rows - len(places)
+            events, states = events.take(pa.array(places)), states[places]
+        start = 0
+        for stop in np.flatnonzero(states == HIBERNATED).tolist():
+            name = events.column(column.LABEL)[stop].as_py()
+            index = ledger.index_of(name)
+            assert index is not None  # it is asleep, or was at the start of the run
+            if ledger.live[index]:
+                continue
+            if stop > start:
+                yield events.slice(start, stop - start), places[start:stop]
+            self._changes.wake([index])
+            learnt.woken.append(name)
+            start = stop
+        if events.num_rows > start:
+            yield events.slice(start), places[start:]
+
+    def _without_held_out(self, events: Any, places: Int64s, learnt: Learnt, events_learnt: int) -> tuple[Any, Int64s]:
+        """Put aside the share that is not learnt: events of known classes, of the usual weight."""
+        held_out, parts = self._parts.held_out, self._parts
+        if not held_out.is_on or not parts.encoder.is_fitted:
+            return events, places
+        at = places_of(events)
+        priorities = self._priorities.at(*at)
+        chosen = np.flatnonzero(held_out.chosen(priorities) & (values_of(events, column.WEIGHT) == 1.0))
+        names = events.column(column.LABEL).take(pa.array(chosen)).to_pylist() if len(chosen) else []
+        found = [(place, parts.ledger.index_of(name)) for place, name in zip(chosen.tolist(), names, strict=True)]
+        known = [(place, index) for place, index in found if index is not None]
+        if not known:
+            return events, places
+        chosen, classes = np.array(known, dtype=np.int64).T
+        rows = parts.encoder.encode(columns_of(events.take(pa.array(chosen)), parts.encoder.schema))
+        held_out.add(rows, classes, priorities[chosen], event=events_learnt)
+        parts.history.learnt(*(values[chosen] for values in at))
+        learnt.held_out += len(chosen)
+        kept = np.setdiff1d(np.arange(events.num_rows), chosen)
+        return events.take(pa.array(kept)), places[kept]

@@ -1,0 +1,111 @@
+"""What is reported of a micro-batch once it is learnt; the watch over the stream moves on with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from penstock.flow import Alarm, ControlOutcome, EventBatch, StepReport, Watched
+from penstock.learning.lesson import Scored
+from penstock.learning.parts import LearnerParts
+from penstock.learning.watching.observed import ObservedRows
+from penstock.learning.watching.watch import WEIGHT
+
+
+@dataclass(kw_only=True)
+class Learnt:
+    """What came of one micro-batch."""
+
+    scored: list[Scored] = field(default_factory=list)
+    controls: list[ControlOutcome] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)
+    passed_over: int = 0
+    held_out: int = 0
+
+    def num_events(self, batch: EventBatch) -> int:
+        """How many of the batch were learnt."""
+        num_rows: int = batch.events.num_rows
+        return num_rows - self.passed_over - self.held_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where the learner stands after the micro-batch; `num_known` classes were known before it."""
+
+    step: int
+    loss: float
+    num_known: int
+    trained_until_ms: int
+    seconds: float
+    weights_by_head: Mapping[str, float]
+
+
+def report_of(parts: LearnerParts, batch: EventBatch, learnt: Learnt, progress: Progress) -> StepReport:
+    """Scores, alarms and counts, rows in the order of the batch."""
+    names, found = parts.ledger.names, learnt.scored
+    counts = np.bincount(np.concatenate([one.classes for one in found])).tolist() if found else []
+    alarms = tuple(one.alarm for one in found if one.alarm is not None)
+    parts.watch.judged.add(batch.judged)
+    for alarm in alarms:
+        changed = [names.index(name) for name in alarm.classes]
+        parts.held_out.give_up(np.array(changed, dtype=np.int64), before=alarm.began_at)
+    watched = _watch(parts, found, learnt.num_events(batch), alarms, progress)
+    scores = parts.watch.scores
+    return StepReport(
+        step=progress.step,
+        num_events=learnt.num_events(batch),
+        loss=progress.loss,
+        prequential_accuracy=scores.accuracy,
+        prequential_loss=scores.loss,
+        prequential_kappa_temporal=scores.kappa_temporal,
+        events_by_class={name: count for name, count in zip(names, counts, strict=False) if count},
+        num_classes=len(names),
+        new_classes=names[progress.num_known :],
+        reservoir_rows=len(parts.reservoir),
+        trained_until_ms=progress.trained_until_ms,
+        step_seconds=progress.seconds,
+        labels=_joined([one.labels for one in found], np.int64),
+        predicted=_joined([one.predicted for one in found], np.int64),
+        hits=_joined([one.hits for one in found], np.bool_),
+        true_probability=_joined([one.true_probability for one in found], np.float64),
+        losses=_joined([one.losses for one in found], np.float64),
+        scored_rows=_joined([one.rows for one in found], np.int64),
+        weights_by_head=progress.weights_by_head,
+        alarms=alarms,
+        controls=tuple(learnt.controls),
+        woken=tuple(learnt.woken),
+        passed_over=learnt.passed_over,
+        held_out=learnt.held_out,
+        watched=watched,
+        judged=batch.judged,
+    )
+
+
+def _watch(
+    parts: LearnerParts, found: Sequence[Scored], num_events: int, alarms: tuple[Alarm, ...], progress: Progress
+) -> Watched:
+    if not found:
+        return Watched()
+    names = parts.ledger.names
+    watched = parts.watch.observe(
+        ObservedRows.joined(
+            [ObservedRows(labels=one.labels, predicted=one.predicted, losses=one.losses) for one in found]
+        ),
+        num_events=num_events,
+        class_names=names,
+        step=progress.step,
+        now_ms=progress.trained_until_ms,
+        label_changes=alarms,
+        figures={WEIGHT + head: weight for head, weight in progress.weights_by_head.items()},
+    )
+    if not parts.watch.wants_judgement:
+        return watched
+    return replace(watched, judged=parts.watch.judge(*parts.remembered_losses(), names))
+
+
+def _joined(arrays: list[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)
