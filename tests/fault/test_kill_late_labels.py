@@ -22,7 +22,7 @@ from waiting import wait_for
 KILLS = 4
 CHUNKS, CHUNK = 12, 1000
 UNMATCHED_EVERY = 50
-HELD_CHUNKS = 5
+HELD_CHUNKS, CHUNKS_AHEAD = 5, 8
 COUNT_ONLY = "max_events = 32\nmax_age_seconds = 0\nmax_invalid_ratio = 1.0\nmax_invalid_run = 9999"
 SLOW_ENOUGH_TO_BE_KILLED = "learning_rate = 0.003\ninner_steps = 32"
 BOUNDED = f"""
@@ -82,17 +82,17 @@ def judged_versions(directory: Path, model: str) -> tuple[JudgedAnswers, ...]:
 
 
 def fill(running: Line, chance: random.Random) -> int:
-    """Predictions and labels in turn: a label's prediction is of its own chunk or of one before, or of none.
+    """Predictions, then their labels, chunk by chunk; the first chunks' predictions are all there before any label.
 
-    Returns how many labels name a prediction.
+    So more of them are there than may be held. Returns how many labels name a prediction, there or not.
     """
-    values, waiting, num_late = events(CHUNKS * CHUNK, classes=6), [], 0
-    for _ in range(CHUNKS):
-        asked = [msgspec.json.decode(value) for value in itertools.islice(values, CHUNK)]
-        log_predictions(running, asked[::2])
-        waiting += asked[::2]
-        chance.shuffle(waiting)
-        labelled, waiting = waiting[: CHUNK // 2], waiting[CHUNK // 2 :]
+    values, num_late = events(CHUNKS * CHUNK, classes=6), 0
+    chunks = [[msgspec.json.decode(value) for value in itertools.islice(values, CHUNK)] for _ in range(CHUNKS)]
+    log_predictions(running, [event for asked in chunks[:CHUNKS_AHEAD] for event in asked[::2]])
+    for number, asked in enumerate(chunks):
+        if number >= CHUNKS_AHEAD:
+            log_predictions(running, asked[::2])
+        labelled = chance.sample(asked[::2], CHUNK // 2)
         late = [event["event_id"] for event in labelled]
         late[::UNMATCHED_EVERY] = [f"nobody-asked-{number}" for number in range(len(late[::UNMATCHED_EVERY]))]
         labels = [
