@@ -13,7 +13,7 @@ from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
 
 KILLS = 20
-EVENTS = 60_000
+EVENTS = 40_000
 COUNT_ONLY = "max_events = 32\nmax_age_seconds = 0"
 SLOW_ENOUGH_TO_BE_KILLED = "learning_rate = 0.003\ninner_steps = 48"
 

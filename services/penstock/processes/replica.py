@@ -37,7 +37,7 @@ from penstock.telemetry import Telemetry
 if TYPE_CHECKING:
     from penstock.adapters.grpc.server import GrpcServer
 
-SWITCH_INTERVAL_SECONDS = 0.0002
+SWITCH_INTERVAL_SECONDS = 0.0005
 """Python takes its lock from a busy thread this soon: an update being built holds up no answer for longer."""
 BROKER_TIMEOUT_SECONDS = 2.0
 """Of one attempt to find the newest update; shutdown waits for no more than that."""

@@ -5,6 +5,7 @@ ones, as with categories alone), contradictions are the noise of the labels, and
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +28,7 @@ class RowKeys:
     """128-bit keys of rows: two sums of the words of a row, each times a random odd number (mod 2^64)."""
 
     def __init__(self, num_words: int) -> None:
-        generator = np.random.Generator(np.random.PCG64(num_words))
-        factors: UInt64s = generator.integers(0, 2**64, (2, num_words + 1), dtype=np.uint64) | np.uint64(1)
-        self._start: UInt64s = factors[:, 0] + factors[:, 1:].sum(axis=1, dtype=np.uint64)
-        self._factors: UInt64s = np.ascontiguousarray(factors[:, 1:].T)
+        self._factors, self._start = _factors(num_words)
 
     def __call__(self, dense: npt.NDArray[np.float32], tokens: npt.NDArray[np.int32]) -> UInt64s:
         """[n, 2]."""
@@ -42,6 +40,14 @@ class RowKeys:
         keys *= np.uint64(0xBF58476D1CE4E5B9)
         keys ^= keys >> np.uint64(32)
         return keys
+
+
+@lru_cache(maxsize=4)  # the versions that a replica takes up share them
+def _factors(num_words: int) -> tuple[UInt64s, UInt64s]:
+    """Odd numbers [num_words, 2], and what the sums [2] begin with; not to be written to."""
+    generator = np.random.Generator(np.random.PCG64(num_words))
+    factors: UInt64s = generator.integers(0, 2**64, (2, num_words + 1), dtype=np.uint64) | np.uint64(1)
+    return np.ascontiguousarray(factors[:, 1:].T), factors[:, 0] + factors[:, 1:].sum(axis=1, dtype=np.uint64)
 
 
 class Exceptions:
