@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BROKER ?= embedded
-JOBS ?= 3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -46,7 +46,7 @@ helm: setup
 	@echo "Looking for Helm (built once if it is not installed, about two minutes) …"
 	@$(BIN)/python tests/helm_binary.py
 
-# Tests run side by side (JOBS=3), and Maven does not bear to resolve the same thing twice at once.
+# Tests run side by side (JOBS=2), and Maven does not bear to resolve the same thing twice at once.
 kafka: setup
 	@echo "Looking for Apache Kafka's jars (resolved by Maven once) …"
 	@$(BIN)/python tests/kafka_jars.py

@@ -23,8 +23,8 @@ from penstock.processes.demo.view import Snapshot, View
 EVENTS_PER_SECOND = 50.0
 TICK_SECONDS = 0.05
 EXAMINATION_SECONDS = 0.6
-START_SECONDS = 40.0
-LEARNT_SECONDS = 15.0
+START_SECONDS = 90.0
+LEARNT_SECONDS = 40.0
 
 
 class Show:
