@@ -71,7 +71,7 @@ class JoinedInference:
             return [error] * len(batch)
         try:
             probabilities = self._forward(served, _joined([waiting.columns for waiting in batch]))
-        except Exception:
+        except Exception:  # of the model's own code, which may raise anything; the thread must go on
             if len(batch) > 1:  # one of them may be at fault; the others must not pay for it
                 return [outcome for waiting in batch for outcome in self.outcomes([waiting])]
             log.exception("inference failed", version=served.version, rows=batch[0].num_rows)

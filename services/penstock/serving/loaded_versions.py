@@ -115,7 +115,7 @@ class LoadedVersions:
             raise UnknownModelError(f"Version {version} cannot be served here: {error}") from None
         except PenstockError:
             raise
-        except Exception:
+        except Exception:  # of the operator's factory or of MLflow; the newest version goes on answering
             log.exception("recorded version failed", version=version)
             raise UnknownModelError(f"Version {version} cannot be served here; the reason is in the log.") from None
 
@@ -146,7 +146,7 @@ async def _in_a_thread(build: Callable[[], ServedModel]) -> ServedModel:
         served, error = None, None
         try:
             served = build()
-        except Exception as caught:
+        except Exception as caught:  # handed to whoever waits for the version
             error = caught
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(settle, served, error)

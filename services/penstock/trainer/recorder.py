@@ -110,7 +110,7 @@ class Recorder:
             record.keep_report(self._draw(announced.checkpoint_folder))
         except UnavailableError as error:
             log.warning("report not kept in MLflow, the next one will be tried", reason=str(error))
-        except Exception:
+        except Exception:  # a page for people must never end training
             log.exception("report not drawn, training goes on")
 
     def _record_refusal(self, record: ModelRecord) -> None:
@@ -121,7 +121,7 @@ class Recorder:
             record.note_refusal(refusal)
         except UnavailableError as error:
             log.warning("refused candidate not recorded in MLflow", reason=str(error))
-        except Exception:
+        except Exception:  # nor a note of a refusal
             log.exception("refused candidate not recorded in MLflow, training goes on")
 
     def _run(self) -> None:
@@ -136,7 +136,7 @@ class Recorder:
             except UnavailableError as error:
                 self._telemetry.count("penstock_mlflow_failures_total")
                 log.warning("not recorded in MLflow, training goes on", reason=str(error))
-            except Exception:
+            except Exception:  # nor the record: MLflow's client may raise anything
                 self._telemetry.count("penstock_mlflow_failures_total")
                 log.exception("not recorded in MLflow, training goes on")
             else:

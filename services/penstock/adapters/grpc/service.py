@@ -126,7 +126,7 @@ def _answering(method: Method) -> Method:
             if isinstance(error, QueueFullError):
                 context.set_trailing_metadata(((PUSHBACK, str(error.retry_after_seconds * 1000)),))
             code, sentence = STATUS[type(error)], str(error)
-        except Exception:
+        except Exception:  # whatever fails, its caller gets a sentence and the server goes on
             log.exception("a request failed")
             code, sentence = grpc.StatusCode.INTERNAL, "The replica failed on this request; the reason is in its log."
         return await context.abort(code, sentence)  # raises
