@@ -6,23 +6,23 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from penstock import __version__
 from penstock.errors import PenstockError
+from penstock.processes.configured import Command
+from penstock.processes.configured import config_option as _config_option
+from penstock.processes.configured import load as _load
+from penstock.processes.dead_letters.command_line import dead_letters
 
 if TYPE_CHECKING:
     from penstock.flow import ClassVerb
-    from penstock.settings import Settings
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def main() -> None:
@@ -43,24 +43,6 @@ def main() -> None:
         click.echo(f"penstock: {error}", err=True)
         code = 1
     sys.exit(code)
-
-
-def _config_option(command: Command) -> Command:
-    option = click.option(
-        "--config",
-        "config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=Path("penstock.toml"),
-        show_default=True,
-        help="The configuration file (TOML).",
-    )
-    return option(command)
-
-
-def _load(config: Path) -> "Settings":
-    from penstock.settings import load
-
-    return load(config)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -168,62 +150,7 @@ def create_topics(config: Path, partitions: int, replication_factor: int) -> int
     return command.create(_load(config), partitions=partitions, replication_factor=replication_factor)
 
 
-@commands.group("dead-letters")
-def dead_letters() -> None:
-    """What was refused, and why. The topic is a log: letters stay in it, replayed or not, until they are too old."""
-
-
-@dead_letters.command("list")
-@_config_option
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Of the newest letters.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document a letter; the count goes to standard error.")
-def list_dead_letters(config: Path, limit: int, as_json: bool) -> int:
-    """Show the newest dead letters, newest last, and count all of them by reason."""
-    from penstock.processes import dead_letters as command
-    from penstock.processes import logs
-
-    settings = _load(config)
-    logs.configure()
-    return command.show(settings, limit=limit, as_json=as_json)
-
-
-def _starts(_context: click.Context, _option: click.Parameter, places: tuple[str, ...]) -> dict[int, int] | None:
-    """Offsets by partition; None if no place is given."""
-    starts: dict[int, int] = {}
-    for place in places:
-        partition, _, offset = place.partition(":")
-        if not (partition.isdecimal() and offset.isdecimal()):
-            raise click.BadParameter(f"{place!r} is not PARTITION:OFFSET, two whole numbers such as 0:17.")
-        if int(partition) in starts:
-            raise click.BadParameter(f"partition {partition} is named twice; give each once.")
-        starts[int(partition)] = int(offset)
-    return starts or None
-
-
-@dead_letters.command("replay")
-@_config_option
-@click.option("--reason", help="Only letters with this reason, as `list` counts them.")
-@click.option(
-    "--from",
-    "starts",
-    multiple=True,
-    metavar="PARTITION:OFFSET",
-    callback=_starts,
-    help="Only letters of this partition of the dead-letter topic, from this offset on; repeat for other partitions.",
-)
-@click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
-def replay_dead_letters(config: Path, reason: str | None, starts: dict[int, int] | None, dry_run: bool) -> int:
-    """Send dead letters to the label topic again: key, value and headers as they were before they were refused.
-
-    Of an Arrow message of which only some rows were refused, only those rows are sent. The letters themselves stay in
-    the dead-letter topic, which is a log: replayed twice, they are learnt twice.
-    """
-    from penstock.processes import dead_letters as command
-    from penstock.processes import logs
-
-    settings = _load(config)
-    logs.configure()
-    return command.replay(settings, reason=reason, starts=starts, dry_run=dry_run)
+commands.add_command(dead_letters)
 
 
 @commands.group()

@@ -13,6 +13,7 @@ from penstock.adapters.kafka.health import BrokerHealth
 from penstock.errors import ConfigurationError, UnavailableError
 from penstock.wire.dead_letter import CONNECT_PREFIX, REASON, original_headers
 from penstock.wire.message import Headers
+from penstock.wire.replay import ReplayNote, decode_note
 
 TIMEOUT_SECONDS = 10.0
 FETCH_WAIT_MS = 10
@@ -56,6 +57,11 @@ class StoredLetter:
     def sentence(self) -> str:
         """The same for a person."""
         return self._why(CONNECT_PREFIX + "exception.message")
+
+    @property
+    def note(self) -> ReplayNote | None:
+        """What a replay has noted here; None for a letter."""
+        return decode_note(self.value, self.headers)
 
     def _why(self, wanted: str) -> str:
         ours = self.headers[len(original_headers(self.headers)) :]
