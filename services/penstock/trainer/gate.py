@@ -1,7 +1,6 @@
 """The gate: a candidate that is worse than the served version, on events that neither has learnt, stays behind."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +12,12 @@ from penstock.learning.champion import Bounds, Verdict, compare
 from penstock.learning.predictor import Predictor
 from penstock.learning.set_aside import HeldRows
 from penstock.telemetry import Telemetry
+from penstock.trainer.refusal import Refusal
 
 Build = Callable[[bytes], Predictor]
 """From a weights file to what answers."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """A candidate that was not announced: its version, and why, for the record."""
-
-    version: int
-    verdict: Verdict
-    sentence: str
-    at_ms: int
-    losing: tuple[str, ...] = field(default=())
 
 
 class Gate:

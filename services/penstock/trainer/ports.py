@@ -15,7 +15,7 @@ from penstock.flow import (
     Offsets,
     Weights,
 )
-from penstock.trainer.gate import Refusal
+from penstock.trainer.refusal import Refusal
 
 
 class BatchSource(Protocol):

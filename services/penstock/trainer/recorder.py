@@ -11,9 +11,9 @@ from penstock.clock import Clock
 from penstock.errors import UnavailableError
 from penstock.telemetry import Telemetry
 from penstock.trainer.candidate import AnnouncedCandidate
-from penstock.trainer.gate import Refusal
 from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import ModelRecord
+from penstock.trainer.refusal import Refusal
 from penstock.trainer.version_scores import RecordedScores
 
 Pin = Callable[[Path, Path], Path]

@@ -15,7 +15,8 @@ from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
 from penstock.learning.set_aside import HoldOut
 from penstock.replay.config import ReplayConfig
-from penstock.trainer.gate import Gate, Refusal
+from penstock.trainer.gate import Gate
+from penstock.trainer.refusal import Refusal
 
 BOUNDS = Bounds(margin=0.05, class_margin=0.2, confidence=0.95)
 

@@ -25,8 +25,8 @@ from penstock.clock import to_rfc3339
 from penstock.errors import UnavailableError
 from penstock.flow import DriftAlarm, ModelUpdate
 from penstock.learning.weights import model_json
-from penstock.trainer.gate import Refusal
 from penstock.trainer.ports import Announced
+from penstock.trainer.refusal import Refusal
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
