@@ -6,7 +6,7 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench bench-learning helm kafka requirements clean
+.PHONY: help setup demo test lint bench bench-learning torture helm kafka requirements clean
 
 help:
 	@echo "make demo    see the main job on embedded defaults (BROKER=kafka: on a real Apache Kafka; KEEP=1: stay up)"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint    ruff, mypy strict and the import layers"
 	@echo "make bench   the figures of the README, side by side, into bench/"
 	@echo "make bench-learning  the table of docs/learning.md: how well it learns (PEERS=1: other libraries beside it)"
+	@echo "make torture KILLS=300  every fault of docs/reliability.md, many times (ONLY=\"3 4\", SEED=7, TRIES=5, MINUTES=60)"
 
 setup: $(VENV)/.ready
 
@@ -37,6 +38,10 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+torture: setup kafka
+	@exec $(BIN)/python tests/torture/run.py $(ONLY) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(TRIES),--tries $(TRIES)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-learning: setup
 	@exec $(BIN)/python tests/bench_learning/run.py $(if $(PEERS),--peers) $(ARGS)

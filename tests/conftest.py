@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import kafka_brokers
+import nursery as nurseries
 from kafka_brokers import Broker
 from kafka_jars import CACHE_DIRECTORY
 from penstock.adapters.kafka.embedded import EmbeddedBroker
@@ -51,3 +52,10 @@ def unused_address() -> Iterator[str]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[nurseries.Nursery]:
+    """Starts `penstock` by forking, without paying for its imports each time."""
+    with nurseries.nursery() as running:
+        yield running

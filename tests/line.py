@@ -14,6 +14,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from nursery import Forked, Nursery
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.flow import ModelUpdate
@@ -23,10 +24,16 @@ PENSTOCK = [sys.executable, "-m", "penstock.processes.cli"]
 
 
 class Process:
-    """One `penstock` command with its log."""
+    """One `penstock` command with its log; from a `nursery` if there is one, else an interpreter of its own."""
 
-    def __init__(self, arguments: list[str], log: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: list[str], log: Path, environ: Mapping[str, str], nursery: Nursery | None = None
+    ) -> None:
         self.log = log
+        self._process: Forked | subprocess.Popen[bytes]
+        if nursery is not None:
+            self._process = nursery.start(arguments, log, environ)
+            return
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
                 [*PENSTOCK, *arguments],
@@ -84,7 +91,15 @@ class Process:
 class Line:
     """One model on one broker; everything it starts is ended by `close`."""
 
-    def __init__(self, directory: Path, bootstrap_servers: str, model: str, configuration: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        bootstrap_servers: str,
+        model: str,
+        configuration: str,
+        nursery: Nursery | None = None,
+    ) -> None:
+        self._nursery = nursery
         self.directory = directory
         self.model = model
         self.topics = TopicNames(model)
@@ -109,7 +124,7 @@ class Line:
     def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Process:
         """A command that runs on."""
         log = self.directory / f"{arguments[0]}-{len(self._processes)}.log"
-        process = Process([*arguments, "--config", str(self.config)], log, environ or {})
+        process = Process([*arguments, "--config", str(self.config)], log, environ or {}, self._nursery)
         self._processes.append(process)
         return process
 
@@ -180,10 +195,12 @@ def served_version(url: str, model: str) -> int:
 
 
 @contextlib.contextmanager
-def line(directory: Path, bootstrap_servers: str, model: str, configuration: str) -> Iterator[Line]:
-    """A line that is closed at the end."""
+def line(
+    directory: Path, bootstrap_servers: str, model: str, configuration: str, nursery: Nursery | None = None
+) -> Iterator[Line]:
+    """A line that is closed at the end; with a `nursery` its processes come from there."""
     directory.mkdir(parents=True, exist_ok=True)
-    started = Line(directory, bootstrap_servers, model, configuration)
+    started = Line(directory, bootstrap_servers, model, configuration, nursery)
     try:
         yield started
     finally:

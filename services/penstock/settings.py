@@ -17,6 +17,7 @@ import msgspec
 from penstock.adapters.kafka.config import KafkaValue, checked, redacted
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.errors import ConfigurationError
+from penstock.failpoints import VARIABLE
 from penstock.intake.config import IntakeConfig
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.replay.config import ReplayConfig
@@ -67,6 +68,11 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         return msgspec.convert(tree, Settings, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise ConfigurationError(_sentence(str(error), tree)) from None
+
+
+def failpoints_named(environ: Mapping[str, str] = os.environ) -> str:
+    """What `PENSTOCK_FAILPOINTS` says, for `failpoints.arm`: no key of the file, since nobody would want it twice."""
+    return environ.get(VARIABLE, "")
 
 
 def shown(settings: Settings) -> dict[str, str]:

@@ -27,6 +27,7 @@ def config_option(command: Command) -> Command:
 
 def load(config: Path) -> "Settings":
     """The settings; imported when a command runs, as `penstock --help` must not pay for what they import."""
-    from penstock import settings
+    from penstock import failpoints, settings
 
+    failpoints.arm(settings.failpoints_named())
     return settings.load(config)

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import structlog
 
+from penstock import failpoints
 from penstock.adapters.intake_process.frames import FrameWriter
 from penstock.adapters.intake_process.messages import Start
 from penstock.adapters.intake_process.server import FULL_AHEAD, Commands, IntakeServer, Readings, say_failed
@@ -43,6 +44,7 @@ def run(acknowledgements: int) -> None:
         try:
             warm_up()
             start = commands.start()
+            failpoints.arm(start.failpoints)
             server = _assembled(start, commands, frames, acknowledgements, resources)
             gc.freeze()
             server.serve()

@@ -10,6 +10,7 @@ from threading import Event
 
 import structlog
 
+from penstock import failpoints
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
 from penstock.adapters.disk.pinning import pin
 from penstock.adapters.intake_process.client import IntakeProcess
@@ -30,7 +31,7 @@ from penstock.processes.intake import COMMAND as INTAKE_COMMAND
 from penstock.processes.report import page_of
 from penstock.processes.resuming import checkpoint_to_resume, patiently
 from penstock.processes.warm_start import read_weights, start_from
-from penstock.settings import Settings, shown
+from penstock.settings import Settings, failpoints_named, shown
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
 from penstock.trainer.loop import Trainer
@@ -73,7 +74,9 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     warm_up(settings.model, settings.training)
     record = _record(settings)
     checkpoints = _checkpoints(settings, resources)
+    failpoints.reach("recovery.begun")
     on_disk = checkpoints.load_newest()
+    failpoints.reach("recovery.loaded")
     update_log = KafkaUpdateLog(settings.kafka, settings.model.name)
     resources.callback(update_log.close)
     claimed = patiently(lambda: update_log.claim(_holder()), stop)
@@ -82,7 +85,9 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     log.info("claimed", epoch=claimed.claim.epoch, last_version=claimed.highest_version)
 
     checkpoint = checkpoint_to_resume(on_disk, checkpoints, record, claimed, stop)
+    failpoints.reach("recovery.chosen")
     learner = _learner(settings, checkpoint, stop)
+    failpoints.reach("recovery.restored")
     recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources)
     publisher = Publisher(
         checkpoints=checkpoints,
@@ -98,6 +103,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
     )
     publisher.start(learner.offsets)
     intake.start(_intake_start(settings, learner))
+    failpoints.reach("recovery.reading")
     return Trainer(
         batches=intake, learner=learner, publisher=publisher, offset_log=intake, telemetry=telemetry, clock=clock
     )
@@ -218,4 +224,5 @@ def _intake_start(settings: Settings, learner: Learner) -> Start:
         offsets=learner.offsets.next,
         step=learner.step,
         read_until_ms=learner.read_until_ms if settings.serving.prediction_log.enabled else None,
+        failpoints=failpoints_named(),
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from penstock import failpoints
 from penstock.errors import RefusedUpdateError
 from penstock.features import FeatureSchema
 from penstock.flow import ModelUpdate
@@ -56,14 +57,18 @@ class ModelBuilder:
         """
         self._make_way()
         content = update.inline if update.inline is not None else self._fetcher.fetch(update)
+        failpoints.reach("swap.fetched")
         _check_bytes(content, update)
+        failpoints.reach("swap.verified")
         self._make_way()
         predictor = Predictor.from_weights(content, model=self._model, device=self._device, make_way=self._make_way)
         _check_ledger(predictor, update)
         served = ServedModel.of(update, predictor)
+        failpoints.reach("swap.built")
         for num_rows in sorted({1, *self._batch_sizes()}):
             self._make_way()
             _warm(served, blank_columns(self._model.schema, num_rows))
+        failpoints.reach("swap.warmed")
         return served
 
 

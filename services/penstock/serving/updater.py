@@ -14,6 +14,7 @@ from threading import Event, Thread
 
 import structlog
 
+from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import RefusedUpdateError, StopError, UnavailableError
 from penstock.flow import LogRecord, Withdrawal
@@ -131,6 +132,7 @@ class Updater:
 
     def _built(self, candidate: Candidate) -> ServedModel | None:
         """The candidate's model, or None with the reason counted and logged."""
+        failpoints.reach("swap.received")
         try:
             return self._builder.build(candidate.update)
         except RefusedUpdateError as error:
@@ -147,6 +149,7 @@ class Updater:
     def _swap(self, candidate: Candidate, served: ServedModel, *, measure_freshness: bool) -> None:
         first = self._slot.current is None
         self._slot.current = served
+        failpoints.reach("swap.swapped")
         skipped = self._backlog.served(candidate)
         now_ms = self._clock.now_ms()
         count, gauge, observe = self._telemetry.count, self._telemetry.gauge, self._telemetry.observe

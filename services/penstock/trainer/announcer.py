@@ -4,6 +4,7 @@ from threading import Event, Thread
 
 import structlog
 
+from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import UnavailableError
 from penstock.flow import ModelUpdate, Offsets
@@ -100,9 +101,12 @@ class Announcer:
             announced_at_ms=self._clock.now_ms(),
             lag_events=self._lag_events(candidate.offsets),
         )
+        failpoints.reach("publication.stored")
         self._update_log.append(update)
+        failpoints.reach("publication.announced")
         self._announced = update.offsets
         self._offset_log.commit(update.offsets)
+        failpoints.reach("publication.committed")
         self._report(candidate, update)
         self._recorder.offer(AnnouncedCandidate.of(saved, update))
 

@@ -17,6 +17,7 @@ from threading import Event, Thread
 
 import structlog
 
+from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import StopError, UnavailableError
 from penstock.flow import Offsets, StepReport
@@ -124,6 +125,7 @@ class Publisher:
             raise failure
 
     def _capture(self, learner: Learner) -> None:
+        failpoints.reach("publication.due")
         began = self._clock.monotonic_seconds()
         self._version += 1
         checkpoint, weights = learner.capture(
@@ -132,6 +134,7 @@ class Publisher:
             mlflow_run_id=self._recorder.run_id,
             full_reservoir=self._checkpoints.wants_full_reservoir(),
         )
+        failpoints.reach("publication.captured")
         of_previous = self._version_scores.take(self._version)
         if of_previous:
             self._telemetry.gauge("penstock_previous_version_accuracy_ratio", of_previous[ACCURACY])
@@ -171,10 +174,13 @@ class Publisher:
             log.warning("the dead-letter topic has not acknowledged yet; the checkpoint waits")
             if self._waiting.is_closed:
                 raise UnavailableError("the dead-letter topic has not acknowledged before the trainer stopped")
+        failpoints.reach("publication.letters_acknowledged")
         began = self._clock.monotonic_seconds()
         folder = self._checkpoints.save(candidate.checkpoint, candidate.weights)
         self._telemetry.observe("penstock_checkpoint_seconds", self._clock.monotonic_seconds() - began)
+        failpoints.reach("publication.saved")
         if self._may_be_announced(candidate):
+            failpoints.reach("publication.judged")
             self._announcer.offer(SavedCandidate(candidate=candidate, checkpoint_folder=folder))
 
     def _may_be_announced(self, candidate: Candidate) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from penstock import failpoints
 from penstock.adapters.disk.files import FileDigest, link_or_copy, sync_folder
 from penstock.adapters.disk.folder import load_folder, read_manifest, write_folder
 from penstock.adapters.disk.handover import handover_folder
@@ -72,6 +73,7 @@ class DiskCheckpoints:
     def save(self, checkpoint: Checkpoint, weights: Weights) -> Path:
         """See `CheckpointStore.save`; also raises `StateError` if the folder cannot be used at all."""
         self._open()
+        failpoints.reach("checkpoint.begun")
         chain, self._chain = self._chain, None
         self._sequence += 1
         name = f"{checkpoint.step:012d}-{checkpoint.epoch:06d}-{self._sequence:08d}"
@@ -79,16 +81,22 @@ class DiskCheckpoints:
         try:
             unfinished.mkdir()
             packets = self._packet_file.put(checkpoint.packets, unfinished, folder, self._sequence)
+            failpoints.reach("checkpoint.packets_written")
             chain = self._write(unfinished, checkpoint, weights, chain, packets)
+            failpoints.reach("checkpoint.written")
             unfinished.rename(folder)
+            failpoints.reach("checkpoint.renamed")
             sync_folder(self._folder)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._chain, self._newest = chain, folder
+        failpoints.reach("checkpoint.durable")
         self._packet_folder.mirror(checkpoint.packets)
+        failpoints.reach("checkpoint.pruning")
         self._prune()
+        failpoints.reach("checkpoint.pruned")
         return folder
 
     def load_newest(self) -> Checkpoint | None:
@@ -142,6 +150,7 @@ class DiskCheckpoints:
         packets: Mapping[str, FileDigest],
     ) -> SegmentChain:
         chain = self._extended(folder, checkpoint.reservoir, chain)
+        failpoints.reach("checkpoint.reservoir_written")
         write_folder(folder, checkpoint, weights, segments=chain.files, packets=packets)
         return chain
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from penstock import failpoints
 from penstock.adapters.disk.files import FileDigest, digest_of, read_file, sync_folder, write_file
 from penstock.adapters.disk.manifest import MANIFEST, MODEL_CARD, STATE, WEIGHTS, Manifest, TornCheckpointError
 from penstock.adapters.disk.packets import PREFIX, packets_in
@@ -28,8 +29,10 @@ def write_folder(
         **segments,
         **packets,
     }
+    failpoints.reach("checkpoint.tensors_written")
     manifest = Manifest.of(checkpoint, files, tuple(segments))
     write_file(folder / MANIFEST, [manifest.to_bytes()])
+    failpoints.reach("checkpoint.manifest_written")
     sync_folder(folder)
 
 

@@ -20,6 +20,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     """Read the labels of `model` from `offsets` on; `step` micro-batches were learnt before.
 
     `read_until_ms` is the horizon up to which predictions were joined to labels; None where they are not logged.
+    `failpoints` is what the trainer was armed with.
     """
 
     model: str
@@ -29,6 +30,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     offsets: Mapping[int, int]
     step: int
     read_until_ms: int | None = None
+    failpoints: str = ""
 
 
 class Take(msgspec.Struct, frozen=True, tag="take"):

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaException
 
+from penstock import failpoints
 from penstock.adapters.kafka.config import KafkaValue
 from penstock.adapters.kafka.connection import address, connect_producer, producer_config
 from penstock.adapters.kafka.health import BrokerHealth
@@ -45,7 +46,9 @@ class DeadLetters:
             self._sent += 1
             number = self._sent
             self._outstanding[number] = letter
+        failpoints.reach("dead_letter.sending")
         self._produce(number, letter)
+        failpoints.reach("dead_letter.sent")
         self._serve(0)
 
     @property
@@ -110,6 +113,7 @@ class DeadLetters:
                 self._is_broken = self._is_broken or error.fatal()
         if error is None:
             self._health.answered()
+            failpoints.reach("dead_letter.acknowledged")
         else:
             self._health.failed(error, doing=f"for a dead letter to {self._topic!r}")
 

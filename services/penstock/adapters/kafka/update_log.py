@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from penstock import failpoints
 from penstock.adapters.kafka.acknowledged import AcknowledgedWriter
 from penstock.adapters.kafka.config import KafkaValue
 from penstock.adapters.kafka.connection import address
@@ -66,12 +67,15 @@ class KafkaUpdateLog:
         with self._in_use:
             self._check_topic()
             self._writer.connect()
+            failpoints.reach("claim.begun")
             tail = read_tail(self._reader)
+            failpoints.reach("claim.tail_read")
             claim = self._append_claim(holder, tail)
             while (seen := self._read_back(tail)).highest_epoch >= claim.epoch:
                 log.info("another trainer claimed at the same moment; claiming again", epoch=claim.epoch)
                 tail = Tail(entries=(*seen.entries, Entry(offset=self._end - 1, record=claim)), end=self._end)
                 claim = self._append_claim(holder, tail)
+            failpoints.reach("claim.read_back")
             self._claim = claim
             self._updates_since_claim = 0
             return Claimed(claim=claim, highest_version=seen.highest_version, newest_update=seen.newest_update)
@@ -86,9 +90,11 @@ class KafkaUpdateLog:
         """
         with self._in_use:
             self._look_for_higher_claim()
+            failpoints.reach("announcement.not_fenced")
             repeats_claim = self._updates_since_claim >= UPDATES_PER_CLAIM
             claim = self._own_claim()
             offset = self._write([claim, update] if repeats_claim else [update])
+            failpoints.reach("announcement.acknowledged")
             self._updates_since_claim = 1 if repeats_claim else self._updates_since_claim + 1
             if offset != self._end + repeats_claim:
                 self._look_for_higher_claim()  # somebody wrote in between
@@ -121,6 +127,7 @@ class KafkaUpdateLog:
     def _append_claim(self, holder: str, tail: Tail) -> Claim:
         claim = Claim(epoch=tail.highest_epoch + 1, holder=holder)
         self._end = self._write([claim]) + 1
+        failpoints.reach("claim.appended")
         return claim
 
     def _read_back(self, tail: Tail) -> Tail:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from penstock import failpoints
 from penstock.adapters.mlflow.archive import pack
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Connection
@@ -78,7 +79,9 @@ class MlflowRecord:
         try:
             with self._connection.failures_as_unavailable():
                 run = self._run.open()
+                failpoints.reach("record.begun")
                 self._upload(run, announced)
+                failpoints.reach("record.uploaded")
                 self._log_metrics(run, announced, metrics)
                 self._figures.tell(run.info.run_id, announced, self._register(run, announced.update))
                 self._prune_checkpoints(run)
@@ -178,7 +181,9 @@ class MlflowRecord:
                 await_creation_for=0,
             )
             self._registered = (update.version, version.version)
+            failpoints.reach("record.registered")
         client.set_registered_model_alias(self._model, LIVE, self._registered[1])
+        failpoints.reach("record.aliased")
         return int(self._registered[1])
 
     def _ensure_registered_model(self) -> None:

@@ -1,0 +1,36 @@
+"""What one try of a fault may use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from configurations import new_model
+from nursery import Nursery
+from penstock.adapters.kafka.local_kafka import LocalKafka
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """A folder of this try's own, and what all tries share.
+
+    Args:
+        directory: there, empty, and kept if the try fails.
+        kafka: running, a real one, shared: topics get names of their own, and nobody harms it.
+        kafka_libs: Kafka's jars, for brokers that a try may harm.
+        nursery: starts `penstock` without paying for its imports each time.
+        is_long: whether this is the long form.
+    """
+
+    directory: Path
+    kafka: LocalKafka
+    kafka_libs: Path
+    nursery: Nursery
+    is_long: bool
+
+    def own_kafka(self, properties: Mapping[str, str | int] | None = None) -> LocalKafka:
+        """A broker of this try's own, to be started with `with`, and harmed."""
+        return LocalKafka(self.directory / "kafka", libs=self.kafka_libs, properties=dict(properties or {}))
+
+    def new_model(self) -> str:
+        """A name whose topics nobody else uses."""
+        return new_model()
