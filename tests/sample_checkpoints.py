@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import safetensors.numpy
 
-from penstock.flow import Array, Checkpoint, Offsets, SlotChanges, Weights
+from penstock.flow import AcceptedLoss, Array, Checkpoint, LabelLog, Offsets, SlotChanges, Weights
 
 MODEL = "digits"
 SCHEMA = "schema-one"
 CAPACITY = 40
 WIDTH = 6
+LOSSES = (
+    AcceptedLoss(partition=3, wanted=5, resumed_at=80, reason="retention", num_events=75, accepted_at_ms=1),
+    AcceptedLoss(partition=0, wanted=9, resumed_at=0, reason="made-anew", num_events=None, accepted_at_ms=2),
+)
 
 
 def weights_of(step: int, *, size: int = 16) -> Weights:
@@ -84,6 +88,7 @@ def checkpoint_of(
         state={"classes": ["0", "é", "日"], "generator": 2**127 + step, "loss": 0.1 + step, "worst": float("inf")},
         reservoir=reservoir,
         mlflow_run_id=run_id,
+        label_log=LabelLog(topic_id="cGZ5hXGDRCKfZZylHzTFsQ", losses=LOSSES),
     )
 
 

@@ -43,6 +43,7 @@ class ScriptedLog:
         self._chop = chop
         self._grows = grows
         self._next = 0
+        self._added: dict[int, list[KafkaMessage]] = {}
         self.paused: set[int] = set()
         self.polls: list[tuple[int, float]] = []
 
@@ -72,6 +73,17 @@ class ScriptedLog:
         if self._grows:
             return frozenset()
         return frozenset(p for p, messages in self._log.items() if self._position[p] >= len(messages))
+
+    def add_partition(self, partition: int, messages: Sequence[KafkaMessage]) -> None:
+        """The topic gains one."""
+        self._added[partition] = list(messages)
+
+    def added_partitions(self) -> frozenset[int]:
+        return frozenset(self._added)
+
+    def read_too(self, partitions: Collection[int]) -> None:
+        for partition in partitions:
+            self._log[partition], self._position[partition] = self._added.pop(partition), 0
 
     def pause(self, partitions: Collection[int]) -> None:
         self.paused |= set(partitions)

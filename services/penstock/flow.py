@@ -42,6 +42,45 @@ class Offsets:
         return cls(next={int(partition): offset for partition, offset in value.items()})
 
 
+LossReason = Literal["retention", "truncated", "made-anew"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptedLoss:
+    """Events of a partition that an operator let go of: the model goes on at `resumed_at` instead of `wanted`.
+
+    `retention`: the log began later than wanted. `truncated`: it ended earlier. `made-anew`: it is of another topic, so
+    how many events of the old one were not yet learnt nobody knows (`num_events` is None).
+    """
+
+    partition: int
+    wanted: int
+    resumed_at: int
+    reason: LossReason
+    num_events: int | None
+    accepted_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelLog:
+    """Which log a model has learnt: the topic's id (KIP-516), None where brokers have none, and what was let go of it.
+
+    Offsets mean nothing in another topic of the same name.
+    """
+
+    topic_id: str | None = None
+    losses: tuple[AcceptedLoss, ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain values."""
+        return {"topic_id": self.topic_id, "losses": [cast(dict[str, Json], asdict(loss)) for loss in self.losses]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "LabelLog":
+        """The inverse of `to_json`. Raises `TypeError` or `KeyError` for what it never wrote."""
+        return cls(topic_id=value["topic_id"], losses=tuple(AcceptedLoss(**loss) for loss in value["losses"]))
+
+
 ClassVerb = Literal["hibernate", "wake", "retire"]
 
 
@@ -326,6 +365,7 @@ class Checkpoint:
     reservoir: SlotChanges = field(repr=False)
     mlflow_run_id: str | None = None
     packets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    label_log: LabelLog = field(default_factory=LabelLog)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,6 +385,8 @@ class ModelUpdate:
     mlflow_run_id: str | None = None
     inline: bytes | None = field(default=None, repr=False)
     uri: str | None = None
+    topic_id: str | None = None
+    """Of the label topic that the offsets are of, where brokers have one."""
 
     def __post_init__(self) -> None:
         if (self.inline is None) == (self.uri is None):

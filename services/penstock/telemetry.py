@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 MetricName = Literal[
     "penstock_events_learnt_total",
     "penstock_events_invalid_total",
+    "penstock_events_lost_total",
     "penstock_late_labels_joined_total",
     "penstock_class_events_total",
     "penstock_classes",
@@ -21,6 +22,7 @@ MetricName = Literal[
     "penstock_batch_age_seconds",
     "penstock_step_seconds",
     "penstock_checkpoint_seconds",
+    "penstock_checkpoint_failures_total",
     "penstock_publish_seconds",
     "penstock_publish_failures_total",
     "penstock_updates_published_total",
@@ -92,6 +94,13 @@ METRICS: tuple[Metric, ...] = (
         kind="counter",
         side="trainer",
         help="Events sent to the dead-letter topic, by reason.",
+        labels=("reason",),
+    ),
+    Metric(
+        name="penstock_events_lost_total",
+        kind="counter",
+        side="trainer",
+        help="Events gone from the label topic before they were learnt and let go of with --accept-loss, by reason.",
         labels=("reason",),
     ),
     Metric(
@@ -168,6 +177,12 @@ METRICS: tuple[Metric, ...] = (
         side="trainer",
         help="Seconds to write one checkpoint to disk, fsync included.",
         buckets=SECONDS,
+    ),
+    Metric(
+        name="penstock_checkpoint_failures_total",
+        kind="counter",
+        side="trainer",
+        help="Checkpoints that could not be written to disk; each is followed by another try.",
     ),
     Metric(
         name="penstock_publish_seconds",

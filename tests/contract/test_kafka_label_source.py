@@ -261,7 +261,7 @@ def test_where_order_depends_on_their_number_a_new_partition_waits_for_the_next_
 ) -> None:
     topic = new_name()
     create_topic(kafka.bootstrap_servers, topic, 1)
-    source = opened(kafka.bootstrap_servers, topic, refresh_seconds=0.05, follows_new_partitions=False)
+    source = opened(kafka.bootstrap_servers, topic, refresh_seconds=0.05, new_partitions="leave")
     source.start(Offsets())
     add_partition(kafka.bootstrap_servers, topic)
     produce(kafka.bootstrap_servers, topic, numbered(1, 3), partition=1)
@@ -270,7 +270,7 @@ def test_where_order_depends_on_their_number_a_new_partition_waits_for_the_next_
             assert source.poll(10, 0.05) == []
     assert [line["event"] for line in lines] == ["a partition was added; it is read from the next start on"]
     assert source.partitions() == (0,)
-    again = opened(kafka.bootstrap_servers, topic, follows_new_partitions=False)
+    again = opened(kafka.bootstrap_servers, topic, new_partitions="leave")
     again.start(Offsets(next={0: 0}))
     assert read(again, 3) == {1: numbered(1, 3)}
 

@@ -28,7 +28,7 @@ from penstock.adapters.mlflow.record import MlflowRecord
 from penstock.adapters.mlflow.recorded_versions import recorded_versions
 from penstock.adapters.mlflow.version_archive import MlflowVersionArchive
 from penstock.errors import RefusedUpdateError, UnavailableError
-from penstock.flow import DriftAlarm, JudgedAnswers, ModelUpdate, Offsets, Weights
+from penstock.flow import AcceptedLoss, DriftAlarm, JudgedAnswers, ModelUpdate, Offsets, Weights
 from penstock.trainer.version_scores import OwnScores
 from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of
 
@@ -58,6 +58,7 @@ class AnnouncedSample:
     checkpoint_folder: Path
     class_names: tuple[str, ...] = ("0", "1")
     packets: Mapping[str, bytes] = field(default_factory=dict)
+    losses: tuple[AcceptedLoss, ...] = ()
     drift: tuple[DriftAlarm, ...] = ()
     judged: tuple[JudgedAnswers, ...] = ()
     scored: tuple[OwnScores, ...] = ()
@@ -174,6 +175,21 @@ def test_a_recorded_version_is_read_back_whole_by_its_number(
         )
         assert archived.update == expected
     assert archive.read(9) is None
+
+
+def test_what_an_operator_has_let_go_of_stands_in_tags_of_the_version(
+    config: MlflowConfig, model: str, checkpoints: DiskCheckpoints
+) -> None:
+    gone = AcceptedLoss(partition=0, wanted=5, resumed_at=80, reason="retention", num_events=75, accepted_at_ms=1)
+    losses = (gone, replace(gone, reason="made-anew", num_events=None), replace(gone, reason="truncated", num_events=2))
+    record = record_of(config, model)
+    record.record(save(checkpoints, 1), METRICS)
+    record.record(replace(save(checkpoints, 2), losses=losses), METRICS)
+    client = client_of(config)
+    assert "penstock.events_lost" not in client.get_model_version(model, "1").tags
+    tags = client.get_model_version(model, "2").tags
+    assert tags["penstock.events_lost"] == "77"
+    assert [loss["reason"] for loss in json.loads(tags["penstock.losses"])] == ["retention", "made-anew", "truncated"]
 
 
 def test_packets_of_sleeping_classes_are_artifacts_that_stay_when_a_class_has_woken(

@@ -46,6 +46,23 @@ class HeldLetters:
         return self.acknowledged.wait(min(timeout_seconds, 0.05))
 
 
+class SameTopic:
+    """The label topic, of which nobody says that it was made anew."""
+
+    def confirm(self, topic_id: str | None) -> None:
+        assert topic_id is None  # the learner was never told of one
+
+
+class Told:
+    """What was said to be saved."""
+
+    def __init__(self) -> None:
+        self.saved_offsets: list[Offsets] = []
+
+    def saved(self, offsets: Offsets) -> None:
+        self.saved_offsets.append(offsets)
+
+
 class QuietLog:
     """Group offsets that were committed."""
 
@@ -95,6 +112,8 @@ class Bench:
         self.publisher = Publisher(
             checkpoints=self.checkpoints,
             dead_letters=self.letters,
+            label_topic=SameTopic(),
+            resumable=Told(),
             announcer=self.announcer,
             recorder=recorder,
             cadence=Cadence(PublishConfig(min_interval_seconds=0.01), clock),

@@ -10,6 +10,7 @@ from penstock.flow import Control, EventBatch, Offsets
 from penstock.intake.arrival import ArrivalBatcher
 from penstock.intake.batching import Batcher, ClosedBatch, CountEvents
 from penstock.intake.config import IntakeConfig
+from penstock.intake.growth import Growth
 from penstock.intake.late_labels import LateLabels
 from penstock.intake.ports import DeadLetterSink, MessageSource
 from penstock.intake.quarantine import Quarantine
@@ -39,6 +40,7 @@ class Intake:
         clock: for ages.
         telemetry: for batches and refused events.
         step: number of micro-batches learnt so far, with which a fixed rotation goes on.
+        offsets: those that the source begins with, of every partition.
         ahead: number of micro-batches that may be taken before word comes on the controls of an earlier one.
         late_labels: finds the predictions that labels name; without it such labels are refused.
     """
@@ -52,6 +54,7 @@ class Intake:
         clock: Clock,
         telemetry: Telemetry,
         step: int = 0,
+        offsets: Offsets | None = None,
         ahead: int = 0,
         late_labels: LateLabels | None = None,
     ) -> None:
@@ -60,7 +63,7 @@ class Intake:
         self._decoder = decoder
         self._clock = clock
         self._telemetry = telemetry
-        self._batcher = _batcher(config, source, step, decoder.count_events)
+        self._batcher, self._growth = _batcher(config, source, step, offsets or Offsets(), decoder.count_events)
         self._quarantine = Quarantine(config)
         self._late_labels = late_labels
         self._joining: tuple[ClosedBatch, Decoded] | None = None
@@ -82,15 +85,23 @@ class Intake:
         self._control_messages.append(_messages_of(decoded.controls, closed))
         self._telemetry.observe("penstock_batch_events", decoded.events.num_rows)
         self._telemetry.observe("penstock_batch_age_seconds", closed.age_seconds)
+        offsets = _next_offsets(closed)
+        if self._growth is not None:
+            self._growth.handed_out(offsets)
         return EventBatch(
             events=decoded.events,
-            offsets=_next_offsets(closed),
+            offsets=offsets,
             closed_by=closed.closed_by,
             age_seconds=closed.age_seconds,
             controls=decoded.controls,
             read_until_ms=self._late_labels.horizon_ms if self._late_labels else 0,
             judged=decoded.judged,
         )
+
+    def saved(self, offsets: Offsets) -> None:
+        """A checkpoint with these offsets is on disk."""
+        if self._growth is not None:
+            self._growth.saved(offsets)
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Dead-letter controls that could not be carried out, of one of the batches whose messages are kept."""
@@ -129,17 +140,22 @@ class Intake:
     def _next_closed(self, timeout_seconds: float) -> ClosedBatch | None:
         now = self._clock.monotonic_seconds()
         deadline = now + timeout_seconds
-        closed = self._batcher.close(now, self._source.partitions_at_end)
+        closed = self._close(now)
         while closed is None:
             wait_seconds = min(deadline - now, self._batcher.seconds_until_due(now))
             self._hold_back_full_partitions()
             messages = self._source.poll(self._batcher.wanted_messages(), max(wait_seconds, 0.0))
             now = self._clock.monotonic_seconds()
             self._batcher.add(messages, now)
-            closed = self._batcher.close(now, self._source.partitions_at_end)
+            closed = self._close(now)
             if now >= deadline:
                 break
         return closed
+
+    def _close(self, now_seconds: float) -> ClosedBatch | None:
+        if self._growth is not None and self._growth.must_wait():
+            return None
+        return self._batcher.close(now_seconds, self._source.partitions_at_end)
 
     def _hold_back_full_partitions(self) -> None:
         full = self._batcher.full_partitions()
@@ -172,18 +188,22 @@ class Intake:
             )
 
 
-def _batcher(config: IntakeConfig, source: MessageSource, step: int, count_events: CountEvents) -> Batcher:
+def _batcher(
+    config: IntakeConfig, source: MessageSource, step: int, offsets: Offsets, count_events: CountEvents
+) -> tuple[Batcher, Growth | None]:
     if config.max_age_seconds > 0:
-        return ArrivalBatcher(
+        arrivals = ArrivalBatcher(
             max_events=config.max_events, max_age_seconds=config.max_age_seconds, count_events=count_events
         )
-    return RotationBatcher(
+        return arrivals, None
+    rotation = RotationBatcher(
         source.partitions(),
         step=step,
         max_events=config.max_events,
         idle_seconds=config.idle_seconds,
         count_events=count_events,
     )
+    return rotation, Growth(source, rotation, offsets)
 
 
 def _messages_of(controls: Sequence[Control], closed: ClosedBatch) -> dict[tuple[int, int], Message]:

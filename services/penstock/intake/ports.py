@@ -23,7 +23,20 @@ class MessageSource(Protocol):
         ...
 
     def partitions(self) -> tuple[int, ...]:
-        """All partitions of the topic, ascending; the same for the life of the source."""
+        """All partitions that are read, ascending."""
+        ...
+
+    def added_partitions(self) -> frozenset[int]:
+        """Partitions that the topic has gained and that wait for `read_too`."""
+        ...
+
+    def read_too(self, partitions: Collection[int]) -> None:
+        """Read these as well, each from its first message.
+
+        Raises:
+            RetentionError: its first events are gone already.
+            UnavailableError: the broker does not answer; what is not yet read is still offered.
+        """
         ...
 
     def partitions_at_end(self) -> frozenset[int]:

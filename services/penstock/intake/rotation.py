@@ -2,12 +2,13 @@
 
 Batch number s takes one message from each partition in turn, beginning with partition s mod P, passing over one that
 has reached its end and waiting for one that has not. On a log that no longer grows, the batches are the same however
-the messages arrive and wherever a run is taken up again between two batches.
+the messages arrive and wherever a run is taken up again between two batches. Partitions that are added join between two
+batches as well: see `Growth`.
 """
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from penstock.flow import ClosedBy
@@ -53,6 +54,15 @@ class RotationBatcher:
             self._queues[message.partition()].append(message)
         if messages:
             self._still_since = None
+
+    def join(self, partitions: Collection[int]) -> None:
+        """Let these take their turns from the batch on that is open now; what it holds already is taken anew."""
+        for message in reversed(self._open):
+            self._queues[message.partition()].put_back(message)
+        self._open, self._open_events, self._still_since = [], 0, None
+        self._queues |= {partition: _Queue() for partition in partitions if partition not in self._queues}
+        self._partitions = tuple(sorted(self._queues))
+        self._turn = self._step % len(self._partitions)
 
     def close(self, now_seconds: float, at_end: AtEnd) -> ClosedBatch | None:
         """The next batch, if it is full, or if there is nothing left that could fill it."""
@@ -135,6 +145,10 @@ class _Queue:
 
     def append(self, message: Message) -> None:
         self._messages.append(message)
+        self._num_bytes += len(message.value() or b"")
+
+    def put_back(self, message: Message) -> None:
+        self._messages.appendleft(message)
         self._num_bytes += len(message.value() or b"")
 
     def popleft(self) -> Message:

@@ -13,6 +13,7 @@ from penstock.flow import (
     Checkpoint,
     Control,
     EventBatch,
+    LabelLog,
     Offsets,
     StepReport,
     Weights,
@@ -73,6 +74,7 @@ class Learner:
         """
         self.device = choose_device(training.device)
         self.offsets = Offsets()
+        self.label_log = LabelLog()
         self.step = 0
         self.events_learnt = 0
         self.trained_until_ms = 0
@@ -195,6 +197,7 @@ class Learner:
             reservoir=parts.reservoir.capture(full=full_reservoir),
             packets=parts.sleepers.packets(),
             mlflow_run_id=mlflow_run_id,
+            label_log=self.label_log,
         )
         return checkpoint, served_weights(parts, self._model, answering)
 
@@ -214,11 +217,16 @@ class Learner:
         """
         self._parts = restored_parts(checkpoint, self._model, self._training, self._replay, self.device, self._hold_out)
         self.offsets = checkpoint.offsets
+        self.label_log = checkpoint.label_log
         self.step = checkpoint.step
         self.events_learnt = checkpoint.events_learnt
         self.trained_until_ms = checkpoint.trained_until_ms
         self.read_until_ms = int(checkpoint.state.get("read_until_ms", 0))  # type: ignore[arg-type]  # as below
         self._last_loss = float(checkpoint.state["last_loss"])  # type: ignore[arg-type]  # written by capture
+
+    def seek(self, offsets: Offsets, label_log: LabelLog) -> None:
+        """Go on from these next offsets, of every partition: where the checkpoint left off, less what was let go of."""
+        self.offsets, self.label_log = offsets, label_log
 
     def _learn_events(self, events: Any) -> list[Scored]:
         """At most `max_events` rows, at least one, cut where a class is born."""

@@ -74,7 +74,12 @@ def demo(broker: str, keep: bool, directory: Path, seed: int) -> int:
 
 @commands.command()
 @_config_option
-def train(config: Path) -> int:
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on although events that were not yet learnt are gone from the topic, and record how many.",
+)
+def train(config: Path, accept_loss: bool) -> int:
     """Learn from the label topic.
 
     Announces new weights as it learns, until SIGTERM or Ctrl-C.
@@ -84,7 +89,7 @@ def train(config: Path) -> int:
 
     settings = _load(config)
     logs.configure()
-    return trainer.run(settings, stop_on_signals())
+    return trainer.run(settings, stop_on_signals(), accepts_loss=accept_loss)
 
 
 @commands.command()

@@ -69,7 +69,7 @@ def _assembled(
         start.kafka,
         topics.labels,
         group_id=f"penstock.{start.model}",
-        follows_new_partitions=start.intake.max_age_seconds > 0,
+        new_partitions="read" if start.intake.max_age_seconds > 0 else "offer",
     )
     resources.callback(source.close)
     _patiently(lambda: source.start(Offsets(next=start.offsets)), commands)
@@ -90,6 +90,7 @@ def _assembled(
             clock,
             readings,
             step=start.step,
+            offsets=Offsets(next=start.offsets),
             ahead=FULL_AHEAD,
             late_labels=late_labels,
         ),

@@ -16,6 +16,7 @@ from penstock.adapters.disk.pinning import pin
 from penstock.adapters.intake_process.client import IntakeProcess
 from penstock.adapters.intake_process.messages import Start
 from penstock.adapters.kafka.config import redacted
+from penstock.adapters.kafka.topic_identity import TopicIdentity
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
 from penstock.adapters.mlflow.artifacts import ArtifactStore
@@ -29,13 +30,13 @@ from penstock.learning.warm_up import warm_up
 from penstock.processes.gate import gate_of
 from penstock.processes.intake import COMMAND as INTAKE_COMMAND
 from penstock.processes.report import page_of
-from penstock.processes.resuming import checkpoint_to_resume, patiently
+from penstock.processes.resuming import announced_offsets, checkpoint_to_resume, patiently, point_to_resume
 from penstock.processes.warm_start import read_weights, start_from
 from penstock.settings import Settings, failpoints_named, shown
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
+from penstock.trainer.disk_trouble import DiskTrouble
 from penstock.trainer.loop import Trainer
-from penstock.trainer.ports import Claimed
 from penstock.trainer.publisher import Publisher
 from penstock.trainer.recorder import Recorder
 
@@ -45,8 +46,8 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 log = structlog.get_logger(__name__)
 
 
-def run(settings: Settings, stop: Event) -> int:
-    """Train until `stop` is set; returns the exit code.
+def run(settings: Settings, stop: Event, *, accepts_loss: bool = False) -> int:
+    """Train until `stop` is set; returns the exit code. With `accepts_loss` what is gone from the topic is let go of.
 
     Raises:
         StopError: the reason why this trainer must not go on.
@@ -55,7 +56,7 @@ def run(settings: Settings, stop: Event) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     log.info("trainer starting", model=settings.model.name, kafka=redacted(settings.kafka), pid=os.getpid())
     with ExitStack() as resources:
-        trainer = _assemble(settings, resources, stop)
+        trainer = _assemble(settings, resources, stop, accepts_loss=accepts_loss)
         if trainer is not None:
             gc.freeze()  # what was imported stays; collections need not walk it between micro-batches
             trainer.run(stop)
@@ -63,7 +64,7 @@ def run(settings: Settings, stop: Event) -> int:
     return 0
 
 
-def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer | None:
+def _assemble(settings: Settings, resources: ExitStack, stop: Event, *, accepts_loss: bool) -> Trainer | None:
     """Everything connected and started; None if `stop` was set while waiting for the broker.
 
     The state folder is locked before the claim: a trainer that may not use it must not fence the one that does.
@@ -86,13 +87,26 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
 
     checkpoint = checkpoint_to_resume(on_disk, checkpoints, record, claimed, stop)
     failpoints.reach("recovery.chosen")
+    point = point_to_resume(settings, checkpoint, telemetry, stop, accepts_loss=accepts_loss)
+    if point is None:
+        return None
     learner = _learner(settings, checkpoint, stop)
+    learner.seek(point.offsets, point.log)
     failpoints.reach("recovery.restored")
     recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources)
     publisher = Publisher(
         checkpoints=checkpoints,
         dead_letters=intake,
-        announcer=_announcer(settings, update_log, intake, recorder, claimed, telemetry),
+        resumable=intake,
+        label_topic=TopicIdentity(settings.kafka, TopicNames(settings.model.name).labels),
+        announcer=_announcer(
+            settings,
+            update_log,
+            intake,
+            recorder,
+            telemetry,
+            announced=announced_offsets(checkpoint, claimed.newest_update, point),
+        ),
         recorder=recorder,
         cadence=Cadence(settings.publish, clock),
         telemetry=telemetry,
@@ -100,8 +114,9 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event) -> Trainer 
         epoch=claimed.claim.epoch,
         last_version=max(claimed.highest_version, checkpoint.version if checkpoint else 0),
         gate=gate_of(settings, claimed.newest_update, telemetry),
+        disk_trouble=DiskTrouble(telemetry, clock, pauses=settings.state.on_write_failure == "pause"),
     )
-    publisher.start(learner.offsets)
+    publisher.start(None if point.accepted else learner.offsets)
     intake.start(_intake_start(settings, learner))
     failpoints.reach("recovery.reading")
     return Trainer(
@@ -125,8 +140,9 @@ def _announcer(
     update_log: KafkaUpdateLog,
     intake: IntakeProcess,
     recorder: Recorder,
-    claimed: Claimed,
     telemetry: PrometheusTelemetry,
+    *,
+    announced: Offsets,
 ) -> Announcer:
     return Announcer(
         update_log=update_log,
@@ -136,7 +152,7 @@ def _announcer(
         telemetry=telemetry,
         clock=SystemClock(),
         inline_max_bytes=settings.publish.inline_max_bytes,
-        announced=claimed.newest_update.offsets if claimed.newest_update else Offsets(),
+        announced=announced,
     )
 
 
@@ -168,10 +184,7 @@ def _recorder(
 ) -> Recorder:
     """Goes on with the run of the checkpoint."""
     run_id = checkpoint.mlflow_run_id if checkpoint else None
-    if record is not None:
-        record.run_id = run_id
-        resources.callback(record.close)
-    return Recorder(
+    recorder = Recorder(
         record,
         pin=pin,
         pinned_into=checkpoints.recording_folder,
@@ -182,6 +195,10 @@ def _recorder(
         clock=SystemClock(),
         run_id=run_id,
     )
+    if record is not None:
+        record.run_id = run_id
+        resources.callback(lambda: None if recorder.is_busy else record.close())  # who hangs once, hangs twice
+    return recorder
 
 
 def _holder() -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from penstock.flow import Checkpoint, DriftAlarm, JudgedAnswers, ModelUpdate, Offsets, Weights
+from penstock.flow import AcceptedLoss, Checkpoint, DriftAlarm, JudgedAnswers, ModelUpdate, Offsets, Weights
 from penstock.learning.set_aside import HeldRows
 from penstock.trainer.version_scores import OwnScores
 
@@ -54,6 +54,7 @@ class AnnouncedCandidate:
     judged: tuple[JudgedAnswers, ...] = ()
     scored: tuple[OwnScores, ...] = ()
     packets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    losses: tuple[AcceptedLoss, ...] = ()
 
     @classmethod
     def of(cls, saved: SavedCandidate, update: ModelUpdate) -> "AnnouncedCandidate":
@@ -65,6 +66,7 @@ class AnnouncedCandidate:
             checkpoint_folder=saved.checkpoint_folder,
             class_names=candidate.class_names,
             packets=candidate.checkpoint.packets,
+            losses=candidate.checkpoint.label_log.losses,
             metrics={**update.metrics, **candidate.standing},
             drift=candidate.drift,
             judged=candidate.judged,

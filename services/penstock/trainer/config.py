@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from penstock.errors import ConfigurationError
 from penstock.learning.champion import Bounds
@@ -80,6 +81,8 @@ class StateConfig:
     """Checkpoints lie in `<directory>/<model>/`; one trainer at a time."""
     checkpoints_kept: int = 3
     """Newest checkpoints kept on disk."""
+    on_write_failure: Literal["go-on", "pause"] = "go-on"
+    """While a checkpoint cannot be written (disk full, read-only, broken): learn on, or wait until it can."""
 
     def __post_init__(self) -> None:
         if self.checkpoints_kept < 2:

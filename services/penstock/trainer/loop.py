@@ -61,4 +61,5 @@ class Trainer:
     def _micro_batches(self, stop: Event) -> Iterator[EventBatch | None]:
         """Micro-batches as they close, and None whenever the publisher may have something due."""
         while not stop.is_set():
-            yield self._batches.next_batch(min(IDLE_SECONDS, self._publisher.seconds_until_due(self._learner)))
+            patience = min(IDLE_SECONDS, self._publisher.seconds_until_due(self._learner))
+            yield None if self._publisher.holds_up(patience) else self._batches.next_batch(patience)

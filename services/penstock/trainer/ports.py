@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from penstock.flow import (
+    AcceptedLoss,
     Checkpoint,
     Claim,
     ControlOutcome,
@@ -51,6 +52,26 @@ class DeadLetterOutbox(Protocol):
 
     def wait_acknowledged(self, timeout_seconds: float) -> bool:
         """True once every dead letter sent before this call is acknowledged; False at the timeout."""
+        ...
+
+
+class Resumable(Protocol):
+    """Who must know from where a trainer that is killed would go on: the intake."""
+
+    def saved(self, offsets: Offsets) -> None:
+        """A checkpoint with these next offsets is on disk, and none before it will be gone on from."""
+        ...
+
+
+class LabelTopic(Protocol):
+    """The topic that the learnt events came from."""
+
+    def confirm(self, topic_id: str | None) -> None:
+        """Return unless the topic of its name is known to be another one than that with this id (None: not asked).
+
+        Raises:
+            RetentionError: it was deleted and made anew; what was learnt since may be of the new one.
+        """
         ...
 
 
@@ -182,6 +203,11 @@ class Announced(Protocol):
     @property
     def packets(self) -> Mapping[str, bytes]:
         """Of the classes that sleep, by file name."""
+        ...
+
+    @property
+    def losses(self) -> Sequence[AcceptedLoss]:
+        """What the operator has let go of, oldest first."""
         ...
 
     @property

@@ -1,7 +1,8 @@
 """From weights in training to weights on replicas, in an order that must not change.
 
 1. capture model, optimizer, reservoir, generators and offsets together      (learner's thread)
-2. write the checkpoint to disk, once its dead letters are acknowledged      (writer thread)
+2. write the checkpoint to disk, once its dead letters are acknowledged and
+   the label topic is known not to have been made anew                       (writer thread)
 3. gate: what is worse than the served version goes no further; weights that
    are not finite do not come this far, capture refuses them                 (writer thread)
 4. put the weights where replicas can read them, if they do not go inline    (announcer thread)
@@ -26,9 +27,10 @@ from penstock.telemetry import Telemetry
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
 from penstock.trainer.candidate import Candidate, SavedCandidate
+from penstock.trainer.disk_trouble import DiskTrouble
 from penstock.trainer.gate import Gate
 from penstock.trainer.mailbox import Mailbox
-from penstock.trainer.ports import CheckpointStore, DeadLetterOutbox
+from penstock.trainer.ports import CheckpointStore, DeadLetterOutbox, LabelTopic, Resumable
 from penstock.trainer.recorder import Recorder
 from penstock.trainer.scores import scores, standing
 from penstock.trainer.version_scores import ACCURACY, VersionScores
@@ -52,6 +54,8 @@ class Publisher:
         *,
         checkpoints: CheckpointStore,
         dead_letters: DeadLetterOutbox,
+        label_topic: LabelTopic,
+        resumable: Resumable,
         announcer: Announcer,
         recorder: Recorder,
         cadence: Cadence,
@@ -60,9 +64,12 @@ class Publisher:
         epoch: int,
         last_version: int,
         gate: Gate | None = None,
+        disk_trouble: DiskTrouble | None = None,
     ) -> None:
         self._checkpoints = checkpoints
         self._dead_letters = dead_letters
+        self._label_topic = label_topic
+        self._resumable = resumable
         self._announcer = announcer
         self._recorder = recorder
         self._cadence = cadence
@@ -71,6 +78,7 @@ class Publisher:
         self._epoch = epoch
         self._version = last_version
         self._gate = gate
+        self._disk_trouble = disk_trouble or DiskTrouble(telemetry, clock, pauses=False)
         self._saved_offsets: Offsets | None = None
         self._last_report: StepReport | None = None
         self._version_scores = VersionScores()
@@ -80,9 +88,9 @@ class Publisher:
         self._failure: BaseException | None = None
         self._writer = Thread(target=self._write_checkpoints, name="checkpoint-writer", daemon=True)
 
-    def start(self, restored: Offsets) -> None:
-        """Begin; `restored` are the offsets of the checkpoint that the learner was restored from."""
-        self._saved_offsets = None if self._announcer.is_behind(restored) else restored
+    def start(self, saved: Offsets | None) -> None:
+        """Begin; `saved` are the offsets that the learner begins with, None if no checkpoint holds them yet."""
+        self._saved_offsets = None if saved is None or self._announcer.is_behind(saved) else saved
         self._writer.start()
         self._announcer.start()
         self._recorder.start()
@@ -91,7 +99,12 @@ class Publisher:
         """How long until `publish_when_due` may have something to do; infinite while nothing is new."""
         if not self._has_news(learner):
             return float("inf")
-        return max(self._cadence.seconds_until_due(), WRITER_POLL_SECONDS)
+        until_due = max(self._cadence.seconds_until_due(), self._disk_trouble.seconds_until_retry())
+        return max(until_due, WRITER_POLL_SECONDS)
+
+    def holds_up(self, timeout_seconds: float) -> bool:
+        """True, after the timeout, while nothing more may be learnt as checkpoints cannot be written."""
+        return self._disk_trouble.holds_up(timeout_seconds)
 
     def publish_when_due(self, learner: Learner, report: StepReport | None) -> None:
         """Between two micro-batches: take a candidate if something is new, it is due, and the writer is free.
@@ -103,7 +116,7 @@ class Publisher:
             self._last_report = report
             self._version_scores.add(report)
         self._raise_failure()
-        if self._cadence.is_due and self._writer_idle.is_set() and self._has_news(learner):
+        if self._is_due and self._writer_idle.is_set() and self._has_news(learner):
             self._capture(learner)
 
     def publish_last(self, learner: Learner) -> None:
@@ -118,6 +131,10 @@ class Publisher:
 
     def _has_news(self, learner: Learner) -> bool:
         return self._saved_offsets is None or learner.offsets.is_ahead_of(self._saved_offsets)
+
+    @property
+    def _is_due(self) -> bool:
+        return self._cadence.is_due and not self._disk_trouble.seconds_until_retry()
 
     def _raise_failure(self) -> None:
         failure = self._failure or self._announcer.failure
@@ -161,9 +178,12 @@ class Publisher:
                 self._save_and_pass_on(candidate)
             except StopError as error:
                 self._failure = error
-            except (OSError, UnavailableError) as error:
-                log.error("checkpoint not written, the next one will be tried", reason=str(error))
+            except OSError as error:
                 self._saved_offsets = None
+                self._disk_trouble.failed(error)
+            except UnavailableError as error:
+                self._saved_offsets = None
+                log.error("checkpoint not written", reason=str(error))
             except BaseException as error:  # a defect must end the process, not just this thread
                 self._failure = error
             finally:
@@ -175,9 +195,12 @@ class Publisher:
             if self._waiting.is_closed:
                 raise UnavailableError("the dead-letter topic has not acknowledged before the trainer stopped")
         failpoints.reach("publication.letters_acknowledged")
+        self._label_topic.confirm(candidate.checkpoint.label_log.topic_id)
         began = self._clock.monotonic_seconds()
         folder = self._checkpoints.save(candidate.checkpoint, candidate.weights)
         self._telemetry.observe("penstock_checkpoint_seconds", self._clock.monotonic_seconds() - began)
+        self._disk_trouble.written()
+        self._resumable.saved(candidate.offsets)
         failpoints.reach("publication.saved")
         if self._may_be_announced(candidate):
             failpoints.reach("publication.judged")

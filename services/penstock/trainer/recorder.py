@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 
 import structlog
 
@@ -22,14 +22,16 @@ Pin = Callable[[Path, Path], Path]
 Draw = Callable[[Path], bytes]
 """The report on the checkpoint in a folder, as an HTML page."""
 
-REFUSALS_SECONDS = 5.0
-"""The gate's newest refusal is recorded this often."""
+WAKE_SECONDS = 5.0
+"""The gate's newest refusal is recorded this often, and what is due although nothing new is announced looked for."""
 
 log = structlog.get_logger(__name__)
 
 
 class Recorder:
     """A thread that records the newest announced candidate every `interval_seconds`, and the last one at the end.
+
+    What was not recorded, as it was not due or failed, is recorded once it is due, announced anything new or not.
 
     Every `report_interval_seconds`, and at the end, it draws the report as well; 0 never. With `record` None it records
     nothing.
@@ -61,6 +63,7 @@ class Recorder:
         self._due_at = clock.monotonic_seconds()
         self._newest: AnnouncedCandidate | None = None
         self._scores = RecordedScores()
+        self._keeping = Lock()
         self._refusal: Refusal | None = None
         self._waiting: Mailbox[AnnouncedCandidate] = Mailbox()
         self._thread = Thread(target=self._run, name="recorder", daemon=True)
@@ -73,9 +76,9 @@ class Recorder:
     def offer(self, announced: AnnouncedCandidate) -> None:
         """Record this one if it is time (announcer's thread)."""
         self._newest = announced
-        self._scores.announced(announced.update.metrics)
-        if self._record is not None and self._clock.monotonic_seconds() >= self._due_at and self._waiting.is_empty:
-            self._due_at = self._clock.monotonic_seconds() + self._interval_seconds
+        with self._keeping:
+            self._scores.announced(announced.update.metrics)
+        if self._is_due and self._waiting.is_empty:
             self._hand_over(announced)
 
     def refused(self, refusal: Refusal) -> None:
@@ -91,15 +94,43 @@ class Recorder:
         self._waiting.close()
         self._thread.join(timeout_seconds)
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a record is on its way: after `close`, one that MLflow has not taken in time."""
+        return self._thread.is_alive()
+
+    @property
+    def _is_due(self) -> bool:
+        return self._record is not None and self._clock.monotonic_seconds() >= self._due_at
+
     def _hand_over(self, announced: AnnouncedCandidate) -> None:
-        try:
-            folder = self._pin(announced.checkpoint_folder, self._pinned_into)
-        except FileNotFoundError:
-            self._due_at = 0.0  # pruned before it could be kept: the next one will do
-            return
-        self._newest = None
-        scored = self._scores.recorded(announced.update.version)
-        self._waiting.put(replace(announced, checkpoint_folder=folder, scored=scored))
+        pinned = self._pinned(announced)
+        if pinned is not None:
+            self._waiting.put(pinned)
+
+    def _pinned(self, announced: AnnouncedCandidate) -> AnnouncedCandidate | None:
+        """It with a folder that stays; None if that cannot be had, so that the next one must do."""
+        with self._keeping:
+            self._due_at = self._clock.monotonic_seconds() + self._interval_seconds
+            try:
+                folder = self._pin(announced.checkpoint_folder, self._pinned_into)
+            except FileNotFoundError:
+                self._due_at = 0.0  # pruned before it could be kept: the next one will do
+                return None
+            except OSError as error:
+                log.warning("checkpoint not kept for MLflow, training goes on", reason=str(error))
+                return None
+            if self._newest is announced:
+                self._newest = None
+            return replace(announced, checkpoint_folder=folder, scored=self._scores.recorded(announced.update.version))
+
+    def _next(self) -> AnnouncedCandidate | None:
+        """What was handed over; else, when it is due, the newest that is not recorded."""
+        announced = self._waiting.take(min(WAKE_SECONDS, self._interval_seconds))
+        newest = self._newest
+        if announced is None and newest is not None and self._is_due and not self._waiting.is_closed:
+            announced = self._pinned(newest)
+        return announced
 
     def _report_when_due(self, record: ModelRecord, announced: AnnouncedCandidate) -> None:
         now, is_last = self._clock.monotonic_seconds(), self._waiting.is_closed and self._waiting.is_empty
@@ -127,19 +158,23 @@ class Recorder:
     def _run(self) -> None:
         assert self._record is not None  # start() sees to it
         while not self._waiting.is_closed or not self._waiting.is_empty:
-            announced = self._waiting.take(REFUSALS_SECONDS)
+            announced = self._next()
             self._record_refusal(self._record)
-            if announced is None:
-                continue
-            try:
-                self.run_id = self._record.record(announced, announced.metrics)
-            except UnavailableError as error:
-                self._telemetry.count("penstock_mlflow_failures_total")
-                log.warning("not recorded in MLflow, training goes on", reason=str(error))
-            except Exception:  # nor the record: MLflow's client may raise anything
-                self._telemetry.count("penstock_mlflow_failures_total")
-                log.exception("not recorded in MLflow, training goes on")
-            else:
-                self._telemetry.count("penstock_mlflow_records_total")
-                log.info("recorded in MLflow", version=announced.update.version, run_id=self.run_id)
+            if announced is not None and self._has_recorded(self._record, announced):
                 self._report_when_due(self._record, announced)
+
+    def _has_recorded(self, record: ModelRecord, announced: AnnouncedCandidate) -> bool:
+        try:
+            self.run_id = record.record(announced, announced.metrics)
+        except UnavailableError as error:
+            log.warning("not recorded in MLflow, training goes on", reason=str(error))
+        except Exception:  # nor the record: MLflow's client may raise anything
+            log.exception("not recorded in MLflow, training goes on")
+        else:
+            self._telemetry.count("penstock_mlflow_records_total")
+            log.info("recorded in MLflow", version=announced.update.version, run_id=self.run_id)
+            return True
+        self._telemetry.count("penstock_mlflow_failures_total")
+        if self._newest is None:  # nothing newer was announced meanwhile: this one is tried again when it is due
+            self._newest = announced
+        return False

@@ -34,4 +34,5 @@ def update_of(
         mlflow_run_id=checkpoint.mlflow_run_id,
         inline=weights.content if inline else None,
         uri=None if inline else weights_store.put(weights),
+        topic_id=checkpoint.label_log.topic_id,
     )

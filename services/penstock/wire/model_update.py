@@ -43,6 +43,7 @@ class ModelUpdatedDocument(msgspec.Struct, frozen=True, kw_only=True):
     offsets: dict[Partition, NotNegative]
     metrics: dict[str, float]
     mlflow_run_id: str | None = None
+    topic_id: str | None = None
 
 
 class ClaimDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ def _document(update: ModelUpdate) -> ModelUpdatedDocument:
         offsets=update.offsets.to_json(),
         metrics={name: value for name, value in update.metrics.items() if math.isfinite(value)},
         mlflow_run_id=update.mlflow_run_id,
+        topic_id=update.topic_id,
     )
 
 
@@ -119,6 +121,7 @@ def _update(document: ModelUpdatedDocument) -> ModelUpdate:
         offsets=Offsets.from_json(document.offsets),
         metrics=document.metrics,
         mlflow_run_id=document.mlflow_run_id,
+        topic_id=document.topic_id,
         inline=weights.inline,
         uri=weights.uri,
     )

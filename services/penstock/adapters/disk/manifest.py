@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock.adapters.disk.files import FileDigest
-from penstock.flow import Checkpoint, Offsets, SlotChanges
+from penstock.flow import Checkpoint, LabelLog, Offsets, SlotChanges
 
 MANIFEST = "checkpoint.json"
 STATE = "state.safetensors"
@@ -47,6 +47,7 @@ class Manifest:
             "offsets": checkpoint.offsets.to_json(),
             "trained_until_ms": checkpoint.trained_until_ms,
             "mlflow_run_id": checkpoint.mlflow_run_id,
+            "label_log": checkpoint.label_log.to_json(),
             "state": dict(checkpoint.state),
         }
         return cls(checkpoint=scalars, files=files, segments=segments)
@@ -82,6 +83,8 @@ class Manifest:
     def restored(self, tensors: Mapping[str, Any], reservoir: SlotChanges, packets: Mapping[str, bytes]) -> Checkpoint:
         """The checkpoint, with what was read from the other files."""
         scalars = {**self.checkpoint, "offsets": Offsets.from_json(self.checkpoint["offsets"])}
+        if "label_log" in scalars:  # not in checkpoints of before it was kept
+            scalars["label_log"] = LabelLog.from_json(scalars["label_log"])
         return Checkpoint(**scalars, tensors=tensors, reservoir=reservoir, packets=packets)
 
 

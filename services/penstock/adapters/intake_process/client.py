@@ -23,6 +23,7 @@ from penstock.adapters.intake_process.messages import (
     Failed,
     Reading,
     Refuse,
+    Saved,
     Start,
     Take,
     Word,
@@ -42,7 +43,7 @@ CLOSE_SECONDS = 2.0
 
 
 class IntakeProcess:
-    """`BatchSource` for one thread; as `OffsetLog` and `DeadLetterOutbox` for any one thread each.
+    """`BatchSource` for one thread; as `OffsetLog`, `Resumable` and `DeadLetterOutbox` for any one thread each.
 
     Args:
         command: what runs `server.serve` on its standard input and output, and on the descriptor that is appended.
@@ -109,6 +110,10 @@ class IntakeProcess:
     def commit(self, offsets: Offsets) -> None:
         """As `trainer.ports.OffsetLog.commit`; returns at once."""
         self._command(Commit(offsets=offsets.next))
+
+    def saved(self, offsets: Offsets) -> None:
+        """As `trainer.ports.Resumable.saved`; returns at once."""
+        self._command(Saved(offsets=offsets.next))
 
     def end_offsets(self) -> Offsets:
         """As `trainer.ports.OffsetLog.end_offsets`."""

@@ -43,13 +43,19 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True, tag="commit"):
     offsets: Mapping[int, int]
 
 
+class Saved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
+    """A checkpoint with these offsets is on disk."""
+
+    offsets: Mapping[int, int]
+
+
 class Refuse(msgspec.Struct, frozen=True, kw_only=True, tag="refuse"):
     """Dead-letter these controls of the micro-batch taken last."""
 
     refusals: tuple[Refusal, ...]
 
 
-Command = Start | Take | Commit | Refuse
+Command = Start | Take | Commit | Saved | Refuse
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):

@@ -17,6 +17,7 @@ from penstock.adapters.intake_process.messages import (
     Quiet,
     Reading,
     Refuse,
+    Saved,
     Start,
     Take,
 )
@@ -175,6 +176,8 @@ class IntakeServer:
                 self._intake.refuse(command.refusals)
                 self._refusals += len(command.refusals)
                 self._letters_of_refusals = self._letters.sent
+            elif isinstance(command, Saved):
+                self._intake.saved(Offsets(next=command.offsets))
             elif isinstance(command, Commit):
                 self._source.commit(Offsets(next=command.offsets))
 

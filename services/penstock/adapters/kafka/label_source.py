@@ -1,7 +1,7 @@
 """The label topic as the intake reads it: all partitions assigned, each from an explicit offset, nothing skipped."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -19,14 +19,17 @@ from penstock.adapters.kafka.health import BrokerHealth
 from penstock.clock import Clock, SystemClock
 from penstock.errors import ConfigurationError, RetentionError, UnavailableError
 from penstock.flow import Offsets
+from penstock.intake.gaps import ACCEPT, Gap, gap_at
 
-REFRESH_SECONDS = 30.0
+REFRESH_SECONDS = 5.0
 """How often new partitions are looked for."""
 REFRESH_TIMEOUT_SECONDS = 0.2
 ENDS_SECONDS = 0.1
 """How often the ends that other threads ask for are renewed, and offsets that they gave are committed."""
 
-START_OVER = "To learn on from what is there, accepting the loss, move the state folder away."
+NewPartitions = Literal["read", "offer", "leave"]
+"""What becomes of a partition added while running: read from its start at once; offered as `added_partitions` to a
+reader whose order depends on their number; or left to the next start."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +37,7 @@ log = structlog.get_logger(__name__)
 class LabelSource:
     """`intake.ports.MessageSource` for one thread; as `trainer.ports.OffsetLog` for any.
 
-    Messages are `confluent_kafka.Message` objects. A partition added while running joins `partitions`, from its start;
-    without `follows_new_partitions`, for a reader whose order depends on their number, it does so at the next start.
+    Messages are `confluent_kafka.Message` objects.
     """
 
     def __init__(
@@ -46,21 +48,21 @@ class LabelSource:
         *,
         timeout_seconds: float = 5.0,
         refresh_seconds: float = REFRESH_SECONDS,
-        follows_new_partitions: bool = True,
+        new_partitions: NewPartitions = "read",
         clock: Clock | None = None,
     ) -> None:
         self._options = {"group.id": group_id, **options}
         self._topic = topic
         self._timeout_seconds = timeout_seconds
         self._refresh_seconds = refresh_seconds
-        self._follows_new_partitions = follows_new_partitions
+        self._new_partitions = new_partitions
         self._clock = clock or SystemClock()
         self._health = BrokerHealth(address(options))
         self._catalog = Catalog(options, self._health, timeout_seconds=timeout_seconds)
         self._consumer: Any = None
         self._reached: dict[int, int] = {}  # all below it was returned, as known at the start or at an end since
         self._ends_heard: dict[int, int] = {}
-        self._left_for_later: set[int] = set()
+        self._added: set[int] = set()  # known of, and not read
         self._end_offsets = Offsets()  # replaced whole, for other threads
         self._to_commit = Offsets()  # replaced whole, by other threads
         self._ends_due = self._refresh_due = 0.0
@@ -108,6 +110,25 @@ class LabelSource:
     def partitions(self) -> tuple[int, ...]:
         """All partitions, ascending."""
         return tuple(sorted(self._reached))
+
+    def added_partitions(self) -> frozenset[int]:
+        """As `intake.ports.MessageSource.added_partitions`."""
+        return frozenset(self._added) if self._new_partitions == "offer" else frozenset()
+
+    def read_too(self, partitions: Collection[int]) -> None:
+        """As `intake.ports.MessageSource.read_too`.
+
+        Raises:
+            RetentionError: its first events are gone already.
+            UnavailableError: the broker does not answer; what is not yet read is still offered.
+        """
+        for partition in sorted(partitions):
+            low, end = self._catalog.watermarks(self._topic, partition)
+            self._refuse_gap(gap_at(partition, wanted=0, low=low, end=end))
+            self._ends_heard[partition], self._reached[partition] = end, 0
+            self._consumer.incremental_assign(self._at({partition: 0}))
+            self._added.discard(partition)
+            log.info("a partition was added; reading it too", topic=self._topic, partition=partition)
 
     def partitions_at_end(self) -> frozenset[int]:
         """As `intake.ports.MessageSource.partitions_at_end`."""
@@ -160,25 +181,15 @@ class LabelSource:
         for partition in sorted(set(offsets.next) - set(partitions)):
             raise RetentionError(
                 f"The checkpoint continues {self._topic!r} partition {partition} at offset {offsets[partition]}, but "
-                f"the topic has only {len(partitions)} partitions: it was made anew. {START_OVER}"
+                f"the topic has only {len(partitions)} partitions: it was made anew. {ACCEPT}"
             )
 
     def _refuse_hole(self, partition: int, low: int) -> None:
-        where, wanted, end = (
-            f"{self._topic!r} partition {partition}",
-            self._reached[partition],
-            self._ends_heard[partition],
-        )
-        if wanted < low:
-            raise RetentionError(
-                f"{low - wanted} events of {where} are gone: the checkpoint continues at offset {wanted}, but the log "
-                f"now begins at {low}. Raise the topic's retention; {START_OVER[0].lower()}{START_OVER[1:]}"
-            )
-        if wanted > end:
-            raise RetentionError(
-                f"The checkpoint continues {where} at offset {wanted}, but the log ends at {end}: the topic was made "
-                f"anew, or the broker lost {wanted - end} events. {START_OVER}"
-            )
+        self._refuse_gap(gap_at(partition, wanted=self._reached[partition], low=low, end=self._ends_heard[partition]))
+
+    def _refuse_gap(self, gap: Gap | None) -> None:
+        if gap is not None:
+            raise RetentionError(f"{gap.sentence(self._topic)} {ACCEPT}")
 
     def _note(self, message: Any) -> None:
         """Something that came in place of a message."""
@@ -198,7 +209,7 @@ class LabelSource:
         self._refuse_hole(partition, low)
         raise RetentionError(
             f"{self._topic!r} partition {partition} cannot be read on from offset {message.offset()}: "
-            f"{message.error().str()}. {START_OVER}"
+            f"{message.error().str()}. {ACCEPT}"
         )
 
     def _keep_up(self) -> None:
@@ -231,20 +242,16 @@ class LabelSource:
     def _look_for_new_partitions(self) -> None:
         try:
             partitions = self._catalog.partitions(self._topic, timeout_seconds=REFRESH_TIMEOUT_SECONDS)
-            for partition in sorted(set(partitions) - set(self._reached) - self._left_for_later):
-                if self._follows_new_partitions:
-                    self._read_too(partition)
-                else:
-                    self._left_for_later.add(partition)
-                    log.warning("a partition was added; it is read from the next start on", partition=partition)
+            self._take_note(frozenset(partitions) - self._added - set(self._reached))
         except (ConfigurationError, UnavailableError) as error:
             log.debug("partitions not refreshed", reason=str(error))
 
-    def _read_too(self, partition: int) -> None:
-        low, end = self._catalog.watermarks(self._topic, partition)
-        self._ends_heard[partition], self._reached[partition] = end, low
-        self._consumer.incremental_assign(self._at({partition: low}))
-        log.info("a partition was added; reading it too", topic=self._topic, partition=partition, offset=low)
+    def _take_note(self, added: frozenset[int]) -> None:
+        self._added |= added
+        if self._new_partitions == "read":
+            self.read_too(tuple(self._added))
+        for partition in sorted(added & self._added) if self._new_partitions == "leave" else ():
+            log.warning("a partition was added; it is read from the next start on", partition=partition)
 
     def _committed(self, error: Any, _partitions: object) -> None:
         if error is not None and error.code() != KafkaError._NO_OFFSET:

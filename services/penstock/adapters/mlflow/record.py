@@ -6,8 +6,9 @@ Nothing in the line waits for it. It uses the client alone: no global run, no `l
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from penstock.adapters.mlflow.run import LIVE, ModelRun, RunStatus
 from penstock.adapters.mlflow.version_figures import VersionFigures
 from penstock.clock import to_rfc3339
 from penstock.errors import UnavailableError
-from penstock.flow import DriftAlarm, ModelUpdate
+from penstock.flow import AcceptedLoss, DriftAlarm, ModelUpdate
 from penstock.learning.weights import model_json
 from penstock.trainer.ports import Announced
 from penstock.trainer.refusal import Refusal
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 PACKETS = "packets"
 REPORT = "report.html"
+LOSSES_SHOWN = 20
+"""As many, the newest, fit into a tag."""
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +86,7 @@ class MlflowRecord:
                 self._upload(run, announced)
                 failpoints.reach("record.uploaded")
                 self._log_metrics(run, announced, metrics)
-                self._figures.tell(run.info.run_id, announced, self._register(run, announced.update))
+                self._figures.tell(run.info.run_id, announced, self._register(run, announced))
                 self._prune_checkpoints(run)
         except UnavailableError:
             self._run.forget()
@@ -167,9 +170,9 @@ class MlflowRecord:
             self._connection.client().log_batch(run.info.run_id, metrics=batch, tags=tags)
         self._drift_logged = {alarm.number: alarm for alarm in announced.drift}
 
-    def _register(self, run: "Run", update: ModelUpdate) -> int:
+    def _register(self, run: "Run", announced: Announced) -> int:
         """Returns the registry's number of the version."""
-        client = self._connection.client()
+        client, update = self._connection.client(), announced.update
         if not self._is_registered:
             self._ensure_registered_model()
         if self._registered is None or self._registered[0] != update.version:
@@ -177,7 +180,7 @@ class MlflowRecord:
                 self._model,
                 source=f"runs:/{run.info.run_id}/{_model_path(update)}",
                 run_id=run.info.run_id,
-                tags=_tags(update),
+                tags=_tags(update) | _loss_tags(announced.losses),
                 await_creation_for=0,
             )
             self._registered = (update.version, version.version)
@@ -227,4 +230,14 @@ def _tags(update: ModelUpdate) -> dict[str, str]:
         "penstock.offsets": json.dumps(update.offsets.to_json()),
         "penstock.trained_until": to_rfc3339(update.trained_until_ms),
         CHECKPOINT_TAG: _checkpoint_path(update),
+    }
+
+
+def _loss_tags(losses: Sequence[AcceptedLoss]) -> dict[str, str]:
+    """What these weights have never learnt: the number of events, as far as known, and the newest losses."""
+    if not losses:
+        return {}
+    return {
+        "penstock.events_lost": str(sum(loss.num_events or 0 for loss in losses)),
+        "penstock.losses": json.dumps([asdict(loss) for loss in losses[-LOSSES_SHOWN:]]),
     }

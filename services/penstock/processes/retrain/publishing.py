@@ -21,14 +21,14 @@ import structlog
 
 from penstock.adapters.disk.handover import hand_over, take_back
 from penstock.adapters.disk.pinning import pin
-from penstock.adapters.kafka.topic_ends import read_ends
+from penstock.adapters.kafka.topic_ends import read_ends, read_log
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_log import Claimed, KafkaUpdateLog
 from penstock.adapters.mlflow.artifacts import ArtifactStore
 from penstock.adapters.mlflow.record import MlflowRecord
 from penstock.clock import SystemClock
 from penstock.errors import FencedError, UnavailableError
-from penstock.flow import ModelUpdate, Offsets
+from penstock.flow import LabelLog, ModelUpdate, Offsets
 from penstock.processes.retrain.sources import Source
 from penstock.processes.retrain.teaching import Bar, Pupil
 from penstock.processes.retrain.topic import TopicReplay
@@ -72,6 +72,8 @@ def publish(settings: Settings, source: Source, live: Offsets, bar: Bar) -> Publ
     pupil = Pupil(settings)
     pupil.learn(source.batches(bar, "learning all of it"))
     topic = source.follow(live)
+    topic_id = read_log(settings.kafka, TopicNames(settings.model.name).labels).topic_id
+    pupil.learner.seek(topic.position, LabelLog(topic_id=topic_id))
     _catch_up(settings, pupil, topic)
     update_log = KafkaUpdateLog(settings.kafka, settings.model.name)
     try:
@@ -99,7 +101,7 @@ def _announced_or_there(settings: Settings, claimed: Claimed) -> Offsets:
 
 def _learn_until(pupil: Pupil, topic: TopicReplay, until: Offsets) -> None:
     pupil.learn(topic.batches(until))
-    pupil.learner.offsets = topic.position
+    pupil.learner.seek(topic.position, pupil.learner.label_log)
 
 
 def _announced(

@@ -36,7 +36,7 @@ class TopicReplay:
             settings.kafka,
             topics.labels,
             group_id=f"penstock.{settings.model.name}.retrain",
-            follows_new_partitions=False,
+            new_partitions="leave",
         )
         resources.callback(self._source.close)
         self._source.start(starts)
