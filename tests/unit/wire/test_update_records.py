@@ -49,6 +49,7 @@ def test_an_update_reads_as_the_contract_says() -> None:
         "offsets": {"0": 12, "11": 5},
         "metrics": {"accuracy": 0.5},
         "mlflow_run_id": "run",
+        "topic_id": None,
     }
     assert decode_record(key, value) == UPDATE
 
