@@ -1,6 +1,7 @@
 """A real `mlflow server` on a free port as a child process, for tests."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ class MlflowServer:
 
     home: Path
     port: int
+    also_known_as: tuple[int, ...] = ()
+    """Ports of proxies before it."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -35,7 +38,8 @@ class MlflowServer:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--backend-store-uri", f"sqlite:///{self.home / 'server.db'}", "--workers", "1"]
         command += ["--artifacts-destination", str(self.home / "artifacts"), "--serve-artifacts"]
-        command += ["--allowed-hosts", f"127.0.0.1:{self.port},localhost:{self.port}"]
+        hosts = [f"127.0.0.1:{port}" for port in (self.port, *self.also_known_as)]
+        command += ["--allowed-hosts", ",".join([*hosts, f"localhost:{self.port}"])]
         environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self.home / "server.log").open("ab") as output:
             self._process = subprocess.Popen(
@@ -56,6 +60,21 @@ class MlflowServer:
             self._process.wait()
             self._process = None
 
+    @contextmanager
+    def no_space_left(self) -> Iterator[None]:
+        """Let none of its processes write a byte to any file, as on a full disk."""
+        assert self._process is not None
+        session = self._process.pid
+        pids = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _session_of(int(path.name)) == session]
+        limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
+        for pid, (_, hard) in limits.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            yield
+        finally:
+            for pid, limit in limits.items():
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.tracking_uri}/health", timeout=1.0) as response:
@@ -65,15 +84,22 @@ class MlflowServer:
 
 
 @contextmanager
-def mlflow_server(home: Path) -> Iterator[MlflowServer]:
+def mlflow_server(home: Path, *, also_known_as: tuple[int, ...] = ()) -> Iterator[MlflowServer]:
     """A started server whose files lie in `home`; stopped at the end."""
     home.mkdir(parents=True, exist_ok=True)
-    server = MlflowServer(home=home, port=_free_port())
+    server = MlflowServer(home=home, port=_free_port(), also_known_as=also_known_as)
     server.start()
     try:
         yield server
     finally:
         server.stop()
+
+
+def _session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _free_port() -> int:

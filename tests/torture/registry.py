@@ -1,9 +1,26 @@
 """All faults, in the order of the table in docs/reliability.md."""
 
+from torture.broker_away import BROKER_AWAY
+from torture.damaged_checkpoints import DAMAGED_CHECKPOINT, DAMAGED_FILES
 from torture.fault import Fault
+from torture.full_disk import DISK_ERRORS, FULL_DISK_GOES_ON, FULL_DISK_PAUSES
 from torture.many_trainers import TEN_TRAINERS, TWO_TRAINERS
+from torture.mlflow_away import MLFLOW_AWAY
+from torture.partitions_added import PARTITIONS_ADDED
+from torture.retention_hole import RETENTION_HOLE
+from torture.topic_made_anew import TOPIC_MADE_ANEW
 
 FAULTS: tuple[Fault, ...] = (
     TWO_TRAINERS,
     TEN_TRAINERS,
+    BROKER_AWAY,
+    RETENTION_HOLE,
+    TOPIC_MADE_ANEW,
+    PARTITIONS_ADDED,
+    FULL_DISK_GOES_ON,
+    FULL_DISK_PAUSES,
+    DISK_ERRORS,
+    DAMAGED_FILES,
+    DAMAGED_CHECKPOINT,
+    MLFLOW_AWAY,
 )

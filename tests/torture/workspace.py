@@ -27,9 +27,16 @@ class Workspace:
     nursery: Nursery
     is_long: bool
 
-    def own_kafka(self, properties: Mapping[str, str | int] | None = None) -> LocalKafka:
+    def own_kafka(
+        self, properties: Mapping[str, str | int] | None = None, *, advertised_port: int | None = None
+    ) -> LocalKafka:
         """A broker of this try's own, to be started with `with`, and harmed."""
-        return LocalKafka(self.directory / "kafka", libs=self.kafka_libs, properties=dict(properties or {}))
+        return LocalKafka(
+            self.directory / "kafka",
+            libs=self.kafka_libs,
+            properties=dict(properties or {}),
+            advertised_port=advertised_port,
+        )
 
     def new_model(self) -> str:
         """A name whose topics nobody else uses."""

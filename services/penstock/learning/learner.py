@@ -225,8 +225,13 @@ class Learner:
         self._last_loss = float(checkpoint.state["last_loss"])  # type: ignore[arg-type]  # written by capture
 
     def seek(self, offsets: Offsets, label_log: LabelLog) -> None:
-        """Go on from these next offsets, of every partition: where the checkpoint left off, less what was let go of."""
+        """Go on from these next offsets, of every partition: where the checkpoint left off, less what was let go of.
+
+        In a topic made anew, places of the old one come up again; there the topic's id is part of an event's priority.
+        """
         self.offsets, self.label_log = offsets, label_log
+        if any(loss.reason == "made-anew" for loss in label_log.losses):
+            self._priorities = EventPriorities(f"{self._topic} {label_log.topic_id}")
 
     def _learn_events(self, events: Any) -> list[Scored]:
         """At most `max_events` rows, at least one, cut where a class is born."""

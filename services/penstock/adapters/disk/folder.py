@@ -50,10 +50,12 @@ def load_folder(folder: Path) -> Checkpoint:
     """The checkpoint in this folder, its reservoir complete (`full`); every file is held against its digest.
 
     Raises:
-        TornCheckpointError: a file is missing, is not what was written, or the reservoir's segments do not merge.
+        TornCheckpointError: a file is missing, is not what was written, or the reservoir's segments do not merge; or it
+            is another checkpoint than its name says.
         OSError: the disk.
     """
     manifest = _manifest(folder)
+    _refuse_another_name(folder, manifest)
     packets = [name for name in manifest.files if name.startswith(PREFIX)]
     arrays = {name: _tensors(folder, name, manifest) for name in (STATE, *manifest.segments, *packets)}
     for name in manifest.files.keys() - arrays.keys():
@@ -63,6 +65,14 @@ def load_folder(folder: Path) -> Checkpoint:
         merged([arrays[name] for name in manifest.segments]),
         {name: packet for file in packets for name, packet in packets_in(arrays[file]).items()},
     )
+
+
+def _refuse_another_name(folder: Path, manifest: Manifest) -> None:
+    """A whole checkpoint in the place of a newer one is no newer for it; one from elsewhere has no step in its name."""
+    parts = folder.name.split("-")
+    step, epoch = manifest.checkpoint["step"], manifest.checkpoint["epoch"]
+    if len(parts) == 3 and int(parts[0]) and (int(parts[0]), int(parts[1])) != (step, epoch):
+        raise TornCheckpointError(f"it is the checkpoint of step {step} and epoch {epoch}, under another's name")
 
 
 def _manifest(folder: Path) -> Manifest:

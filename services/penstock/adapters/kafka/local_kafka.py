@@ -52,6 +52,7 @@ class LocalKafka:
         libs: the folder with Kafka's jars; unless given, Maven resolves them into the cache.
         cache_directory: where they are kept between starts.
         properties: server properties besides those of this module; `log.flush.interval.messages` for a test that kills.
+        advertised_port: where clients are told to connect, if that is a proxy before the broker.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LocalKafka:
         libs: Path | None = None,
         cache_directory: Path = DEFAULT_CACHE,
         properties: Mapping[str, str | int] | None = None,
+        advertised_port: int | None = None,
     ) -> None:
         self.data_directory = data_directory
         self.log_file = data_directory / "kafka.log"
@@ -68,6 +70,7 @@ class LocalKafka:
         self._libs = libs
         self._cache_directory = cache_directory
         self._properties = dict(properties or {})
+        self._advertised_port = advertised_port
         self._java: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -165,7 +168,7 @@ class LocalKafka:
             "process.roles": "broker,controller",
             "node.id": 1,
             "listeners": f"PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker_port}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._advertised_port or broker_port}",
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
             "log.dirs": str((self.data_directory / "log").absolute()),
