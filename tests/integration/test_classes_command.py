@@ -9,6 +9,7 @@ import pytest
 
 from configurations import configuration, events, new_model, question
 from line import Line, ask, line, served_version
+from nursery import Nursery
 from penstock.adapters.kafka.dead_letter_reader import read_letters
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.wire.control import CONTROL_TYPE
@@ -16,11 +17,11 @@ from waiting import wait_for
 
 
 @pytest.fixture
-def running(kafka: LocalKafka, tmp_path: Path) -> Iterator[Line]:
+def running(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
     """A line with its topics and a trainer at work."""
     model = new_model()
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as started:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as started:
         assert started.run("topics", "create", "--partitions", "3").returncode == 0
         yield started
 
@@ -91,7 +92,9 @@ def test_a_class_sleeps_wakes_by_its_first_event_and_is_retired(running: Line) -
     assert trainer.stop() == 0
 
 
-def test_a_class_moves_to_another_model_as_a_file(running: Line, kafka: LocalKafka, tmp_path: Path) -> None:
+def test_a_class_moves_to_another_model_as_a_file(
+    running: Line, kafka: LocalKafka, tmp_path: Path, nursery: Nursery
+) -> None:
     trainer = running.start_trainer()
     running.wait_until_announced(running.produce(events(600)))
     file = tmp_path / "class-0.safetensors"
@@ -100,7 +103,7 @@ def test_a_class_moves_to_another_model_as_a_file(running: Line, kafka: LocalKaf
 
     other = new_model()
     text = configuration(other, kafka.bootstrap_servers, tmp_path / "other")
-    with line(tmp_path / "second", kafka.bootstrap_servers, other, text) as second:
+    with line(tmp_path / "second", kafka.bootstrap_servers, other, text, nursery) as second:
         assert second.run("topics", "create").returncode == 0
         second.start_trainer()
         _, url = second.start_replica()

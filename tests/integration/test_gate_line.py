@@ -13,6 +13,7 @@ from configurations import configuration, events, new_model
 from kafka_brokers import create_model_topics
 from learnt_state import learnt, newest_checkpoint
 from line import Line, line
+from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
 
@@ -27,13 +28,13 @@ held_out_share = 0.1
 
 
 @pytest.fixture
-def guarded(kafka: LocalKafka, tmp_path: Path) -> Iterator[Line]:
+def guarded(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
     """A line with a gate, the linear head alone, and an MLflow of its own."""
     model, uri = new_model(), f"sqlite:///{tmp_path}/mlflow.db"
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", tracking_uri=uri, more=GUARDED)
     create_model_topics(kafka.bootstrap_servers, model)
     heads = text.replace("[[model.features]]", 'heads = ["linear"]\n[[model.features]]', 1)
-    with line(tmp_path, kafka.bootstrap_servers, model, heads) as started:
+    with line(tmp_path, kafka.bootstrap_servers, model, heads, nursery) as started:
         yield started
 
 

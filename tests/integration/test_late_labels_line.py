@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from configurations import configuration, events, new_model, question
 from line import Line, ask, line, served_version
+from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.wire.event_writer import json_event
 from waiting import wait_for
@@ -20,11 +21,11 @@ LOGGED = "[serving.prediction_log]\nenabled = true"
 
 
 @pytest.fixture
-def running(kafka: LocalKafka, tmp_path: Path) -> Iterator[Line]:
+def running(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
     """A line that logs predictions, with its topics made, a trainer, and a replica that serves."""
     model = new_model()
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", more=LOGGED)
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as started:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as started:
         made = started.run("topics", "create", "--partitions", "2")
         assert made.returncode == 0, made.stdout
         assert f"Created: {model}.predictions" in made.stdout.decode()

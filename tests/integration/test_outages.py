@@ -9,6 +9,7 @@ import pytest
 from configurations import configuration, events, new_model, question
 from line import Line, ask, line, served_version
 from mlflow_servers import mlflow_server
+from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
 
@@ -38,11 +39,11 @@ def recorded(running: Line, tracking_uri: str) -> int:
 
 
 def test_a_lost_disk_is_restored_from_mlflow_and_the_topic(
-    kafka: LocalKafka, tmp_path: Path, tracking_uri: str
+    kafka: LocalKafka, tmp_path: Path, tracking_uri: str, nursery: Nursery
 ) -> None:
     model = new_model()
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", tracking_uri=tracking_uri)
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create").returncode == 0
         trainer = running.start_trainer()
         produced = running.produce(events(400))
@@ -62,7 +63,7 @@ def test_a_lost_disk_is_restored_from_mlflow_and_the_topic(
 
 
 def test_weights_too_large_to_travel_inline_reach_the_replica_by_uri(
-    kafka: LocalKafka, tmp_path: Path, tracking_uri: str
+    kafka: LocalKafka, tmp_path: Path, tracking_uri: str, nursery: Nursery
 ) -> None:
     model = new_model()
     text = configuration(
@@ -72,7 +73,7 @@ def test_weights_too_large_to_travel_inline_reach_the_replica_by_uri(
         tracking_uri=tracking_uri,
         more="[publish]\ninline_max_bytes = 100",
     )
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create").returncode == 0
         running.start_trainer()
         _, url = running.start_replica()
@@ -84,11 +85,13 @@ def test_weights_too_large_to_travel_inline_reach_the_replica_by_uri(
         assert answer["parameters"]["sha256"] == update.sha256
 
 
-def test_replicas_serve_on_while_kafka_is_away_and_the_line_recovers(kafka_libs: Path, tmp_path: Path) -> None:
+def test_replicas_serve_on_while_kafka_is_away_and_the_line_recovers(
+    kafka_libs: Path, tmp_path: Path, nursery: Nursery
+) -> None:
     model = new_model()
     with LocalKafka(tmp_path / "kafka", libs=kafka_libs) as broker:
         text = configuration(model, broker.bootstrap_servers, tmp_path / "state")
-        with line(tmp_path, broker.bootstrap_servers, model, text) as running:
+        with line(tmp_path, broker.bootstrap_servers, model, text, nursery) as running:
             assert running.run("topics", "create").returncode == 0
             trainer = running.start_trainer()
             _, url = running.start_replica()

@@ -13,6 +13,7 @@ from configurations import configuration, events, new_model
 from drifting_model import captured, learnt, plane_learner, saved
 from kafka_brokers import create_model_topics
 from line import Line, line
+from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.record import MlflowRecord
@@ -130,13 +131,13 @@ def test_on_a_machine_without_checkpoints_it_is_made_from_what_mlflow_has_on_rec
 
 
 @pytest.fixture
-def recording(kafka: LocalKafka, tmp_path: Path) -> Iterator[Line]:
+def recording(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
     """A line with its topics and an MLflow of its own."""
     model = new_model()
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", tracking_uri=uri)
     create_model_topics(kafka.bootstrap_servers, model)
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as started:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as started:
         yield started
 
 

@@ -24,6 +24,7 @@ import killed_publishing
 from configurations import configuration, events, new_model
 from killed_publishing import STEPS
 from line import Line, line, served_version
+from nursery import Nursery
 from penstock.adapters.disk.handover import hand_over
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
@@ -51,25 +52,25 @@ def crossed(count: int, *, seed: int = 0) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def made(kafka: LocalKafka, tmp_path: Path, tracking_uri: str | None = None) -> Iterator[Line]:
+def made(kafka: LocalKafka, tmp_path: Path, nursery: Nursery, tracking_uri: str | None = None) -> Iterator[Line]:
     model = new_model()
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", tracking_uri=tracking_uri)
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as started:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as started:
         assert started.run("topics", "create", "--partitions", "2").returncode == 0
         yield started
 
 
 @pytest.fixture
-def running(kafka: LocalKafka, tmp_path: Path) -> Iterator[Line]:
+def running(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
     """A line with its topics made."""
-    with made(kafka, tmp_path) as started:
+    with made(kafka, tmp_path, nursery) as started:
         yield started
 
 
 @pytest.fixture
-def recording(kafka: LocalKafka, tmp_path: Path) -> Iterator[Line]:
+def recording(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
     """The same with MLflow."""
-    with made(kafka, tmp_path, f"sqlite:///{tmp_path / 'mlflow.db'}") as started:
+    with made(kafka, tmp_path, nursery, f"sqlite:///{tmp_path / 'mlflow.db'}") as started:
         yield started
 
 

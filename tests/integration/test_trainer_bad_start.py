@@ -8,6 +8,7 @@ import pytest
 from configurations import configuration, events, new_model
 from kafka_brokers import create_topic
 from line import Line, line
+from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
 
@@ -20,10 +21,12 @@ def ending(running: Line) -> str:
     return trainer.text().splitlines()[-1]
 
 
-def test_missing_topics_are_named_with_the_command_that_makes_them(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_missing_topics_are_named_with_the_command_that_makes_them(
+    kafka: LocalKafka, tmp_path: Path, nursery: Nursery
+) -> None:
     model = new_model()
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         last_words = ending(running)
         assert f"{model}." in last_words
         assert "penstock topics create" in last_words
@@ -34,14 +37,14 @@ def test_missing_topics_are_named_with_the_command_that_makes_them(kafka: LocalK
 
 @pytest.mark.parametrize(("partitions", "policy", "word"), [(3, "compact", "partition"), (1, "delete", "compact")])
 def test_an_update_topic_of_the_wrong_shape_is_refused(
-    kafka: LocalKafka, tmp_path: Path, partitions: int, policy: str, word: str
+    kafka: LocalKafka, tmp_path: Path, partitions: int, policy: str, word: str, nursery: Nursery
 ) -> None:
     model = new_model()
     create_topic(kafka.bootstrap_servers, f"{model}.labels", 1)
     create_topic(kafka.bootstrap_servers, f"{model}.dead-letters", 1)
     create_topic(kafka.bootstrap_servers, f"{model}.updates", partitions, {"cleanup.policy": policy})
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         last_words = ending(running)
         assert f"{model}.updates" in last_words
         assert word in last_words
@@ -50,12 +53,12 @@ def test_an_update_topic_of_the_wrong_shape_is_refused(
         assert word.encode() in doctor.stdout
 
 
-def test_a_broker_that_is_away_is_waited_for_and_doctor_says_so_at_once(tmp_path: Path) -> None:
+def test_a_broker_that_is_away_is_waited_for_and_doctor_says_so_at_once(tmp_path: Path, nursery: Nursery) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     model = new_model()
     text = configuration(model, f"127.0.0.1:{port}", tmp_path / "state")
-    with line(tmp_path, f"127.0.0.1:{port}", model, text) as running:
+    with line(tmp_path, f"127.0.0.1:{port}", model, text, nursery) as running:
         trainer = running.start_trainer()
         waiting = wait_for(lambda: trainer.says("waiting"), "the trainer says that it waits", 40)
         assert f"127.0.0.1:{port}" in str(waiting["reason"])
@@ -66,10 +69,12 @@ def test_a_broker_that_is_away_is_waited_for_and_doctor_says_so_at_once(tmp_path
         assert trainer.stop(15) == 0
 
 
-def test_a_state_folder_of_another_schema_or_in_use_is_refused(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_a_state_folder_of_another_schema_or_in_use_is_refused(
+    kafka: LocalKafka, tmp_path: Path, nursery: Nursery
+) -> None:
     model = new_model()
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create").returncode == 0
         trainer = running.start_trainer()
         running.wait_until_announced(running.produce(events(100)))
@@ -81,22 +86,24 @@ def test_a_state_folder_of_another_schema_or_in_use_is_refused(kafka: LocalKafka
         assert "schema" in ending(running)
 
 
-def test_a_state_folder_that_cannot_be_made_is_named(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_a_state_folder_that_cannot_be_made_is_named(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> None:
     model = new_model()
     in_the_way = tmp_path / "state"
     in_the_way.write_text("a file")
     text = configuration(model, kafka.bootstrap_servers, in_the_way)
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create").returncode == 0
         assert str(in_the_way) in ending(running)
         assert b"FAIL" in running.run("doctor").stdout
 
 
-def test_a_poisoned_stream_stops_the_trainer_before_it_drains(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_a_poisoned_stream_stops_the_trainer_before_it_drains(
+    kafka: LocalKafka, tmp_path: Path, nursery: Nursery
+) -> None:
     model = new_model()
     intake = "max_events = 32\ninvalid_window = 200\nmax_invalid_run = 100"
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", intake=intake)
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create").returncode == 0
         running.produce([*events(50), *[b"not json"] * 500])
         last_words = ending(running)
@@ -104,7 +111,9 @@ def test_a_poisoned_stream_stops_the_trainer_before_it_drains(kafka: LocalKafka,
         assert "100" in last_words
 
 
-def test_a_thousand_new_classes_in_one_batch_are_learnt_and_published(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_a_thousand_new_classes_in_one_batch_are_learnt_and_published(
+    kafka: LocalKafka, tmp_path: Path, nursery: Nursery
+) -> None:
     model = new_model()
     text = configuration(
         model,
@@ -113,7 +122,7 @@ def test_a_thousand_new_classes_in_one_batch_are_learnt_and_published(kafka: Loc
         intake="max_events = 1000",
         tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",  # so many classes are too large to travel inline
     )
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create", "--partitions", "1").returncode == 0
         running.produce(
             value.replace(b'"class-0"', f'"name-{index}"'.encode())

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from configurations import configuration, events, new_model
 from line import line
 from mlflow_servers import MlflowServer, mlflow_server
+from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.versions import read_version
@@ -84,12 +85,14 @@ def test_a_server_that_is_away_may_be_asked_again() -> None:
         read_version(config, "models:/name/1")
 
 
-def test_a_trainer_begins_with_the_file_and_later_with_its_own_checkpoint(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_a_trainer_begins_with_the_file_and_later_with_its_own_checkpoint(
+    kafka: LocalKafka, tmp_path: Path, nursery: Nursery
+) -> None:
     (tmp_path / "weights.safetensors").write_bytes(CONTENT)
     model = new_model()
     plain = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
     text = plain + f'[model.warm_start]\nuri = "{(tmp_path / "weights.safetensors").as_uri()}"\n'
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create").returncode == 0
         trainer = running.start_trainer()
         said = wait_for(lambda: trainer.says("warm start"), "the trainer says what it began with", 60)
@@ -104,7 +107,9 @@ def test_a_trainer_begins_with_the_file_and_later_with_its_own_checkpoint(kafka:
         assert again.stop() == 0
 
 
-def test_weights_of_another_shape_stop_the_trainer_with_the_tensors_name(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_weights_of_another_shape_stop_the_trainer_with_the_tensors_name(
+    kafka: LocalKafka, tmp_path: Path, nursery: Nursery
+) -> None:
     wrong = safetensors.numpy.save({"layers.0.weight": np.ones((32, 5), dtype=np.float32)})
     (tmp_path / "wrong.safetensors").write_bytes(wrong)
     for file, words in (("wrong.safetensors", "'layers.0.weight'"), ("none.safetensors", "is not a file")):
@@ -112,7 +117,7 @@ def test_weights_of_another_shape_stop_the_trainer_with_the_tensors_name(kafka: 
         plain = configuration(model, kafka.bootstrap_servers, tmp_path / model)
         text = plain + f'[model.warm_start]\nuri = "{tmp_path / file}"\n'
         (tmp_path / f"{model}-files").mkdir()
-        with line(tmp_path / f"{model}-files", kafka.bootstrap_servers, model, text) as running:
+        with line(tmp_path / f"{model}-files", kafka.bootstrap_servers, model, text, nursery) as running:
             assert running.run("topics", "create").returncode == 0
             trainer = running.start_trainer()
             assert trainer.wait(60) == 1, trainer.text()
