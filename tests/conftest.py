@@ -10,6 +10,7 @@ import kafka_brokers
 import nursery as nurseries
 from kafka_brokers import Broker
 from kafka_jars import CACHE_DIRECTORY
+from mlflow_servers import MlflowServer, mlflow_server
 from penstock.adapters.kafka.embedded import EmbeddedBroker
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.local_kafka_jars import resolve
@@ -58,4 +59,11 @@ def unused_address() -> Iterator[str]:
 def nursery() -> Iterator[nurseries.Nursery]:
     """Starts `penstock` by forking, without paying for its imports each time."""
     with nurseries.nursery() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """A real MLflow server, shared: give models names of their own, and leave it running."""
+    with mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as running:
         yield running

@@ -113,6 +113,9 @@ class Line:
         self, *arguments: str, stdin: bytes | None = None, timeout_seconds: float = 60.0
     ) -> "subprocess.CompletedProcess[bytes]":
         """A command that ends by itself."""
+        if self._nursery is not None:
+            told = [*arguments, "--config", str(self.config)]
+            return self._nursery.run(told, stdin=stdin or b"", timeout_seconds=timeout_seconds)
         return subprocess.run(
             [*PENSTOCK, *arguments, "--config", str(self.config)],
             input=stdin,

@@ -38,6 +38,23 @@ class Nursery:
             descriptors = [nothing.fileno(), stream.fileno(), stream.fileno()]
             return Forked(*_asked(self._address, {"arguments": list(arguments), "environ": dict(environ)}, descriptors))
 
+    def run(
+        self, arguments: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float
+    ) -> "subprocess.CompletedProcess[bytes]":
+        """A `penstock` command until it ends by itself. Raises `subprocess.TimeoutExpired`; it is then killed."""
+        with tempfile.TemporaryFile() as read, tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
+            read.write(stdin)
+            read.seek(0)
+            descriptors = [stream.fileno() for stream in (read, said, errors)]
+            forked = Forked(*_asked(self._address, {"arguments": list(arguments), "environ": {}}, descriptors))
+            try:
+                code = forked.wait(timeout_seconds)
+            finally:
+                forked.kill()
+            said.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess(list(arguments), code, said.read(), errors.read())
+
 
 class Forked:
     """A process of the nursery: as much of `subprocess.Popen` as tests need."""

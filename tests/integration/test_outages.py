@@ -1,27 +1,23 @@
 """What is away delays only what needs it: replicas serve on without Kafka, a lost disk comes back from MLflow."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from configurations import configuration, events, new_model, question
 from line import Line, ask, line, served_version
-from mlflow_servers import mlflow_server
 from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from waiting import wait_for
 
 
 @pytest.fixture(params=["sqlite", "server"])
-def tracking_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def tracking_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """MLflow in a database of our own, and behind a real server."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'mlflow.db'}"
-        return
-    with mlflow_server(tmp_path / "mlflow") as server:
-        yield server.tracking_uri
+        return f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return str(request.getfixturevalue("shared_mlflow").tracking_uri)
 
 
 def recorded(running: Line, tracking_uri: str) -> int:

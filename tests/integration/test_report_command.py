@@ -1,8 +1,6 @@
 """`penstock report`: a page from what is there, beside a trainer at work or without any, or a sentence."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,49 +47,47 @@ directory = "{folder / "state"}"
     return path
 
 
-def report(configuration: Path, output: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "penstock.processes.cli", "report", "--config", str(configuration)]
-    return subprocess.run(
-        [*command, "--output", str(output)], capture_output=True, text=True, env=dict(os.environ), timeout=60
-    )
+def report(nursery: Nursery, configuration: Path, output: Path) -> "subprocess.CompletedProcess[bytes]":
+    told = ["report", "--config", str(configuration), "--output", str(output)]
+    return nursery.run(told, timeout_seconds=60)
 
 
-def test_from_the_newest_checkpoint_of_this_machine(tmp_path: Path) -> None:
+def test_from_the_newest_checkpoint_of_this_machine(nursery: Nursery, tmp_path: Path) -> None:
     learner = plane_learner()
     learnt(learner, calm=60, swapped=10)
     saved(learner, tmp_path / "state", version=12)
     path = write_configuration(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", enabled=False)
-    ended = report(path, tmp_path / "page.html")
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == f"{tmp_path}/page.html: model plane, version 12, 2,240 events.\n"
+    ended = report(nursery, path, tmp_path / "page.html")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.decode() == f"{tmp_path}/page.html: model plane, version 12, 2,240 events.\n"
     page = (tmp_path / "page.html").read_text()
     assert f"Made from the checkpoint of step 70 in {tmp_path}/state/plane/checkpoints." in page
     assert "▼1" in page
 
 
-def test_where_there_is_nothing_it_says_so_in_a_sentence(tmp_path: Path) -> None:
+def test_where_there_is_nothing_it_says_so_in_a_sentence(nursery: Nursery, tmp_path: Path) -> None:
     path = write_configuration(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
-    ended = report(path, tmp_path / "page.html")
+    ended = report(nursery, path, tmp_path / "page.html")
     assert ended.returncode == 1
-    assert ended.stderr == (
+    assert ended.stderr.decode() == (
         f"penstock: There is nothing to report on. There is no checkpoint in {tmp_path}/state/plane/checkpoints."
         f" MLflow at sqlite:///{tmp_path}/mlflow.db has no record of this model.\n"
     )
     assert not (tmp_path / "page.html").exists()
 
 
-def test_without_mlflow_the_page_is_there_and_says_what_it_lacks(tmp_path: Path) -> None:
+def test_without_mlflow_the_page_is_there_and_says_what_it_lacks(nursery: Nursery, tmp_path: Path) -> None:
     learner = plane_learner()
     learnt(learner, calm=5, swapped=0)
     saved(learner, tmp_path / "state")
-    ended = report(write_configuration(tmp_path, "http://127.0.0.1:9"), tmp_path / "page.html")
+    ended = report(nursery, write_configuration(tmp_path, "http://127.0.0.1:9"), tmp_path / "page.html")
     assert ended.returncode == 0
     assert (
         "Versions on record are left out: MLflow at http://127.0.0.1:9 failed" in (tmp_path / "page.html").read_text()
     )
 
 
-def test_on_a_machine_without_checkpoints_it_is_made_from_what_mlflow_has_on_record(tmp_path: Path) -> None:
+def test_without_checkpoints_it_is_made_from_what_mlflow_has_on_record(nursery: Nursery, tmp_path: Path) -> None:
     uri, learner = f"sqlite:///{tmp_path}/mlflow.db", plane_learner()
     record = MlflowRecord(MlflowConfig(tracking_uri=uri), "plane")
     reports = learnt(learner, calm=60, swapped=20)
@@ -121,8 +117,8 @@ def test_on_a_machine_without_checkpoints_it_is_made_from_what_mlflow_has_on_rec
         {**update.metrics, **standing(learner)},
     )
     record.close()
-    ended = report(write_configuration(tmp_path, uri), tmp_path / "page.html")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    ended = report(nursery, write_configuration(tmp_path, uri), tmp_path / "page.html")
+    assert (ended.returncode, ended.stderr) == (0, b"")
     page = (tmp_path / "page.html").read_text()
     assert f"Made from the checkpoint of version 21 in MLflow at {uri}." in page
     assert "Versions on record" in page

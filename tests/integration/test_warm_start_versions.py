@@ -1,7 +1,6 @@
 """Weights to begin with, from MLflow on SQLite and behind a real server, and from files; and a trainer that does."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from mlflow import MlflowClient
 
 from configurations import configuration, events, new_model
 from line import line
-from mlflow_servers import MlflowServer, mlflow_server
 from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.mlflow.config import MlflowConfig
@@ -25,18 +23,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 CONTENT = safetensors.numpy.save({"layers.0.weight": np.ones((32, 9), dtype=np.float32)})
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as server:
-        yield server
-
-
 @pytest.fixture(params=["embedded", "server"])
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> MlflowConfig:
     """Where versions are registered and read."""
     if request.param == "embedded":
         return MlflowConfig(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
-    return MlflowConfig(tracking_uri=request.getfixturevalue("server").tracking_uri, timeout_seconds=5)
+    return MlflowConfig(tracking_uri=request.getfixturevalue("shared_mlflow").tracking_uri, timeout_seconds=5)
 
 
 def registered(config: MlflowConfig, files: dict[str, bytes]) -> str:
