@@ -8,10 +8,10 @@ import pytest
 
 import kafka_brokers
 import nursery as nurseries
+from embedded_brokers import RunningBroker, embedded_broker_process
 from kafka_brokers import Broker
 from kafka_jars import CACHE_DIRECTORY
 from mlflow_servers import MlflowServer, mlflow_server
-from penstock.adapters.kafka.embedded import EmbeddedBroker
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.local_kafka_jars import resolve
 
@@ -33,9 +33,9 @@ def kafka(kafka_libs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def embedded_broker() -> Iterator[EmbeddedBroker]:
+def embedded_broker() -> Iterator[RunningBroker]:
     """The embedded broker, shared: give topics names of their own."""
-    with EmbeddedBroker() as running, kafka_brokers.kept_awake(running):
+    with embedded_broker_process() as running:
         yield running
 
 

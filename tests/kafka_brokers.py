@@ -1,16 +1,15 @@
 """Brokers for tests: what a test may ask of the embedded and of the real one alike."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
 
+from embedded_brokers import RunningBroker
 from penstock.adapters.kafka.config import KafkaValue
-from penstock.adapters.kafka.embedded import EmbeddedBroker
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.topics import create_topics
@@ -33,7 +32,7 @@ class Broker:
         return {"bootstrap.servers": self.bootstrap_servers}
 
 
-def embedded(running: EmbeddedBroker) -> Broker:
+def embedded(running: RunningBroker) -> Broker:
     """The embedded broker as a test sees it."""
 
     def create_model_topics(model: str, label_partitions: int = 3) -> None:
@@ -47,19 +46,6 @@ def embedded(running: EmbeddedBroker) -> Broker:
         create_topic=running.create_topic,
         create_model_topics=create_model_topics,
     )
-
-
-@contextmanager
-def kept_awake(running: EmbeddedBroker) -> Iterator[None]:
-    """Somebody who keeps asking: an idle embedded broker looks only once a second whether to create a topic."""
-    running.create_topic("kept-awake", 1)
-    config = {"bootstrap.servers": running.bootstrap_servers, "group.id": "kept-awake", "log_level": 0}
-    asking = Consumer({**config, "fetch.wait.max.ms": 10})
-    asking.assign([TopicPartition("kept-awake", 0, 0)])
-    try:
-        yield
-    finally:
-        asking.close()
 
 
 def real(running: LocalKafka) -> Broker:

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from embedded_brokers import RunningBroker
 from kafka_brokers import Broker
 from kafka_brokers import embedded as embedded_as_broker
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
 from penstock.adapters.disk.pinning import pin
-from penstock.adapters.kafka.embedded import EmbeddedBroker
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
 from penstock.adapters.mlflow.artifacts import ArtifactStore
@@ -176,7 +176,7 @@ class Bench:
 
 
 @pytest.fixture
-def made(embedded_broker: EmbeddedBroker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+def made(embedded_broker: RunningBroker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A publisher of a model nobody else uses."""
     broker = embedded_as_broker(embedded_broker)
     model = f"m-{tmp_path.name}"
@@ -229,7 +229,7 @@ def test_a_checkpoint_waits_for_its_dead_letters_and_training_does_not(made: Ben
     made.publish_until_announced(16)
 
 
-def test_a_fenced_trainer_hears_of_it_when_it_next_publishes(made: Bench, embedded_broker: EmbeddedBroker) -> None:
+def test_a_fenced_trainer_hears_of_it_when_it_next_publishes(made: Bench, embedded_broker: RunningBroker) -> None:
     made.learn(8)
     made.publish_until_announced(8)
     newer = KafkaUpdateLog(embedded_as_broker(embedded_broker).options, made.config.name)

@@ -7,8 +7,8 @@ import psutil
 import torch
 from confluent_kafka import Producer
 
+from embedded_brokers import embedded_broker_process
 from line import line, served_version
-from penstock.adapters.kafka.embedded import EmbeddedBroker
 from penstock.features import Feature
 from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
@@ -44,7 +44,7 @@ def test_it_is_flat_over_five_hundred_swaps(tmp_path: Path) -> None:
     learner = Learner(MODEL, TrainingConfig(device="cpu"), ReplayConfig(capacity=0), topic="wide.labels", max_events=64)
     learner.learn(batch_of(MODEL, 60, classes=5, seed=1))
     weights = learner.capture(epoch=1, version=1, mlflow_run_id=None, full_reservoir=True)[1]
-    with EmbeddedBroker() as broker:
+    with embedded_broker_process() as broker:
         servers = broker.bootstrap_servers
         broker.create_topic("wide.updates", 1)
         text = CONFIGURATION.format(servers=servers, state=tmp_path / "state")

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
+from embedded_brokers import RunningBroker, embedded_broker_process
 from golden import probabilities_by_torch
 from line import Line, Process, ask, line, served_version
-from penstock.adapters.kafka.embedded import EmbeddedBroker
 from penstock.flow import Claim, Withdrawal
 from served_models import PIXELS, corrupt, update_of
 from update_records import write_as_another
@@ -45,15 +45,15 @@ directory = "{state}"
 
 
 @pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
+def broker() -> Iterator[RunningBroker]:
     """Of its own for each test, since the model's name is always the same."""
-    with EmbeddedBroker() as running:
+    with embedded_broker_process() as running:
         running.create_topic(f"{MODEL}.updates", 1)
         yield running
 
 
 @pytest.fixture
-def running(broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Line]:
+def running(broker: RunningBroker, tmp_path: Path) -> Iterator[Line]:
     text = CONFIGURATION.format(servers=broker.bootstrap_servers, state=tmp_path / "state")
     with line(tmp_path, broker.bootstrap_servers, MODEL, text) as started:
         yield started
@@ -72,7 +72,7 @@ def ended(process: Process, number: int) -> float:
     return time.monotonic() - began
 
 
-def test_a_replica_answers_says_little_and_ends_at_once(running: Line, broker: EmbeddedBroker) -> None:
+def test_a_replica_answers_says_little_and_ends_at_once(running: Line, broker: RunningBroker) -> None:
     write_as_another(broker.bootstrap_servers, MODEL, Claim(epoch=1, holder="a"), *(update_of(v) for v in (1, 2, 3)))
     replica, url = running.start_replica()
     wait_for_version(url, 3)
@@ -96,7 +96,7 @@ def test_a_replica_answers_says_little_and_ends_at_once(running: Line, broker: E
     assert len(replica.records()) == len(replica.text().splitlines())
 
 
-def test_a_replica_follows_updates_and_keeps_to_the_rules_of_the_log(running: Line, broker: EmbeddedBroker) -> None:
+def test_a_replica_follows_updates_and_keeps_to_the_rules_of_the_log(running: Line, broker: RunningBroker) -> None:
     replica, url = running.start_replica()
     assert ask(f"{url}/v2/health/live")[0] == 200
     assert ask(f"{url}/v2/health/ready")[0] == 503
@@ -139,7 +139,7 @@ def test_a_replica_without_a_broker_says_so_waits_and_ends_on_a_signal(tmp_path:
         assert ended(replica, signal.SIGTERM) < 4
 
 
-def test_no_request_fails_while_the_replica_ends(running: Line, broker: EmbeddedBroker) -> None:
+def test_no_request_fails_while_the_replica_ends(running: Line, broker: RunningBroker) -> None:
     write_as_another(broker.bootstrap_servers, MODEL, update_of(1))
     replica, url = running.start_replica()
     wait_for_version(url, 1)
@@ -159,7 +159,7 @@ def test_no_request_fails_while_the_replica_ends(running: Line, broker: Embedded
 
 
 def test_a_replica_that_can_never_serve_ends_with_a_sentence(tmp_path: Path) -> None:
-    with EmbeddedBroker() as broker, socket.create_server(("127.0.0.1", 0)) as held:
+    with embedded_broker_process() as broker, socket.create_server(("127.0.0.1", 0)) as held:
         broker.create_topic(f"{MODEL}.updates", 2)
         port = held.getsockname()[1]
         text = CONFIGURATION.format(servers=broker.bootstrap_servers, state=tmp_path / "state")
@@ -173,7 +173,7 @@ def test_a_replica_that_can_never_serve_ends_with_a_sentence(tmp_path: Path) -> 
 
 
 def test_a_replica_answers_over_grpc_and_asks_mlflow_for_old_versions_where_it_is_told_to(
-    running: Line, broker: EmbeddedBroker, unused_address: str
+    running: Line, broker: RunningBroker, unused_address: str
 ) -> None:
     write_as_another(broker.bootstrap_servers, MODEL, update_of(1))
     replica = running.start(
