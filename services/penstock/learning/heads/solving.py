@@ -11,6 +11,8 @@ Int64s = npt.NDArray[np.int64]
 
 BUSY_SOLVE_ROWS = 2048
 SOLVED_AT_BIRTHS_UP_TO = 256
+YOUNG_ROWS = 32
+"""A class of fewer does not wait until a solve is worth its cost: the first rows move its mean most."""
 
 
 class Solving:
@@ -33,10 +35,12 @@ class Solving:
         if len(classes) > BUSY_ROWS:
             return due or pending >= max(min(BUSY_SOLVE_ROWS, horizon), remembered / 64)
         due = due or pending >= max(remembered / 64, size / 128)
-        if not due and analytic is not None and pending >= size / 128:
+        if not due and analytic is not None:
             solved = analytic.solved_counts
             labels = np.unique(classes)
             labels = labels[labels < len(solved)]
+            if pending < size / 128:
+                labels = labels[solved[labels] < YOUNG_ROWS]
             due = bool((analytic.counts[labels] >= 1.125 * solved[labels]).any())
         return due
 
