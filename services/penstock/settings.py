@@ -19,7 +19,7 @@ from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.errors import ConfigurationError
 from penstock.failpoints import VARIABLE
 from penstock.intake.config import IntakeConfig
-from penstock.learning.config import ModelConfig, TrainingConfig
+from penstock.learning.config import ModelConfig, TrainingConfig, check_frozen
 from penstock.replay.config import ReplayConfig
 from penstock.serving.config import ServingConfig
 from penstock.trainer.config import PublishConfig, StateConfig, TelemetryConfig
@@ -44,6 +44,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         checked(self.kafka)
+        check_frozen(self.model, self.training)
 
     @property
     def prediction_window_seconds(self) -> float | None:

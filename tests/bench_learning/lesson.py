@@ -97,7 +97,7 @@ class Lesson:
         assert parts.ensemble.analytic is not None
         parts.ensemble.analytic.solve()
         encoded = parts.encoder.encode(self._columns(rows))
-        return parts.ensemble.analytic.exact_scores(parts.ensemble.inputs(encoded.dense))
+        return parts.ensemble.analytic.exact_scores(parts.ensemble.inputs(encoded))
 
     def encoded(self, rows: Floats) -> npt.NDArray[np.float32]:
         """[n, D] as rows are kept: numbers raw, all else as the network reads it."""

@@ -51,6 +51,7 @@ def captured_state(parts: LearnerParts, model: ModelConfig) -> dict[str, Json]:
         "format": FORMAT,
         "backbone": backbone_json(model.backbone),
         "heads": list(model.heads),
+        "head_inputs": model.head_inputs,
         "members": [] if parts.ensemble is None else list(parts.ensemble.members),
         "heads_seed": None if parts.ensemble is None else parts.ensemble.seed,
         "class_ledger": parts.ledger.to_json(),
@@ -114,6 +115,12 @@ def _check_same_build(checkpoint: Checkpoint, model: ModelConfig) -> None:
             f"{where} has the heads {checkpoint.state.get('heads')}; model.heads is now {list(model.heads)};"
             " restore it, or set another state.directory or model.name."
         )
+    head_inputs = checkpoint.state.get("head_inputs", "encoded")
+    if head_inputs != model.head_inputs:
+        raise StateError(
+            f"{where} has heads that read {head_inputs!r}; model.head_inputs is now {model.head_inputs!r}; restore it,"
+            " or set another state.directory or model.name."
+        )
 
 
 def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig, training: TrainingConfig) -> None:
@@ -135,7 +142,7 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig, tr
     parts.retracted.load(under(_HISTORY, tensors))
     if parts.ensemble is not None:
         parts.window.load(under(_WINDOW, tensors))
-        parts.ensemble = empty_ensemble(model, parts.encoder, training, state["heads_seed"])
+        parts.ensemble = empty_ensemble(model, parts.encoder, training, state["heads_seed"], parts.network)
         parts.ensemble.load(under(_HEADS, tensors), tuple(state["members"]), parts.window)
     _restore_generator(parts.draws, state["draws"])
 

@@ -15,6 +15,7 @@ from penstock.learning.packet import Packet
 from penstock.learning.packet_check import check_whole
 from penstock.learning.parts import LearnerParts
 from penstock.learning.regularisers.remembered import nothing_remembered
+from penstock.learning.rows import EncodedRows
 from penstock.learning.sleepers import Sleeper
 from penstock.learning.train_rows import TrainRows
 
@@ -96,8 +97,8 @@ class ClassChanges:
             slept = ensemble.attendance.num_events
             ensemble.class_parts.put_back(label, packet.tensors, slept_events=slept, with_scatter=True)
         else:
-            dense = self._rows_like(packet, label, ROWS_TAKEN_IN)
-            ensemble.class_parts.know_from(label, ensemble.inputs(dense), float(packet.tensors["analytic.count"][0]))
+            rows = self._as_encoded(self._rows_like(packet, label, ROWS_TAKEN_IN))
+            ensemble.class_parts.know_from(label, ensemble.inputs(rows), float(packet.tensors["analytic.count"][0]))
         ensemble.settle(parts.reservoir)
         return label
 
@@ -109,14 +110,14 @@ class ClassChanges:
         for name, row in (("row", parts.network.head.rows[label]), ("first", first), ("second", second)):
             tensors[f"linear.{name}"] = row.detach().cpu().numpy().copy()
         psi = None
-        dense, weights = parts.kept_rows_of(label)
+        rows, weights = parts.kept_rows_of(label)
         if parts.ensemble is not None:
-            inputs = parts.ensemble.inputs(dense)
+            inputs = parts.ensemble.inputs(rows)
             tensors |= parts.ensemble.class_parts.copies_of(label, inputs, weights.astype(np.float64))
             if parts.ensemble.analytic is not None:
-                psi = parts.ensemble.analytic.features.fingerprint
-        if len(dense):
-            tensors |= {f"inputs.{name}": array for name, array in likeness(dense, weights).items()}
+                psi = parts.ensemble.psi_fingerprint
+        if len(rows):
+            tensors |= {f"inputs.{name}": array for name, array in likeness(rows.dense, weights).items()}
         return Packet(
             model=self._model,
             class_name=entry.name,
@@ -186,6 +187,10 @@ class ClassChanges:
         generator = np.random.Generator(np.random.PCG64((label, packet.events, count)))
         return self._parts.encoder.recode(rows_like(packet.under("inputs"), count, generator), packet.encoder)
 
+    def _as_encoded(self, dense: npt.NDArray[np.float32]) -> EncodedRows:
+        """Rows without text."""
+        return EncodedRows(dense=dense, tokens=np.zeros((len(dense), self._parts.encoder.tokens_width), dtype=np.int32))
+
     def _learn_again(self) -> None:
         """Steps on kept rows, those of the woken classes among them, so that the next version knows them."""
         parts = self._parts
@@ -216,9 +221,10 @@ class ClassChanges:
             raise _refused(f"{what} cannot be taken in: model.heads has no 'analytic', which is what it is for.")
         if packet.schema_digest != self._schema.digest:
             raise _refused(f"{what} is of other features than model.features lists here.")
-        if packet.psi != ensemble.analytic.features.fingerprint:
+        if packet.psi != ensemble.psi_fingerprint:
             raise _refused(
-                f"{what} holds sums of other fixed features: training.seed or the width of the inputs is another there."
+                f"{what} holds sums of other fixed features: training.seed, the width of the inputs, model.head_inputs"
+                " or the frozen backbone is another there."
             )
         check_whole(
             packet,
@@ -226,6 +232,12 @@ class ClassChanges:
             dense_width=self._parts.encoder.dense_width,
             forgetting_width=None if ensemble.forgetting is None else ensemble.forgetting.width,
         )
+        reads_text = ensemble.inputs.reads_backbone and self._parts.encoder.tokens_width > 0
+        if reads_text and not self._is_scaled_alike(packet):
+            raise _refused(
+                f"{what} was learnt from numbers on another scale, and rows like the class's cannot be made up where"
+                " the heads read text."
+            )
 
     def _is_scaled_alike(self, packet: Packet) -> bool:
         """True where the fixed features of a row are about the same numbers here as there."""

@@ -11,6 +11,7 @@ from penstock.learning.regularisers.config import TrainingOptions
 
 HeadName = Literal["linear", "analytic", "instances"]
 HEADS: tuple[HeadName, ...] = ("linear", "analytic", "instances")
+HeadInputsName = Literal["encoded", "backbone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,10 @@ class ModelConfig:
     """What answers, mixed by how well each has done: `linear` (the backbone, by gradient and replay), `analytic`
     (closed form, forgets nothing), `instances` (nearest stored rows, and exceptions)."""
 
+    head_inputs: HeadInputsName = "encoded"
+    """What the heads beside `linear` read of a row: the row as `encoded`, or the features of the `backbone`, which must
+    be frozen then."""
+
     def __post_init__(self) -> None:
         if not self.heads or len(set(self.heads)) < len(self.heads):
             raise ConfigurationError(
@@ -144,3 +149,20 @@ class TrainingConfig:
         if self.learning_rate != "auto":
             return self.learning_rate
         return 0.01 if backbone.kind in ("mlp", "text") else 0.001
+
+
+def check_frozen(model: ModelConfig, training: TrainingConfig) -> None:
+    """Sums of a backbone's features mean nothing once it moves. Raises `ConfigurationError` where it would."""
+    rates = training.learning_rates
+    if model.head_inputs != "backbone":
+        return
+    if not {"last_block", "lower"} <= set(rates.frozen):
+        raise ConfigurationError(
+            f"model.head_inputs is 'backbone', but training.learning_rates.frozen is {list(rates.frozen)}; the features"
+            " must stand still, so list 'last_block' and 'lower' there."
+        )
+    if rates.unfreeze_after_events:
+        raise ConfigurationError(
+            "model.head_inputs is 'backbone', but training.learning_rates.unfreeze_after_events is"
+            f" {rates.unfreeze_after_events}; the features must stand still, so set it to 0."
+        )

@@ -33,7 +33,7 @@ def descend(parts: LearnerParts, fresh: TrainRows, drawn: TrainRows | None, num_
     """
     backbone = parts.network.backbone
     rows = mixed(fresh, drawn, num_steps, parts.network.standardiser)
-    if backbone.mode_matters:
+    if backbone.mode_matters and parts.descent.backbone_moves:  # a frozen one keeps its batch statistics too
         backbone.train(rows.classes.shape[1] > 1)  # one row alone has no batch statistics
     first_logits, last_loss = parts.descent.run(rows)
     if backbone.mode_matters:

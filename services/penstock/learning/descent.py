@@ -79,7 +79,7 @@ class Descent:
         self._options = Regularisers(options, network, weights) if options.any_is_on else None
         self._events_learnt = 0
         self._still: frozenset[Part] | None = None
-        self._backbone_moves = True
+        self.backbone_moves = True
         self._moving_tables: list[TableAdam] = []
         self._thaw()
 
@@ -153,7 +153,7 @@ class Descent:
             options.before_backward(features, logits, logit_gradients, step)
             head.keep_asleep(logit_gradients.t())
         feature_gradients = head.backward(features, logit_gradients)
-        if self._backbone_moves:
+        if self.backbone_moves:
             backbone.backward(feature_gradients)
         if options is not None:
             options.before_update()
@@ -171,7 +171,7 @@ class Descent:
         if still != self._still:
             self._still = still
             self._adam.use_rates({n: rate for n, rate in self._rate_of.items() if self._parts[n] not in still})
-            self._backbone_moves = not still >= {"last_block", "lower"}
+            self.backbone_moves = not still >= {"last_block", "lower"}
             self._moving_tables = [table for name, table in self._tables.items() if self._parts[name] not in still]
 
     def head_moments(self, index: int) -> tuple[Tensor, Tensor]:

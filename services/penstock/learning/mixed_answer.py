@@ -33,10 +33,17 @@ class MixedAnswer:
         self._temperatures, self._weights = temperatures, weights
 
     @classmethod
-    def read(cls, tensors: Mapping[str, Array], card: ModelCard, encoder: Encoder) -> "MixedAnswer":
-        """From the tensors of a weights file. Raises `KeyError`, `TypeError` or `ValueError` where they do not fit."""
+    def read(cls, tensors: Mapping[str, Array], card: ModelCard, encoder: Encoder, network: Network) -> "MixedAnswer":
+        """From the tensors of a weights file whose `network` is loaded.
+
+        Raises `KeyError`, `TypeError` or `ValueError` where they do not fit.
+        """
         inputs = read_inputs(
-            tensors, num_numbers=encoder.num_numbers, dense_width=encoder.dense_width, heads=card.heads
+            tensors,
+            num_numbers=encoder.num_numbers,
+            dense_width=encoder.dense_width,
+            heads=card.heads,
+            network=network,
         )
         live = None if card.ledger.live.all() else card.ledger.live
         answer = read_answer(tensors, width=inputs.width, num_classes=len(card.ledger), heads=card.heads, live=live)
@@ -56,7 +63,7 @@ class MixedAnswer:
         linear = None
         if "linear" in self._answer.members:
             linear = network.logits(*network.to_tensors(rows)).cpu().numpy().astype(np.float64)
-        found = self._answer.probabilities(self._inputs(rows.dense), linear, self._temperatures, self._weights)
+        found = self._answer.probabilities(self._inputs(rows), linear, self._temperatures, self._weights)
         if len(self._exceptions):
             found = overruled(
                 found, self._exceptions.look_up(self._keys_of(rows.dense, rows.tokens)), self._answer.live

@@ -61,11 +61,11 @@ class MixedHeads:
                 Scale(mean=ensemble.inputs.mean, inverse_deviation=ensemble.inputs.inverse_deviation)
             )
             ensemble.refresh_inputs(self._parts.reservoir, self._parts.window)
-        dense = fresh.dense.cpu().numpy()
+        encoded = fresh.encoded
         return FreshRows(
-            dense=dense,
-            inputs=ensemble.inputs(dense),
-            keys=ensemble.keys_of(dense, fresh.tokens.cpu().numpy()),
+            dense=encoded.dense,
+            inputs=ensemble.inputs(encoded),
+            keys=ensemble.keys_of(encoded.dense, encoded.tokens),
             classes=fresh.classes,
             weights=fresh.weights,
             priorities=rows.priorities,

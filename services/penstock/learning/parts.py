@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from penstock.learning.config import ModelConfig, TrainingConfig
+from penstock.learning.config import ModelConfig, TrainingConfig, check_frozen
 from penstock.learning.descent import Descent
 from penstock.learning.encoder import Encoder
 from penstock.learning.heads.ensemble import Ensemble
+from penstock.learning.heads.frozen import FrozenFeatures
 from penstock.learning.history import History
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.network import Network, build_network
@@ -60,15 +61,14 @@ class LearnerParts:
         if missing > 0:
             self.class_events = np.concatenate((self.class_events, np.zeros(missing, dtype=np.int64)))
 
-    def kept_rows_of(self, label: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Dense parts [n, D] and weights [n] of the rows that are kept of a class, each once."""
+    def kept_rows_of(self, label: int) -> tuple[EncodedRows, npt.NDArray[np.float32]]:
+        """The rows [n] that are kept of a class, each once, and their weights [n]."""
         slots = np.flatnonzero(self.reservoir.slot_classes == label)
         newest = self.window.newest(len(self.window))
         places = newest[self.window.rows.classes[newest] == label]
         places = places[~np.isin(self.window.priorities[places], self.reservoir.priorities[slots])]
-        dense = (self.reservoir.dense_at(slots), self.window.rows.dense[places].cpu().numpy())
-        weights = (self.reservoir.weights_at(slots), self.window.rows.weights[places])
-        return np.concatenate(dense), np.concatenate(weights)
+        rows = EncodedRows.joined((self.reservoir.encoded_at(slots), self.window.rows.at(places).encoded))
+        return rows, np.concatenate((self.reservoir.weights_at(slots), self.window.rows.weights[places]))
 
     def kept_priorities(self) -> npt.NDArray[np.uint64]:
         """Of all rows that are kept."""
@@ -98,8 +98,7 @@ class LearnerParts:
         """Classes [n] and losses [n] in nats, under the weights of now, of rows spread over the long-term memory."""
         slots = np.flatnonzero(self.reservoir.slot_classes >= 0)
         rows = self.reservoir.at(slots[:: max(1, len(slots) // MOST_JUDGED)])
-        encoded = EncodedRows(dense=rows.dense.cpu().numpy(), tokens=rows.tokens.cpu().numpy())
-        likely = self.probabilities(encoded)[np.arange(len(rows.classes)), rows.classes]
+        likely = self.probabilities(rows.encoded)[np.arange(len(rows.classes)), rows.classes]
         return rows.classes, -np.log(np.maximum(likely.astype(np.float64), LEAST_PROBABILITY))
 
     def imprint(self, rows: TrainRows, num_known: int) -> None:
@@ -133,7 +132,8 @@ def new_parts(
     device: torch.device,
     hold_out: HoldOut | None = None,
 ) -> LearnerParts:
-    """Parts that have learnt nothing. Raises `ConfigurationError` where the backbone does not work."""
+    """Parts that have learnt nothing. Raises `ConfigurationError` where backbone or heads do not work so."""
+    check_frozen(model, training)
     encoder = Encoder(model.schema, model.backbone)
     is_mixed = model.heads != ("linear",)
     newest = window_rows(replay.capacity) if is_mixed else 0
@@ -156,7 +156,7 @@ def new_parts(
         randomness=OwnRandomness(training.seed, device),
         window=Window(newest, form),
         watch=Watch(training.prequential_fading),
-        ensemble=empty_ensemble(model, encoder, training, training.seed) if is_mixed else None,
+        ensemble=empty_ensemble(model, encoder, training, training.seed, network) if is_mixed else None,
         class_events=np.zeros(0, dtype=np.int64),
         sleepers=Sleepers(),
         history=History(),
@@ -165,8 +165,11 @@ def new_parts(
     )
 
 
-def empty_ensemble(model: ModelConfig, encoder: Encoder, training: TrainingConfig, seed: int) -> Ensemble:
-    """Heads that have learnt nothing, for rows as the encoder makes them."""
+def empty_ensemble(
+    model: ModelConfig, encoder: Encoder, training: TrainingConfig, seed: int, network: Network
+) -> Ensemble:
+    """Heads that have learnt nothing, for rows as the encoder makes them, or as the network's backbone reads them."""
+    reads_backbone = model.head_inputs == "backbone"
     return Ensemble(
         model.heads,
         num_numbers=encoder.num_numbers,
@@ -174,4 +177,5 @@ def empty_ensemble(model: ModelConfig, encoder: Encoder, training: TrainingConfi
         tokens_width=encoder.tokens_width,
         seed=seed,
         forgetting=training.analytic_forgetting,
+        features=FrozenFeatures(network.backbone, network.device) if reads_backbone else None,
     )

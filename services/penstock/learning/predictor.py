@@ -64,7 +64,7 @@ class Predictor:
                 num_classes=len(card.ledger),
             )
             make_way()
-            answering = MixedAnswer.read(heads, card, encoder) if card.heads is not None else None
+            answering = MixedAnswer.read(heads, card, encoder, network) if card.heads is not None else None
         except (ValueError, KeyError, TypeError) as error:
             raise RefusedUpdateError("shape", f"The weights do not fit the model: {error}.") from error
         return cls(card, encoder, network, answering)

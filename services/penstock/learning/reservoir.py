@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from penstock.flow import Array, Json, SlotChanges
+from penstock.learning.rows import EncodedRows
 from penstock.learning.train_rows import LOGIT_COLUMNS, RowForm, TrainRows
 from penstock.replay.choice import empty_policy
 from penstock.replay.config import ReplayConfig
@@ -51,14 +52,15 @@ class Reservoir:
         """The rows in these slots [k]."""
         return self._rows.at(slots)
 
-    def dense_at(self, slots: Int64s) -> npt.NDArray[np.float32]:
-        """The rows in these slots, [k, D] on the host."""
-        dense: npt.NDArray[np.float32]
-        if self._rows.dense.device.type == "cpu":
-            dense = self._rows.dense.numpy()[slots]
-        else:
-            dense = self._rows.dense.index_select(0, torch.from_numpy(slots).to(self._rows.dense.device)).cpu().numpy()
-        return dense
+    def encoded_at(self, slots: Int64s) -> EncodedRows:
+        """The rows in these slots [k], on the host."""
+        dense, tokens = self._rows.dense, self._rows.tokens
+        if dense.device.type == "cpu":
+            return EncodedRows(dense=dense.numpy()[slots], tokens=tokens.numpy()[slots])
+        on_device = torch.from_numpy(slots).to(dense.device)
+        return EncodedRows(
+            dense=dense.index_select(0, on_device).cpu().numpy(), tokens=tokens.index_select(0, on_device).cpu().numpy()
+        )
 
     def weights_at(self, slots: Int64s) -> npt.NDArray[np.float32]:
         """The weights [k] of the rows in these slots."""

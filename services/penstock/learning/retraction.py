@@ -121,21 +121,19 @@ class Retractions:
             exactness["linear"] = "approximate"
         if ensemble is None:
             return exactness
-        dense = row.dense.cpu().numpy()
+        rows = row.encoded
         if ensemble.analytic is not None:
-            exactness["analytic"] = self._leave_sums(ensemble, target, dense, row, is_kept=is_kept)
+            exactness["analytic"] = self._leave_sums(ensemble, target, row, is_kept=is_kept)
         if ensemble.forgetting is not None:
             exactness["forgetting"] = "approximate"
         if ensemble.exceptions is not None:
-            ensemble.exceptions.forget(ensemble.keys_of(dense, row.tokens.cpu().numpy()), row.classes)
+            ensemble.exceptions.forget(ensemble.keys_of(rows.dense, rows.tokens), row.classes)
             exactness["instances"] = "exact"
         counts = ensemble.attendance.counts
         counts[label] = max(counts[label] - 1, 0)
         return exactness
 
-    def _leave_sums(
-        self, ensemble: Ensemble, target: "_Target", dense: npt.NDArray[np.float32], row: TrainRows, *, is_kept: bool
-    ) -> Exactness:
+    def _leave_sums(self, ensemble: Ensemble, target: "_Target", row: TrainRows, *, is_kept: bool) -> Exactness:
         """Out of the analytic head's sums, or of the packet's where the class is asleep."""
         parts, history, label = self._parts, self._parts.history, int(row.classes[0])
         analytic = ensemble.analytic
@@ -150,9 +148,9 @@ class Retractions:
         if target.place is not None and not history.is_in_sums(*target.at, priority=target.hash):
             return "exact"  # given up at a drift alarm already
         scale = history.scale_of(*target.at) if target.place is not None else None
-        inputs = ensemble.inputs(dense)
+        inputs = ensemble.inputs(row.encoded)
         if scale is not None:
-            inputs = ensemble.inputs.standardised(dense, scale.mean, scale.inverse_deviation)
+            inputs = ensemble.inputs.standardised(row.encoded, scale.mean, scale.inverse_deviation)
         sleeper = parts.sleepers.get(label)
         if sleeper is not None:
             analytic.put_back(label, class_sums(sleeper.packet.tensors))

@@ -22,7 +22,9 @@ def served_weights(parts: LearnerParts, model: ModelConfig, network: Mapping[str
         parts.encoder.constants,
         backbone_json(model.backbone),
         parts.ledger,
-        None if answer is None or ensemble is None else answer_json(answer, ensemble.seed),
+        None
+        if answer is None or ensemble is None
+        else answer_json(answer, ensemble.seed, read_backbone=model.head_inputs == "backbone"),
     )
     heads = {} if answer is None or ensemble is None else _head_tensors(ensemble, answer)
     return encode_weights(card, {**network, **heads})

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from penstock.flow import Array
 from penstock.learning.regularisers.remembered import RememberedLogits, nothing_remembered
+from penstock.learning.rows import EncodedRows
 from penstock.learning.tensors import host_tensor
 
 Int64s = npt.NDArray[np.int64]
@@ -69,6 +70,11 @@ class TrainRows:
     weights: npt.NDArray[np.float32]
     remembered: RememberedLogits | None = None
     """Of rows that were put away, where options ask for it."""
+
+    @property
+    def encoded(self) -> EncodedRows:
+        """What is read of them, on the host; on a CPU they share memory."""
+        return EncodedRows(dense=self.dense.cpu().numpy(), tokens=self.tokens.cpu().numpy())
 
     def at(self, places: Int64s) -> "TrainRows":
         """The rows at `places` [k]."""

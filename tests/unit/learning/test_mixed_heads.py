@@ -69,7 +69,7 @@ class Taught:
         parts, ensemble = self.learner._parts, self.ensemble
         encoded = parts.encoder.encode(self._columns(rows))
         linear = parts.network.logits(*parts.network.to_tensors(encoded)).numpy().astype(np.float64)
-        scores = ensemble.answer(parts.ledger.live).scores(ensemble.inputs(encoded.dense), linear)
+        scores = ensemble.answer(parts.ledger.live).scores(ensemble.inputs(encoded), linear)
         names = np.array([int(name) for name in self.learner.class_names])
         return {
             member: float((names[scores[place].argmax(axis=1)] == labels).mean())
@@ -202,7 +202,7 @@ def test_rows_held_back_are_no_better_known_to_a_head_that_merely_memorises() ->
     assert len(places) > 40
     for member, of_member in zip(ensemble.members, scores, strict=True):
         assert (of_member.argmax(axis=1) == labels).mean() < 0.45, member
-    known = np.exp(ensemble.instances.far.scores(ensemble.inputs(reservoir.dense_at(ensemble.held.slots[places])), 8))  # type: ignore[union-attr]
+    known = np.exp(ensemble.instances.far.scores(ensemble.inputs(reservoir.encoded_at(ensemble.held.slots[places])), 8))  # type: ignore[union-attr]
     assert (known.argmax(axis=1) == labels).mean() > 0.6, "without leaving them out, the nearest rows do know"
 
 

@@ -72,7 +72,11 @@ def test_names_make_files_that_every_disk_can_hold() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"seed": 5}, "holds sums of other fixed features: training.seed or the width of the inputs is another there."),
+        (
+            {"seed": 5},
+            "holds sums of other fixed features: training.seed, the width of the inputs, model.head_inputs or the"
+            " frozen backbone is another there.",
+        ),
         ({"heads": ("linear", "instances")}, "model.heads has no 'analytic', which is what it is for."),
         ({"with_numbers": False}, "is of other features than model.features lists here."),
     ],

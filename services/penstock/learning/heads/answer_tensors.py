@@ -9,17 +9,20 @@ from penstock.flow import Array, Json
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.discriminant import Readout
 from penstock.learning.heads.features import RandomFeatures
+from penstock.learning.heads.frozen import FrozenFeatures
 from penstock.learning.heads.inputs import HeadInputs
 from penstock.learning.heads.neighbours import Neighbours
+from penstock.learning.network import Network
 
 _LOWEST = float(np.finfo(np.float32).min)
 """Stands for −∞: a weights file holds finite numbers only."""
 
 
-def answer_json(answer: Answer, seed: int) -> dict[str, Json]:
+def answer_json(answer: Answer, seed: int, *, read_backbone: bool) -> dict[str, Json]:
     """What the card of a weights file says of the heads."""
     num_random = 0 if answer.features is None else answer.features.num_random
-    return {"members": list(answer.members), "seed": seed, "num_random": num_random}
+    card: dict[str, Json] = {"members": list(answer.members), "seed": seed, "num_random": num_random}
+    return card | {"inputs": "backbone"} if read_backbone else card
 
 
 def answer_tensors(answer: Answer, inputs: HeadInputs) -> dict[str, Array]:
@@ -41,9 +44,16 @@ def answer_tensors(answer: Answer, inputs: HeadInputs) -> dict[str, Array]:
     return tensors
 
 
-def read_inputs(tensors: Mapping[str, Array], *, num_numbers: int, dense_width: int, heads: Json) -> HeadInputs:
+def read_inputs(
+    tensors: Mapping[str, Array], *, num_numbers: int, dense_width: int, heads: Json, network: Network
+) -> HeadInputs:
     """Raises `KeyError`, `TypeError` or `ValueError` where they do not fit."""
-    inputs = HeadInputs(num_numbers, dense_width, seed=_heads(heads)["seed"])
+    card = _heads(heads)
+    what = card.get("inputs", "encoded")
+    if what not in ("encoded", "backbone"):
+        raise ValueError(f"the heads read {what!r}, which is not known here")
+    features = FrozenFeatures(network.backbone, network.device) if what == "backbone" else None
+    inputs = HeadInputs(num_numbers, dense_width, seed=card["seed"], features=features)
     for name in ("mean", "inverse_deviation"):
         values = tensors[f"inputs.{name}"].astype(np.float64)
         if values.shape != (num_numbers,):

@@ -1,5 +1,6 @@
 """The heads beside the linear one, and the mixture of all: predict, score, watch, learn."""
 
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,6 +21,7 @@ from penstock.learning.heads.exceptions import Exceptions, RowKeys, overruled
 from penstock.learning.heads.forgetting import MOST_CLASSES as MOST_FORGOTTEN
 from penstock.learning.heads.forgetting import WIDEST, ForgettingHead
 from penstock.learning.heads.fresh import FreshRows, Predictions
+from penstock.learning.heads.frozen import FrozenFeatures
 from penstock.learning.heads.held_rows import HeldRows, LinearOf
 from penstock.learning.heads.inputs import HeadInputs
 from penstock.learning.heads.instances import MOST_CLASSES as MOST_NEIGHBOUR_CLASSES
@@ -53,9 +55,11 @@ class Ensemble:
         tokens_width: int,
         seed: int,
         forgetting: float = 1.0,
+        features: FrozenFeatures | None = None,
     ) -> None:
+        """`features` are those of a frozen backbone, where the heads read them rather than rows as encoded."""
         self.heads, self.seed = heads, seed
-        self.inputs = HeadInputs(num_numbers, dense_width, seed=seed)
+        self.inputs = HeadInputs(num_numbers, dense_width, seed=seed, features=features)
         width = self.inputs.width
         self.keys_of = RowKeys(dense_width + tokens_width)
         self.attendance, self.shelves, self.alarm = Attendance(), Shelves(), Alarm()
@@ -118,7 +122,7 @@ class Ensemble:
 
     def probabilities(self, rows: EncodedRows, linear: Float64s, live: Bools) -> Float64s:
         """[n, C] of the moment, for the linear head's logits [n, C] and the classes `live` [C]."""
-        answer, inputs = self.answer(live), self.inputs(rows.dense)
+        answer, inputs = self.answer(live), self.inputs(rows)
         found = answer.probabilities(inputs, linear, self.mixture.temperatures, self.mixture.weights)
         if self.exceptions is not None and len(self.exceptions):
             found = overruled(found, self.exceptions.look_up(self.keys_of(rows.dense, rows.tokens)), answer.live)
@@ -165,11 +169,9 @@ class Ensemble:
             slots = np.flatnonzero(reservoir.slot_classes >= 0)
             places = window.newest(len(window))
             places = places[~np.isin(window.priorities[places], reservoir.priorities[slots])]
-            newest = window.rows.dense[places].cpu().numpy(), window.rows.classes[places], window.rows.weights[places]
-            kept = reservoir.dense_at(slots), reservoir.slot_classes[slots], reservoir.weights_at(slots)
-            for dense, classes, weights in (kept, newest):
-                if len(classes):
-                    self.analytic.learn(self.inputs(dense), classes, weights.astype(np.float64))
+            for rows in (reservoir.at(slots), window.rows.at(places)):
+                if len(rows.classes):
+                    self.analytic.learn(self.inputs(rows.encoded), rows.classes, rows.weights.astype(np.float64))
         self.rows_left(reservoir, window)
 
     def grow(self, num_classes: int) -> None:
@@ -233,6 +235,14 @@ class Ensemble:
         places = np.array([place for place, member in enumerate(self.members) if member not in members])
         self.members = tuple(member for member in self.members if member not in members)
         self.mixture.keep(places)
+
+    @property
+    def psi_fingerprint(self) -> str | None:
+        """Of the fixed features that the analytic head's sums are of; None where there is no such head."""
+        if self.analytic is None:
+            return None
+        own, theirs = self.analytic.features.fingerprint, self.inputs.fingerprint
+        return own if theirs is None else hashlib.sha256(f"{own} of the backbone {theirs}".encode()).hexdigest()
 
     @property
     def class_parts(self) -> ClassParts:

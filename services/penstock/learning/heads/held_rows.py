@@ -44,7 +44,7 @@ class HeldRows:
         self.analytic_scores = np.zeros((len(self.slots), 0))
         if analytic is not None and len(self.slots) and analytic.readout is not None:
             weights = reservoir.weights_at(self.slots).astype(np.float64)
-            rows = self._inputs(reservoir.dense_at(self.slots))
+            rows = self._inputs(reservoir.encoded_at(self.slots))
             self.analytic_scores = analytic.scores_without(rows, self.classes, weights)
 
     def draw(self, num_fresh: int, reservoir: Reservoir, draws: np.random.Generator) -> Int64s:
@@ -81,7 +81,7 @@ class HeldRows:
     def scores(self, answer: Answer, places: Int64s, reservoir: Reservoir, linear_of: LinearOf) -> Float64s:
         """[K, n, C]: as if no member had learnt these rows."""
         slots = self.slots[places]
-        rows = self._inputs(reservoir.dense_at(slots))
+        rows = self._inputs(reservoir.encoded_at(slots))
         scores = answer.scores(rows, linear_of(slots), self.priorities[places])
         if "analytic" in answer.members:
             known = self.analytic_scores.shape[1]

@@ -52,7 +52,7 @@ class Instances:
     def refresh(self, reservoir: Reservoir, window: Window) -> None:
         """Read all kept rows again: some have left, or inputs are standardised anew."""
         places = window.newest(min(NEAR_ROWS, len(window)))
-        self._window_inputs = self._inputs(window.rows.dense[places].cpu().numpy())
+        self._window_inputs = self._inputs(window.rows.at(places).encoded)
         if self.far is not None:
             self._take_far(reservoir)
         self._take_absent(reservoir)
@@ -98,7 +98,7 @@ class Instances:
     def _at(self, slots: Int64s, reservoir: Reservoir) -> Neighbours | None:
         if not len(slots):
             return None
-        inputs = self._inputs(reservoir.dense_at(slots))
+        inputs = self._inputs(reservoir.encoded_at(slots))
         return Neighbours.of(inputs, reservoir.slot_classes[slots], reservoir.priorities[slots].copy())
 
     def state(self) -> dict[str, Array]:
