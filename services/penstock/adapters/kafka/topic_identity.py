@@ -18,6 +18,10 @@ NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 """What brokers older than topic ids give: sixteen zeros, in base64."""
 
 
+CONFIRM_SECONDS = 1.0
+"""How long a checkpoint waits for a broker that may be away."""
+
+
 class TopicIdentity:
     """Asks brokers for a topic's id. Used by one thread at a time; connects with the first question."""
 
@@ -28,17 +32,18 @@ class TopicIdentity:
         self._health = BrokerHealth(address(options))
         self._admin: Any = None
 
-    def read(self) -> str | None:
+    def read(self, timeout_seconds: float | None = None) -> str | None:
         """The id of the topic that has the name now; None of brokers without ids, and if there is no such topic.
 
         Raises:
             UnavailableError: the broker does not answer.
         """
+        patience = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         if self._admin is None:
             self._admin = connect_admin(self._options, self._health)
-        asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=self._timeout_seconds)
+        asked = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=patience)
         try:
-            topic_id = str(asked[self._topic].result(self._timeout_seconds + 1).topic_id)
+            topic_id = str(asked[self._topic].result(patience + 1).topic_id)
         except KafkaException as error:
             if error.args[0].code() in MISSING:
                 return None
@@ -53,7 +58,7 @@ class TopicIdentity:
         if topic_id is None:
             return
         try:
-            found = self.read()
+            found = self.read(CONFIRM_SECONDS)
         except UnavailableError:
             return  # what was learnt came from a broker that answered, and nothing new comes meanwhile
         if found is not None and found != topic_id:
