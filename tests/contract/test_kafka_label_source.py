@@ -12,6 +12,8 @@ from structlog.testing import capture_logs
 from kafka_brokers import Broker, create_topic, new_name, produce
 from penstock.adapters.kafka.label_source import LabelSource
 from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.adapters.kafka.topic_ends import read_log
+from penstock.adapters.kafka.topic_identity import TopicIdentity
 from penstock.errors import ConfigurationError, RetentionError, UnavailableError
 from penstock.flow import Offsets
 from waiting import wait_for
@@ -273,6 +275,63 @@ def test_where_order_depends_on_their_number_a_new_partition_waits_for_the_next_
     again = opened(kafka.bootstrap_servers, topic, new_partitions="leave")
     again.start(Offsets(next={0: 0}))
     assert read(again, 3) == {1: numbered(1, 3)}
+
+
+def test_a_reader_whose_order_depends_on_their_number_is_offered_a_new_partition(
+    kafka: LocalKafka, opened: Open
+) -> None:
+    topic = new_name()
+    create_topic(kafka.bootstrap_servers, topic, 1)
+    source = opened(kafka.bootstrap_servers, topic, refresh_seconds=0.05, new_partitions="offer")
+    source.start(Offsets())
+    add_partition(kafka.bootstrap_servers, topic)
+    produce(kafka.bootstrap_servers, topic, numbered(1, 3), partition=1)
+    wait_for(lambda: source.poll(10, 0.05) == [] and source.added_partitions() == {1}, "it is offered", every_seconds=0)
+    assert source.partitions() == (0,)
+    source.read_too({1})
+    assert (source.partitions(), source.added_partitions()) == ((0, 1), frozenset())
+    assert read(source, 3) == {1: numbered(1, 3)}
+
+
+def test_a_new_partition_whose_first_events_are_gone_already_stops_with_their_number(
+    kafka: LocalKafka, opened: Open
+) -> None:
+    topic = new_name()
+    create_topic(kafka.bootstrap_servers, topic, 1)
+    source = opened(kafka.bootstrap_servers, topic, refresh_seconds=0.05)
+    source.start(Offsets())
+    add_partition(kafka.bootstrap_servers, topic)
+    produce(kafka.bootstrap_servers, topic, numbered(1, 3), partition=1)
+    delete_before(kafka, topic, 1, 2)
+    with pytest.raises(RetentionError, match=rf"2 events of '{topic}' partition 1 are gone"):
+        read(source, 1)
+
+
+def test_a_topic_made_anew_has_another_id(kafka: LocalKafka) -> None:
+    topic, servers = new_name(), kafka.bootstrap_servers
+    options: dict[str, str | int | float | bool] = {"bootstrap.servers": servers}
+    identity = TopicIdentity(options, topic)
+    assert identity.read() is None
+    create_topic(kafka.bootstrap_servers, topic, 1)
+    first = identity.read()
+    assert first is not None
+    assert read_log(options, topic).topic_id == first
+    identity.confirm(first)
+    admin = AdminClient(options)
+    admin.delete_topics([topic])[topic].result(10)
+    wait_for(lambda: identity.read() is None, "it is gone")
+    identity.confirm(first)
+    create_topic(kafka.bootstrap_servers, topic, 1)
+    second = identity.read()
+    with pytest.raises(RetentionError, match=rf"made anew while it was read \(topic id {first} before, {second} now\)"):
+        identity.confirm(first)
+
+
+def test_a_broker_that_does_not_answer_confirms_what_came_from_it(unused_address: str) -> None:
+    identity = TopicIdentity({"bootstrap.servers": unused_address}, "any", timeout_seconds=0.2)
+    identity.confirm("an id")
+    with pytest.raises(UnavailableError, match=f"Kafka does not answer at {unused_address}"):
+        identity.read()
 
 
 def add_partition(bootstrap_servers: str, topic: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from embedded_brokers import RunningBroker
 from kafka_brokers import Broker
 from kafka_brokers import embedded as embedded_as_broker
+from penstock import failpoints
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
 from penstock.adapters.disk.pinning import pin
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
@@ -20,7 +21,7 @@ from penstock.adapters.mlflow.artifacts import ArtifactStore
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
-from penstock.errors import FencedError
+from penstock.errors import FencedError, RetentionError
 from penstock.features import Feature
 from penstock.flow import EventBatch, ModelUpdate, Offsets
 from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
@@ -29,6 +30,7 @@ from penstock.replay.config import ReplayConfig
 from penstock.trainer.announcer import Announcer
 from penstock.trainer.cadence import Cadence
 from penstock.trainer.config import PublishConfig
+from penstock.trainer.disk_trouble import DiskTrouble
 from penstock.trainer.publisher import Publisher
 from penstock.trainer.recorder import Recorder
 from penstock.wire.columns import batch_schema
@@ -46,11 +48,16 @@ class HeldLetters:
         return self.acknowledged.wait(min(timeout_seconds, 0.05))
 
 
-class SameTopic:
-    """The label topic, of which nobody says that it was made anew."""
+class LabelTopic:
+    """The label topic; it is another one once the test says so."""
+
+    def __init__(self) -> None:
+        self.was_made_anew = False
 
     def confirm(self, topic_id: str | None) -> None:
         assert topic_id is None  # the learner was never told of one
+        if self.was_made_anew:
+            raise RetentionError("it was made anew")
 
 
 class Told:
@@ -93,6 +100,7 @@ class Bench:
         self.checkpoints.load_newest()  # as a trainer does at start: it takes the folder over
         self._folder = state / model / "checkpoints"
         self.letters, self.offset_log = HeldLetters(), QuietLog()
+        self.topic, self.told = LabelTopic(), Told()
         self.update_log = KafkaUpdateLog(broker.options, model)
         claimed = self.update_log.claim("bench")
         mlflow = MlflowConfig(enabled=False)
@@ -112,8 +120,9 @@ class Bench:
         self.publisher = Publisher(
             checkpoints=self.checkpoints,
             dead_letters=self.letters,
-            label_topic=SameTopic(),
-            resumable=Told(),
+            label_topic=self.topic,
+            resumable=self.told,
+            disk_trouble=DiskTrouble(telemetry, clock, pauses=True),
             announcer=self.announcer,
             recorder=recorder,
             cadence=Cadence(PublishConfig(min_interval_seconds=0.01), clock),
@@ -246,3 +255,38 @@ def test_a_fenced_trainer_hears_of_it_when_it_next_publishes(made: Bench, embedd
 
     wait_for(fenced, "the older trainer is told", 15)
     made.announcer.failure = None  # so that closing does not raise it again
+
+
+def test_nothing_learnt_of_another_topic_of_that_name_is_saved(made: Bench) -> None:
+    made.learn(8)
+    made.publish_until_announced(8)
+    assert made.told.saved_offsets == [Offsets(next={0: 8})]
+    made.topic.was_made_anew = True
+    made.learn(16)
+
+    def stopped() -> bool:
+        try:
+            made.publisher.publish_when_due(made.learner, None)
+        except RetentionError:
+            return True
+        return False
+
+    wait_for(stopped, "the trainer is told", 15)
+    saved = made.checkpoints.load_newest()
+    assert saved is not None
+    assert saved.offsets == Offsets(next={0: 8})
+    made.publisher._failure = None  # so that closing does not raise it again
+
+
+def test_a_trainer_that_is_to_pause_learns_nothing_while_no_checkpoint_can_be_written(made: Bench) -> None:
+    failpoints.arm("checkpoint.tensors_written=enospc@1")
+    try:
+        made.learn(8)
+        made.publisher.publish_when_due(made.learner, None)
+        wait_for(lambda: made.publisher.holds_up(0.0), "learning pauses", every_seconds=0.005)
+        assert made.num_saved() == 0
+        assert made.publisher.seconds_until_due(made.learner) > 0.5
+        made.publish_until_announced(8)
+        assert not made.publisher.holds_up(0.0)
+    finally:
+        failpoints.arm("")
