@@ -3,11 +3,29 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
 SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential")
+
+
+class LossyStream:
+    """A stream whose lines are lost where it cannot be written, as on a full disk: a log ends nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write it, or not."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Have it written, or not."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -28,7 +46,7 @@ def configure(level: int = logging.INFO) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 
