@@ -18,7 +18,7 @@ class Fault:
         title: a few words; with `number` it names the fault.
         injected: what is done to the line, as a sentence of the table.
         must_hold: what must be true all the same, as a sentence of the table.
-        short_tries: how many tries `make test` plays, each with a seed of its own.
+        short_tries: how many tries `make test` plays, each with a seed of its own; 0 where a cheaper test says as much.
         long_tries: how many `make torture` plays unless told otherwise.
         play: one try in a workspace of its own, from its seed alone. Raises `AssertionError` with a sentence if
             something does not hold.

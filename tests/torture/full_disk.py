@@ -118,7 +118,7 @@ FULL_DISK_PAUSES = Fault(
     title="a full disk, training pauses",
     injected='the same with `state.on_write_failure = "pause"`',
     must_hold="the same, and nothing is learnt that no checkpoint could hold",
-    short_tries=1,
+    short_tries=0,
     long_tries=10,
     play=partial(play_outage, when="pause"),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from configurations import configuration, events
 from kafka_brokers import create_model_topics
 from line import Line, Process, line
-from mlflow_servers import MlflowServer, mlflow_server
+from mlflow_servers import MlflowServer
 from scraped import metrics_url, scraped
 from torture.fault import Fault, Figures
 from torture.workspace import Workspace
@@ -63,7 +63,7 @@ TROUBLES: dict[str, Trouble] = {
     "full disk": _full_disk,
     "gone": _gone,
 }
-SHORT = ("refusing", "answering 500", "hanging", "full disk")
+SHORT = ("answering 500", "hanging")
 
 
 def play(workspace: Workspace, seed: int) -> Figures:
@@ -71,10 +71,8 @@ def play(workspace: Workspace, seed: int) -> Figures:
     chance, model, kafka = random.Random(seed), workspace.new_model(), workspace.kafka.bootstrap_servers
     create_model_topics(kafka, model, label_partitions=1)
     figures: dict[str, float] = {}
-    with (
-        UnsteadyProxy(seed=seed) as front,
-        mlflow_server(workspace.directory / "mlflow", also_known_as=(front.port,)) as server,
-    ):
+    server = workspace.mlflow()
+    with UnsteadyProxy(seed=seed) as front:
         front.upstream = server.port
         text = configuration(model, kafka, workspace.directory / "state", tracking_uri=f"http://{front.address}")
         with line(workspace.directory, kafka, model, text, workspace.nursery) as running:
@@ -166,8 +164,8 @@ def _resident_bytes(pid: int) -> int:
 MLFLOW_AWAY = Fault(
     number=10,
     title="MLflow in trouble",
-    injected="a real MLflow server behind a proxy refuses, answers 500, hangs, has no byte of disk left; in the long "
-    "form it is also slow, and killed and started again",
+    injected="a real MLflow server behind a proxy answers 500 and hangs; in the long form it refuses, is slow, has "
+    "no byte of disk left, and is killed and started again",
     must_hold="updates are announced all the while, memory grows by less than 64 MiB, afterwards the newest version "
     "is on record though nothing new is announced, every record whole (I3); in the long form the training rate is at "
     "least 95 % of the undisturbed one",

@@ -29,6 +29,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
     with line(workspace.directory, kafka, model, text, workspace.nursery) as running:
         trainer = running.start_trainer()
         running.produce(events(EVENTS, seed=seed))
+        _wait_until_learnt(trainer, state, model, 1)
         added = chance.randint(3, 4)
         _grow(kafka, running.topics.labels, added)
         running.produce(events(EVENTS, seed=seed + 1, start=EVENTS))

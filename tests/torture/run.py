@@ -17,12 +17,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "bench")]
 
 from kafka_jars import CACHE_DIRECTORY  # noqa: E402 - the path is set first
+from mlflow_servers import mlflow_server  # noqa: E402
 from nursery import nursery  # noqa: E402
 from penstock.adapters.kafka.local_kafka import LocalKafka  # noqa: E402
 from penstock.adapters.kafka.local_kafka_jars import resolve  # noqa: E402
@@ -88,6 +90,7 @@ def main(arguments: Sequence[str]) -> int:
             libs = resolve(CACHE_DIRECTORY)
             kafka = resources.enter_context(LocalKafka(scratch / "kafka", libs=libs, properties=FAST_CLEANER))
             starts = resources.enter_context(nursery())
+            server = cache(lambda: resources.enter_context(mlflow_server(scratch / "mlflow")))
             for row in rows:
                 tries = options.tries or row.fault.tries(options.kills)
                 for number in range(tries):
@@ -98,6 +101,7 @@ def main(arguments: Sequence[str]) -> int:
                         directory=scratch / f"{row.fault.name}-{row.seed + number}",
                         kafka=kafka,
                         kafka_libs=libs,
+                        mlflow=server,
                         nursery=starts,
                         is_long=True,
                     )

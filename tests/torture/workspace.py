@@ -1,10 +1,11 @@
 """What one try of a fault may use."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from configurations import new_model
+from mlflow_servers import MlflowServer
 from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 
@@ -17,6 +18,7 @@ class Workspace:
         directory: there, empty, and kept if the try fails.
         kafka: running, a real one, shared: topics get names of their own, and nobody harms it.
         kafka_libs: Kafka's jars, for brokers that a try may harm.
+        mlflow: starts the server that all tries share, or gives it; troubles that are over leave it as it was.
         nursery: starts `penstock` without paying for its imports each time.
         is_long: whether this is the long form.
     """
@@ -24,6 +26,7 @@ class Workspace:
     directory: Path
     kafka: LocalKafka
     kafka_libs: Path
+    mlflow: Callable[[], MlflowServer]
     nursery: Nursery
     is_long: bool
 
