@@ -15,6 +15,7 @@ from penstock.adapters.grpc.server import GrpcServer
 from penstock.adapters.grpc.service import handlers
 from penstock.adapters.http.app import http_app
 from penstock.adapters.http.server import HttpServer, run_on_uvloop
+from penstock.adapters.http.whole_requests import WholeInferRequests
 from penstock.clock import SystemClock
 from penstock.flow import ModelUpdate
 from penstock.learning.config import ModelConfig
@@ -122,7 +123,8 @@ class HttpReplica:
             telemetry=self.telemetry,
             render_metrics=self.telemetry.render,
         )
-        serving = [self.server.serve(app, grace_seconds=5)]
+        whole = WholeInferRequests(self.plane, max_body_bytes=self._config.max_body_bytes, telemetry=self.telemetry)
+        serving = [self.server.serve(app, grace_seconds=5, whole=whole)]
         if self._config.grpc_port != "off":
             self.grpc_server = GrpcServer(
                 handlers(self.plane, self.telemetry),

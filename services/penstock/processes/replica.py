@@ -13,6 +13,7 @@ import structlog
 
 from penstock.adapters.http.app import http_app
 from penstock.adapters.http.server import HttpServer, run_on_uvloop
+from penstock.adapters.http.whole_requests import WholeInferRequests
 from penstock.adapters.kafka.config import redacted
 from penstock.adapters.kafka.prediction_sink import KafkaPredictionSink
 from penstock.adapters.kafka.topic_names import TopicNames
@@ -102,6 +103,7 @@ async def _serve(settings: Settings) -> None:
             give_up=ending.from_thread,
         )
         app = http_app(plane, serving, telemetry=telemetry, render_metrics=telemetry.render)
+        whole = WholeInferRequests(plane, max_body_bytes=serving.max_body_bytes, telemetry=telemetry)
         batcher.start()
         resources.callback(batcher.close)
         updater.start()
@@ -110,7 +112,7 @@ async def _serve(settings: Settings) -> None:
             "listening", url=server.url, model=model.name, **({"grpc_port": grpc_server.port} if grpc_server else {})
         )
         async with asyncio.TaskGroup() as serving_until_stopped:
-            serving_until_stopped.create_task(server.serve(app, grace_seconds=serving.grace_seconds))
+            serving_until_stopped.create_task(server.serve(app, grace_seconds=serving.grace_seconds, whole=whole))
             if grpc_server is not None:
                 serving_until_stopped.create_task(grpc_server.serve(grace_seconds=serving.grace_seconds))
     if ending.reason is not None:

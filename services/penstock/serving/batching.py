@@ -8,9 +8,11 @@ to do; what would hold up the loop goes to the thread, behind a bounded queue.
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
+from typing import TypeVar
 
 from penstock.clock import Clock
 from penstock.learning.rows import Columns
@@ -24,6 +26,8 @@ AT_ONCE_ROWS = 8
 AT_ONCE_SECONDS = 0.0005
 """and the time that such passes take by the last of them."""
 _SMOOTHING = 0.1
+
+T = TypeVar("T")
 
 
 class Batcher:
@@ -66,30 +70,42 @@ class Batcher:
         pinned: ServedModel | None = None,
         deadline_seconds: float = math.inf,
     ) -> Answer:
-        """Wait for the answer to these rows, of the `pinned` model or of the newest when its turn comes.
+        """Wait for the answer to these rows; as `submit`, with what is delivered returned or raised."""
+        assert self._loop is not None  # started
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self.submit(columns, num_rows, partial(settle, future), pinned=pinned, deadline_seconds=deadline_seconds)
+        return await future
+
+    def submit(
+        self,
+        columns: Columns,
+        num_rows: int,
+        deliver: Callable[[Answer | RequestError], None],
+        *,
+        pinned: ServedModel | None = None,
+        deadline_seconds: float = math.inf,
+    ) -> None:
+        """Have these rows answered by the `pinned` model, or by the newest when their turn comes; on the event loop.
+
+        `deliver` is called later, never from within, with the answer or with the reason why there is none, such as
+        `OverdueError`: the clock had passed `deadline_seconds` (monotonic) when its turn came. It does not raise.
 
         Raises:
-            OverdueError: the clock had passed `deadline_seconds` (monotonic) when its turn came.
             QueueFullError: too many requests wait already.
-            RequestError: see `refusals`.
         """
         if self._queue.qsize() + len(self._gathered) >= self._max_queued_requests:
             raise QueueFullError(f"{self._max_queued_requests} requests wait for inference already; try again.")
         assert self._loop is not None  # started
-        future: asyncio.Future[Answer] = self._loop.create_future()
-        self._gathered.append(
-            Waiting(columns=columns, num_rows=num_rows, pinned=pinned, deadline_seconds=deadline_seconds, future=future)
-        )
+        self._gathered.append(Waiting(columns, num_rows, pinned, deadline_seconds, deliver))
         if len(self._gathered) == 1:
             self._loop.call_soon(self._dispatch)
-        return await future
 
     def _dispatch(self) -> None:
         """Once all that arrived together is there."""
         gathered, self._gathered = self._gathered, []
         if not self._in_thread and self._is_quick(sum(waiting.num_rows for waiting in gathered)):
             for batch in self._joined(gathered):
-                _resolve(batch, self._outcomes(batch))
+                _deliver(batch, self._outcomes(batch))
             return
         self._in_thread += len(gathered)
         for waiting in gathered:
@@ -142,14 +158,19 @@ class Batcher:
 
     def _take_back(self, batch: Sequence[Waiting], outcomes: Sequence[Answer | RequestError]) -> None:
         self._in_thread -= len(batch)
-        _resolve(batch, outcomes)
+        _deliver(batch, outcomes)
 
 
-def _resolve(batch: Sequence[Waiting], outcomes: Sequence[Answer | RequestError]) -> None:
+def settle(future: "asyncio.Future[T]", outcome: "T | RequestError") -> None:
+    """Give a future what was delivered for it, unless its caller has gone."""
+    if future.done():
+        return
+    if isinstance(outcome, RequestError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _deliver(batch: Sequence[Waiting], outcomes: Sequence[Answer | RequestError]) -> None:
     for waiting, outcome in zip(batch, outcomes, strict=True):
-        if waiting.future.done():  # its caller has gone
-            continue
-        if isinstance(outcome, Answer):
-            waiting.future.set_result(outcome)
-        else:
-            waiting.future.set_exception(outcome)
+        waiting.deliver(outcome)

@@ -1,18 +1,24 @@
 """What a replica answers, whatever the transport: inference, metadata, health."""
 
+import asyncio
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
 
 from penstock import __version__
 from penstock.clock import Clock
 from penstock.learning.config import ModelConfig
-from penstock.serving.batching import Batcher
+from penstock.learning.rows import Columns
+from penstock.serving.batching import Batcher, settle
+from penstock.serving.inference import Answer
 from penstock.serving.inputs import EXPECTED_DATATYPE, columns_of_inputs
 from penstock.serving.loaded_versions import LoadedVersions
-from penstock.serving.outputs import output_of, wanted_outputs
+from penstock.serving.outputs import WantedOutput, output_of, wanted_outputs
 from penstock.serving.prediction_log import PredictionLog
-from penstock.serving.refusals import BadInputError, NotReadyError, UnknownModelError
+from penstock.serving.refusals import BadInputError, InferenceError, NotReadyError, RequestError, UnknownModelError
 from penstock.serving.requests import (
     IndexEntry,
     InferRequest,
@@ -29,6 +35,8 @@ EXTENSIONS = ("binary_tensor_data", "classification", "model_repository")
 PLATFORM = "penstock_pytorch"
 TIMEOUT = "timeout"
 """A parameter of a request: microseconds that its answer may take."""
+
+log = structlog.get_logger(__name__)
 
 
 class DataPlane:
@@ -123,14 +131,51 @@ class DataPlane:
             RequestError: see `refusals`.
         """
         served = await self._served(request.model, request.version)
+        future: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+        self._submit(request, None if request.version is None else served, partial(settle, future))
+        return await future
+
+    def infer_newest(self, request: InferRequest, deliver: Callable[[InferResponse | RequestError], None]) -> None:
+        """As `infer` for a request that names no version, without a task: `deliver` is called later, and never raises.
+
+        Raises:
+            RequestError: nothing will be delivered.
+        """
+        self.check_newest(request.model)
+        self._submit(request, None, deliver)
+
+    def check_newest(self, model: str) -> None:
+        """As `check_served` of a request that names no version."""
+        self._check_model(model)
+        self._slot.newest()
+
+    def _submit(
+        self,
+        request: InferRequest,
+        pinned: ServedModel | None,
+        deliver: Callable[[InferResponse | RequestError], None],
+    ) -> None:
         wanted = wanted_outputs(request)
         columns, num_rows = columns_of_inputs(request.inputs, self._schema)
-        answer = await self._batcher.predict(
-            columns,
-            num_rows,
-            pinned=None if request.version is None else served,
-            deadline_seconds=self._deadline_seconds(request),
+
+        def deliver_answer(answer: Answer | RequestError) -> None:
+            outcome: InferResponse | RequestError
+            try:
+                outcome = (
+                    answer if isinstance(answer, RequestError) else self._response(request, wanted, columns, answer)
+                )
+            except Exception:  # a defect; whoever shared the forward pass must not pay for it
+                log.exception("an answer failed")
+                outcome = InferenceError("The replica failed on this request; the reason is in its log.")
+            deliver(outcome)
+
+        self._batcher.submit(
+            columns, num_rows, deliver_answer, pinned=pinned, deadline_seconds=self._deadline_seconds(request)
         )
+
+    def _response(
+        self, request: InferRequest, wanted: Sequence[WantedOutput], columns: Columns, answer: Answer
+    ) -> InferResponse:
         parameters = _identity(answer.served)
         if self._prediction_log is not None:
             prediction_id = self._prediction_log.take(request.id, columns, answer)
@@ -161,8 +206,7 @@ class DataPlane:
         return request.arrived_seconds + timeout
 
     async def _served(self, model: str, version: str | None) -> ServedModel:
-        if model != self.model:
-            raise UnknownModelError(f"There is no model {reprlib.repr(model)} here; {self.model!r} is served.")
+        self._check_model(model)
         newest = self._slot.newest()
         if version is None:
             return newest
@@ -175,6 +219,10 @@ class DataPlane:
             f"Version {reprlib.repr(version)} of model {model!r} is not served; "
             f"{', '.join(served.version_text for served in self._slot.residents)} answer."
         )
+
+    def _check_model(self, model: str) -> None:
+        if model != self.model:
+            raise UnknownModelError(f"There is no model {reprlib.repr(model)} here; {self.model!r} is served.")
 
     def _answering(self) -> Sequence[ServedModel]:
         residents = self._slot.residents

@@ -1,9 +1,9 @@
 """Requests that wait for the same model, answered by one forward pass and split back."""
 
-import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +31,17 @@ class Answer:
     probabilities: Probabilities
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
-    """A request in the queue: `columns` of `num_rows`, for the `pinned` model or the newest."""
+class Waiting(NamedTuple):
+    """A request in the queue: `columns` of `num_rows`, for the `pinned` model or the newest.
+
+    `deliver` is called on the event loop with what came of it; it does not raise.
+    """
 
     columns: Columns
     num_rows: int
     pinned: ServedModel | None
     deadline_seconds: float
-    future: "asyncio.Future[Answer]"
+    deliver: "Callable[[Answer | RequestError], None]"
 
 
 class JoinedInference:

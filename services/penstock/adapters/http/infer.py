@@ -1,6 +1,7 @@
 """POST …/infer: the one route that must be fast, so it speaks ASGI itself."""
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -19,7 +20,8 @@ COMPRESSED_FROM_BYTES = 4096
 
 Headers = list[tuple[bytes, bytes]]
 
-_JSON: Headers = [(b"content-type", JSON.encode())]
+FAILED = "The replica failed on this request; the reason is in its log."
+JSON_HEADERS: Headers = [(b"content-type", JSON.encode())]
 log = structlog.get_logger(__name__)
 
 
@@ -39,7 +41,7 @@ class InferEndpoint:
             response = refusal_response(error)
         except Exception:
             log.exception("a request failed")
-            response = error_response(500, "The replica failed on this request; the reason is in its log.")
+            response = error_response(500, FAILED)
         else:
             if found is None:
                 return  # the client has gone
@@ -69,17 +71,27 @@ class InferEndpoint:
             arrived_seconds=arrived_seconds,
         )
         content, header_length = encode_response(await self._plane.infer(request), request)
-        described = _JSON if header_length is None else _binary(header_length)
-        if len(content) >= COMPRESSED_FROM_BYTES and b"accept-encoding" in headers:
-            encoding = accepted(headers[b"accept-encoding"].decode("latin-1"))
-            if encoding is not None:
-                content = await asyncio.to_thread(deflated, content, encoding)
-                return content, [*described, (b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]
-        return content, described
+        described = JSON_HEADERS if header_length is None else binary_headers(header_length)
+        packing = packing_of(content, headers)
+        if packing is None:
+            return content, described
+        encoding, more = packing
+        return await asyncio.to_thread(deflated, content, encoding), [*described, *more]
 
 
-def _binary(header_length: int) -> Headers:
+def binary_headers(header_length: int) -> Headers:
+    """Of an answer whose JSON ends there."""
     return [
         (b"content-type", b"application/octet-stream"),
         (HEADER_LENGTH.lower().encode(), b"%d" % header_length),
     ]
+
+
+def packing_of(content: bytes, headers: Mapping[bytes, bytes]) -> tuple[str, Headers] | None:
+    """How an answer is packed for a request with these headers, and what then says so; None: it is not."""
+    if len(content) < COMPRESSED_FROM_BYTES or b"accept-encoding" not in headers:
+        return None
+    encoding = accepted(headers[b"accept-encoding"].decode("latin-1"))
+    if encoding is None:
+        return None
+    return encoding, [(b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding")]

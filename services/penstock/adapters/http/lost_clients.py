@@ -6,6 +6,11 @@ CLOSED = "handler is closed"
 """How uvloop words a write to a connection that the other side has closed a moment before."""
 
 
+def is_lost(error: RuntimeError) -> bool:
+    """True if a write failed because nobody is there any more."""
+    return CLOSED in str(error)
+
+
 def ignoring_lost_clients(app: ASGIApp) -> ASGIApp:
     """`app`, with an answer nobody waits for dropped rather than reported as an error."""
 
@@ -14,7 +19,7 @@ def ignoring_lost_clients(app: ASGIApp) -> ASGIApp:
             try:
                 await send(message)
             except RuntimeError as error:
-                if CLOSED not in str(error):
+                if not is_lost(error):
                     raise
 
         await app(scope, receive, send_if_there)

@@ -6,24 +6,20 @@ import math
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import structlog
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from penstock.adapters.http.protocol import ReplicaProtocol, WholeRequests
 from penstock.errors import ConfigurationError
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 """A connection on which no whole head of a request arrives for so long is closed."""
-NOT_HTTP = b'{"error":"This is not an HTTP/1.1 request."}'
-
-NOT_HTTP_HEAD = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-)
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -50,12 +46,15 @@ class HttpServer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
 
-    async def serve(self, app: ASGIApp, *, grace_seconds: float) -> None:
-        """Answer until `stop`; requests in flight may then take `grace_seconds` more."""
+    async def serve(self, app: ASGIApp, *, grace_seconds: float, whole: WholeRequests | None = None) -> None:
+        """Answer until `stop`; requests in flight may then take `grace_seconds` more.
+
+        Requests that `whole` takes are answered by it, all others by `app`.
+        """
         _quiet_uvicorn()
         config = uvicorn.Config(
             app,
-            http=_Protocol,
+            http=cast(Any, partial(ReplicaProtocol, whole=whole)),  # called as a class is
             ws="none",
             lifespan="off",
             log_config=None,
@@ -92,38 +91,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: uvicorn would raise them once more after its own shutdown."""
         yield
-
-
-class _Protocol(HttpToolsProtocol):
-    """As uvicorn has it, but a connection that does not come out with a whole head is closed like an idle one."""
-
-    _head_is_whole = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it, too
-        """Expect a head from the beginning on, not only after the first answer."""
-        super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-
-    def data_received(self, data: bytes) -> None:
-        """A part of a head does not stop the clock, or one byte a minute would hold a connection for ever."""
-        clock, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
-        self._head_is_whole = False
-        super().data_received(data)
-        if clock is not None:
-            if self._head_is_whole or self.transport.is_closing():
-                clock.cancel()
-            else:
-                self.timeout_keep_alive_task = clock
-
-    def on_headers_complete(self) -> None:
-        """Begin to answer."""
-        self._head_is_whole = True
-        super().on_headers_complete()
-
-    def send_400_response(self, msg: str) -> None:
-        """Bytes that are not HTTP get the one form of every error, too."""
-        self.transport.write(NOT_HTTP_HEAD % len(NOT_HTTP) + NOT_HTTP)
-        self.transport.close()
 
 
 class _ToStructlog(logging.Handler):
