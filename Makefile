@@ -6,13 +6,14 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench bench-learning torture helm kafka requirements clean
+.PHONY: help setup demo test lint bench bench-serving bench-learning torture helm kafka requirements clean
 
 help:
 	@echo "make demo    see the main job on embedded defaults (BROKER=kafka: on a real Apache Kafka; KEEP=1: stay up)"
 	@echo "make test    every test, a real Kafka, a real MLflow server and Helm included"
 	@echo "make lint    ruff, mypy strict and the import layers"
 	@echo "make bench   the figures of the README, side by side, into bench/"
+	@echo "make bench-serving   how fast a replica answers, swaps included (PEERS=1: MLServer and KServe beside it)"
 	@echo "make bench-learning  the table of docs/learning.md: how well it learns (PEERS=1: other libraries beside it)"
 	@echo "make torture KILLS=300  every fault of docs/reliability.md, many times (ONLY=\"3 4\", SEED=7, TRIES=5, MINUTES=60)"
 
@@ -42,6 +43,9 @@ bench: setup
 torture: setup kafka
 	@exec $(BIN)/python tests/torture/run.py $(ONLY) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(TRIES),--tries $(TRIES)) $(if $(MINUTES),--minutes $(MINUTES))
+
+bench-serving: setup
+	@exec $(BIN)/python tests/bench_serving/run.py $(if $(PEERS),--peers) $(ARGS)
 
 bench-learning: setup
 	@exec $(BIN)/python tests/bench_learning/run.py $(if $(PEERS),--peers) $(ARGS)

@@ -90,6 +90,7 @@ EVERY_KEY: Values = {
     },
     "serving": {
         "device": "auto",
+        "processes": 2,
         "num_threads": 3,
         "max_queued_requests": 64,
         "max_batch_rows": 32,

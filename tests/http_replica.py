@@ -114,6 +114,9 @@ class HttpReplica:
         status, answer, _ = self.ask("POST", f"/v2/models/{self.model.name}{suffix}/infer", content)
         return status, answer
 
+    async def _render_metrics(self) -> tuple[bytes, str]:
+        return self.telemetry.render()
+
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.batcher.start()
@@ -121,7 +124,7 @@ class HttpReplica:
             self.plane,
             self._config,
             telemetry=self.telemetry,
-            render_metrics=self.telemetry.render,
+            render_metrics=self._render_metrics,
         )
         whole = WholeInferRequests(self.plane, max_body_bytes=self._config.max_body_bytes, telemetry=self.telemetry)
         serving = [self.server.serve(app, grace_seconds=5, whole=whole)]

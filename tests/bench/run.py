@@ -1,6 +1,6 @@
 """`make bench`: every figure of the README in one run, side by side; writes bench/results.json.
 
-Name benchmarks to run only those: `make bench ARGS="freshness serving"`.
+Name benchmarks to run only those: `make bench ARGS="freshness start"`.
 """
 
 import importlib
@@ -12,7 +12,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "bench")]
 
 from figures import Figure, save, show  # noqa: E402 - the path is set first
 
-BENCHMARKS = ("learner", "decode", "trainer", "freshness", "serving", "start", "accuracy")
+BENCHMARKS = ("learner", "decode", "trainer", "freshness", "start", "accuracy")
 RESULTS = Path("bench/results.json")
 
 

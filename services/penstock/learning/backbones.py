@@ -95,7 +95,7 @@ class MlpBackbone(Backbone):
 
     def forward(self, dense: Tensor, tokens: Tensor) -> Tensor:
         for weight, bias in self._linears:
-            dense = torch.relu(torch.addmm(bias, dense, weight.t()))
+            dense = torch.addmm(bias, dense, weight.t()).relu_()
         return dense
 
     def forward_to_learn(self, dense: Tensor, tokens: Tensor) -> Tensor:

@@ -38,11 +38,18 @@ class Network:
     def logits(self, dense: Tensor, tokens: Tensor) -> Tensor:
         """[n, capacity] of rows as encoded, without a gradient; the result stays in inference mode."""
         with torch.inference_mode():
-            return self.head.logits(self.features(self.standardiser(dense), tokens))
+            return self.logits_of(dense, tokens)
+
+    def logits_of(self, dense: Tensor, tokens: Tensor) -> Tensor:
+        """As `logits`, where the caller has seen to it that no gradient is kept."""
+        return self.head.logits(self.features(self.standardiser(dense), tokens))
 
     def to_tensors(self, rows: EncodedRows) -> tuple[Tensor, Tensor]:
         """`dense` and `tokens` on the network's device; on a CPU they share the rows' memory."""
-        return torch.from_numpy(rows.dense).to(self.device), torch.from_numpy(rows.tokens).to(self.device)
+        dense, tokens = torch.from_numpy(rows.dense), torch.from_numpy(rows.tokens)
+        if self.device.type == "cpu":
+            return dense, tokens
+        return dense.to(self.device), tokens.to(self.device)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that decides an answer, by name, head rows of live classes only. Not copies."""

@@ -79,7 +79,7 @@ class Predictor:
             return self._heads.probabilities(rows, self._network)
         with torch.inference_mode():
             network = self._network
-            logits = network.logits(*network.to_tensors(rows))
+            logits = network.logits_of(*network.to_tensors(rows))
             if self._asleep is not None:
                 logits[:, self._asleep] = -torch.inf
             probabilities = torch.softmax(logits, dim=1)[:, : len(self.class_names)]

@@ -97,7 +97,8 @@ def train(config: Path, accept_loss: bool) -> int:
 @click.option("--host", help="Instead of serving.host.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of serving.port; 0 takes a free one.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), help="Instead of serving.grpc_port; 0 takes a free one.")
-def serve(config: Path, host: str | None, port: int | None, grpc_port: int | None) -> int:
+@click.option("--processes", type=click.IntRange(1, 1024), help="Instead of serving.processes.")
+def serve(config: Path, host: str | None, port: int | None, grpc_port: int | None, processes: int | None) -> int:
     """Answer with the newest weights.
 
     Open Inference Protocol over HTTP, and over gRPC where it has a port, until SIGTERM or Ctrl-C.
@@ -110,10 +111,17 @@ def serve(config: Path, host: str | None, port: int | None, grpc_port: int | Non
         host=settings.serving.host if host is None else host,
         port=settings.serving.port if port is None else port,
         grpc_port=settings.serving.grpc_port if grpc_port is None else grpc_port,
+        processes=settings.serving.processes if processes is None else processes,
     )
-    from penstock.processes import logs, replica
+    from penstock.processes import logs
 
     logs.configure()
+    if serving.processes > 1:
+        from penstock.processes import group
+
+        return group.run(config, serving)
+    from penstock.processes import replica
+
     return replica.run(replace(settings, serving=serving))
 
 

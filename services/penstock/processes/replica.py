@@ -5,9 +5,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,11 +18,13 @@ from penstock.adapters.kafka.config import redacted
 from penstock.adapters.kafka.prediction_sink import KafkaPredictionSink
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
+from penstock.adapters.prometheus.group_metrics import GroupMetrics
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
 from penstock.errors import StopError
 from penstock.flow import ModelUpdate
 from penstock.learning.device import choose_device, use_threads
+from penstock.processes.group_member import Membership
 from penstock.serving.batching import Batcher
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.config import ServingConfig
@@ -42,12 +44,13 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 """Python takes its lock from a busy thread this soon: an update being built holds up no answer for longer."""
 BROKER_TIMEOUT_SECONDS = 2.0
 """Of one attempt to find the newest update; shutdown waits for no more than that."""
+TURN_POLL_SECONDS = 0.02
 
 log = structlog.get_logger(__name__)
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or Ctrl-C; returns the exit code.
+def run(settings: Settings, member: Membership | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C, as a `member` of a group or alone; returns the exit code.
 
     Raises:
         StopError: the reason why this replica cannot serve.
@@ -56,17 +59,17 @@ def run(settings: Settings) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.freeze()  # what the imports brought stays: walking over it again and again would only delay answers
     log.info("replica starting", model=settings.model.name, kafka=redacted(settings.kafka), pid=os.getpid())
-    run_on_uvloop(lambda: _serve(settings))
+    run_on_uvloop(lambda: _serve(settings, member))
     log.info("replica stopped")
     return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, member: Membership | None) -> None:
     model, serving = settings.model, settings.serving
     slot = Slot(resident_versions=serving.resident_versions)
     clock, telemetry = SystemClock(), PrometheusTelemetry(side="replica")
     with ExitStack() as resources:
-        server = HttpServer(host=serving.host, port=serving.port)
+        server = HttpServer(host=serving.host, port=serving.port, shared=member is not None)
         resources.callback(server.close)
         batcher = Batcher(
             slot,
@@ -91,8 +94,8 @@ async def _serve(settings: Settings) -> None:
             prediction_log=_prediction_log(settings, telemetry, resources),
             loaded=_loaded_versions(settings, builder),
         )
-        grpc_server = _grpc_server(serving, plane, telemetry)
-        ending = _Ending(plane, [server] if grpc_server is None else [server, grpc_server])
+        ending = _Ending(plane)
+        ending.when_begun(server.stop)
         updater = Updater(
             KafkaUpdateFeed(settings.kafka, model.name, timeout_seconds=BROKER_TIMEOUT_SECONDS),
             slot,
@@ -102,24 +105,50 @@ async def _serve(settings: Settings) -> None:
             clock=clock,
             give_up=ending.from_thread,
         )
-        app = http_app(plane, serving, telemetry=telemetry, render_metrics=telemetry.render)
+        metrics = None if member is None else GroupMetrics(member.folder, member.number, telemetry.render)
+        app = http_app(
+            plane,
+            serving,
+            telemetry=telemetry,
+            render_metrics=telemetry.render_async if metrics is None else metrics.render,
+        )
         whole = WholeInferRequests(plane, max_body_bytes=serving.max_body_bytes, telemetry=telemetry)
         batcher.start()
         resources.callback(batcher.close)
         updater.start()
         resources.callback(updater.close)
-        log.info(
-            "listening", url=server.url, model=model.name, **({"grpc_port": grpc_server.port} if grpc_server else {})
-        )
         async with asyncio.TaskGroup() as serving_until_stopped:
-            serving_until_stopped.create_task(server.serve(app, grace_seconds=serving.grace_seconds, whole=whole))
+            exposing = None if metrics is None else serving_until_stopped.create_task(metrics.serve())
+            if member is not None:
+                ending.with_standard_input()
+                await _turn(member, slot, ending)
+            grpc_server = _grpc_server(serving, plane, telemetry, shared=member is not None)
+            log.info(
+                "listening",
+                url=server.url,
+                model=model.name,
+                **({"grpc_port": grpc_server.port} if grpc_server else {}),
+            )
+            answering = [server.serve(app, grace_seconds=serving.grace_seconds, whole=whole)]
             if grpc_server is not None:
-                serving_until_stopped.create_task(grpc_server.serve(grace_seconds=serving.grace_seconds))
+                ending.when_begun(grpc_server.stop)
+                answering.append(grpc_server.serve(grace_seconds=serving.grace_seconds))
+            await asyncio.gather(*answering)
+            if exposing is not None:
+                exposing.cancel()
     if ending.reason is not None:
         raise ending.reason
 
 
-def _grpc_server(serving: ServingConfig, plane: DataPlane, telemetry: Telemetry) -> "GrpcServer | None":
+async def _turn(member: Membership, slot: Slot, ending: "_Ending") -> None:
+    """Wait until this member may listen: see `Membership`."""
+    while not (member.listens_at_once or slot.current is not None or ending.begun):
+        await asyncio.sleep(TURN_POLL_SECONDS)
+
+
+def _grpc_server(
+    serving: ServingConfig, plane: DataPlane, telemetry: Telemetry, *, shared: bool
+) -> "GrpcServer | None":
     """Listening; None if there is no port for it. A replica that does without it does not pay for the import."""
     if serving.grpc_port == "off":
         return None
@@ -131,6 +160,7 @@ def _grpc_server(serving: ServingConfig, plane: DataPlane, telemetry: Telemetry)
         host=serving.host,
         port=serving.grpc_port,
         max_body_bytes=serving.max_body_bytes,
+        shared=shared,
     )
 
 
@@ -167,21 +197,27 @@ def _loaded_versions(settings: Settings, builder: ModelBuilder) -> LoadedVersion
     )
 
 
-class _Stoppable(Protocol):
-    def stop(self) -> None: ...
-
-
 class _Ending:
     """Begins the shutdown, by a signal or because the replica cannot go on; a second signal ends the process."""
 
-    def __init__(self, plane: DataPlane, servers: Sequence[_Stoppable]) -> None:
+    def __init__(self, plane: DataPlane) -> None:
         self.reason: StopError | None = None
+        self.begun = False
         self._plane = plane
-        self._servers = servers
-        self._begun = False
+        self._steps: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal, number)
+
+    def when_begun(self, step: Callable[[], None]) -> None:
+        """Do this, too, on the event loop; now, if the shutdown has begun."""
+        self._steps.append(step)
+        if self.begun:
+            step()
+
+    def with_standard_input(self) -> None:
+        """Begin when it ends, as it does with the process that holds its other end."""
+        self._loop.add_reader(sys.stdin.fileno(), self._on_input)
 
     def from_thread(self, reason: StopError) -> None:
         """End with this error; from any thread."""
@@ -189,16 +225,22 @@ class _Ending:
         self._loop.call_soon_threadsafe(self._begin)
 
     def _on_signal(self, number: int) -> None:
-        if self._begun:
+        if self.begun:
             os._exit(128 + number)
         log.info("replica stopping", signal=signal.Signals(number).name)
         self._begin()
 
+    def _on_input(self) -> None:
+        self._loop.remove_reader(sys.stdin.fileno())
+        if not self.begun:
+            log.warning("replica stopping, since the process that started it has ended")
+            self._begin()
+
     def _begin(self) -> None:
-        self._begun = True
+        self.begun = True
         self._plane.drain()
-        for server in self._servers:
-            server.stop()
+        for step in self._steps:
+            step()
 
 
 class _LazyFetcher:

@@ -5,6 +5,8 @@ from typing import Literal
 
 from penstock.errors import ConfigurationError
 
+MAX_PROCESSES = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionLogConfig:
@@ -32,6 +34,8 @@ class ServingConfig:
     grpc_port: int | Literal["off"] = "off"
     """The same protocol over gRPC; 0 takes a free port and logs it."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
+    processes: int = 1
+    """How many processes answer on the same ports, each with a model of its own."""
     num_threads: int = 1
     """CPU threads of torch for one forward pass."""
     max_queued_requests: int = 1024
@@ -59,7 +63,16 @@ class ServingConfig:
             raise ConfigurationError(f"serving.port is {self.port}; it must be from 0 to 65535.")
         if self.grpc_port != "off" and not 0 <= self.grpc_port <= 65_535:
             raise ConfigurationError(f'serving.grpc_port is {self.grpc_port}; it must be from 0 to 65535, or "off".')
-        for name in ("num_threads", "max_queued_requests", "max_batch_rows", "max_body_bytes", "resident_versions"):
+        if self.processes > MAX_PROCESSES:
+            raise ConfigurationError(f"serving.processes is {self.processes}; it must be at most {MAX_PROCESSES}.")
+        for name in (
+            "processes",
+            "num_threads",
+            "max_queued_requests",
+            "max_batch_rows",
+            "max_body_bytes",
+            "resident_versions",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")
         if self.load_on_demand < 0:

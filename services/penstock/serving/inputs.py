@@ -92,6 +92,10 @@ def _column(tensor: InputTensor, feature: Feature, rows: int) -> object:
         return _texts(tensor, feature)
     if tensor.datatype not in NUMERIC:
         raise _wrong_datatype(tensor, feature)
+    if feature.kind == "vector" and tensor.datatype == "FP32":
+        singles = _singles(tensor)
+        if np.isfinite(singles).all():
+            return singles.reshape(rows, feature.dense_width)
     values = _numbers(tensor)
     low, high = values.min().item(), values.max().item()
     _check_range(tensor, low, high)
@@ -102,6 +106,16 @@ def _column(tensor: InputTensor, feature: Feature, rows: int) -> object:
             f"Input {tensor.name!r} holds a value beyond {FLOAT32_MAX:g}; a vector column takes what fits FP32."
         )
     return values.astype(np.float32).reshape(rows, feature.dense_width)
+
+
+def _singles(tensor: InputTensor) -> npt.NDArray[np.float32]:
+    """FP32 values, infinite where they do not fit it."""
+    if isinstance(tensor.values, np.ndarray):
+        return tensor.values.astype(np.float32)
+    try:
+        return np.frombuffer(struct.pack(f"{len(tensor.values)}f", *tensor.values), dtype=np.float32)
+    except (struct.error, OverflowError):  # integers of dozens of digits
+        return np.array([np.inf], dtype=np.float32)
 
 
 def _numbers(tensor: InputTensor) -> npt.NDArray[np.generic]:

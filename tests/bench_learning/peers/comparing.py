@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench_learning.peers.environments import HERE, NotInstallableError, python_of
 from bench_learning.row import Row
 from bench_learning.stream import Stream, StreamOf
+from peer_environments import NotInstallableError, python_of
 
+HERE = Path(__file__).parent
 LIMIT_SECONDS = 1200.0
 SEEDS = range(3)
 """They take long."""
@@ -100,7 +101,7 @@ class Comparison:
         self._lock = threading.Lock()
         for peer in PEERS:
             try:
-                self._pythons[peer.key] = python_of(peer.key)
+                self._pythons[peer.key] = python_of(peer.key, HERE / "requirements" / f"{peer.key}.txt")
             except NotInstallableError as error:
                 self.unavailable[peer.key] = str(error)
 

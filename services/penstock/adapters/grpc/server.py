@@ -14,15 +14,15 @@ OVERHEAD_BYTES = 65_536
 class GrpcServer:
     """Listens from construction, on the running event loop; answers while `serve` runs."""
 
-    def __init__(self, handlers: Any, *, host: str, port: int, max_body_bytes: int) -> None:
-        """Take the port; 0 takes a free one.
+    def __init__(self, handlers: Any, *, host: str, port: int, max_body_bytes: int, shared: bool = False) -> None:
+        """Take the port; 0 takes a free one. A `shared` one other processes may listen on, too.
 
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
         self._server = grpc.aio.server(
             options=[
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(shared)),
                 ("grpc.max_receive_message_length", max_body_bytes + OVERHEAD_BYTES),
                 ("grpc.max_send_message_length", -1),
             ]

@@ -1,6 +1,6 @@
 """The routes of the Open Inference Protocol v2 over the data plane, and `/metrics`."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -26,6 +26,9 @@ from penstock.telemetry import Telemetry
 
 SENTENCES = {404: "There is nothing at {path}.", 405: "{method} is not allowed at {path}."}
 
+RenderMetrics = Callable[[], Awaitable[tuple[bytes, str]]]
+"""Gives all metrics as text, and its content type."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -34,7 +37,7 @@ def http_app(
     config: ServingConfig,
     *,
     telemetry: Telemetry,
-    render_metrics: Callable[[], tuple[bytes, str]],
+    render_metrics: RenderMetrics,
 ) -> ASGIApp:
     """The ASGI application of a replica."""
     bodies = BodyReader(max_bytes=config.max_body_bytes, timeout_seconds=config.timeout_seconds)
@@ -91,7 +94,7 @@ def _directly(infer: ASGIApp, others: ASGIApp) -> ASGIApp:
 class _Pages:
     """Everything but inference."""
 
-    def __init__(self, plane: DataPlane, bodies: BodyReader, render_metrics: Callable[[], tuple[bytes, str]]) -> None:
+    def __init__(self, plane: DataPlane, bodies: BodyReader, render_metrics: RenderMetrics) -> None:
         self._plane = plane
         self._bodies = bodies
         self._render_metrics = render_metrics
@@ -130,7 +133,7 @@ class _Pages:
         return json_response(self._openapi)
 
     async def metrics(self, _request: Request) -> Response:
-        content, content_type = self._render_metrics()
+        content, content_type = await self._render_metrics()
         return Response(content, media_type=content_type)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,9 +14,8 @@ import uvloop
 from starlette.types import ASGIApp
 
 from penstock.adapters.http.protocol import ReplicaProtocol, WholeRequests
-from penstock.errors import ConfigurationError
+from penstock.adapters.http.sockets import BACKLOG, listening_socket, shared_socket
 
-BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 """A connection on which no whole head of a request arrives for so long is closed."""
 
@@ -26,15 +24,15 @@ log = structlog.get_logger(__name__)
 
 
 class HttpServer:
-    """Listens from construction; answers while `serve` runs."""
+    """Listens from construction, or while `serve` runs if the port is shared; answers while `serve` runs."""
 
-    def __init__(self, *, host: str, port: int) -> None:
-        """Take the port; 0 takes a free one.
+    def __init__(self, *, host: str, port: int, shared: bool = False) -> None:
+        """Take the port; 0 takes a free one. A `shared` one other processes may listen on, too.
 
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
-        self._socket = _listening_socket(host, port)
+        self._socket = shared_socket(host, port) if shared else listening_socket(host, port)
         self._host = host
         self.port: int = self._socket.getsockname()[1]
         self._server: uvicorn.Server | None = None
@@ -104,14 +102,3 @@ def _quiet_uvicorn() -> None:
     logger.handlers = [_ToStructlog()]
     logger.propagate = False
     logger.setLevel(logging.ERROR)
-
-
-def _listening_socket(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ConfigurationError(
-            f"serving.port is {port}: {host}:{port} cannot be listened on ({error.strerror or error}); "
-            "set serving.port to a free port, or to 0 for any, and serving.host to an address of this machine."
-        ) from None

@@ -64,6 +64,10 @@ class PrometheusTelemetry:
         """All series in Prometheus' text format, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
+    async def render_async(self) -> tuple[bytes, str]:
+        """As `render`."""
+        return self.render()
+
     def serve(self, host: str, port: int) -> MetricsServer:
         """Answer `GET /metrics` from a thread of its own; port 0 takes a free one (see `MetricsServer.port`).
 

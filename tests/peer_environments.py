@@ -1,4 +1,4 @@
-"""An environment of its own for every peer, under .cache/peers, from pinned requirements."""
+"""An environment of its own for every library measured beside ours, under .cache/peers, from pinned requirements."""
 
 import hashlib
 import shutil
@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
 CACHE = Path(".cache/peers")
 INSTALL_SECONDS = 1800
 
@@ -15,13 +14,12 @@ class NotInstallableError(Exception):
     """The peer cannot be installed here; the text says why."""
 
 
-def python_of(peer: str) -> Path:
-    """The interpreter of the peer's environment, made if it is not there or its pins have changed.
+def python_of(peer: str, pins: Path) -> Path:
+    """The interpreter of the peer's environment with what `pins` pins, made if it is not there or they have changed.
 
     Raises:
         NotInstallableError: it could not be made, in a sentence.
     """
-    pins = HERE / "requirements" / f"{peer}.txt"
     folder = CACHE / peer
     python, stamp = folder / "bin" / "python", folder / "pins"
     digest = hashlib.sha256(pins.read_bytes()).hexdigest()

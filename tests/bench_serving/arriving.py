@@ -1,0 +1,58 @@
+"""arriving: from an update's append to the first answer with it"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench_serving.open_loop import Connection, request_of
+from bench_serving.replicas import Running, replica
+from bench_serving.subject import LINEAR, PATH, json_body, weights_of
+from figures import Figure
+
+INLINE_UPDATES, LARGE_UPDATES = 100, 7
+LARGE_HIDDEN = 32_000
+"""Of an MLP whose weights take 100 MB."""
+PAUSE_SECONDS = 0.05
+
+
+def measure(_asked: argparse.Namespace, folder: Path) -> list[Figure]:
+    """Inline, and by URI from a file store."""
+    small = weights_of(LINEAR)
+    with replica(folder / "inline", LINEAR, small) as running:
+        inline = _arrivals(running, INLINE_UPDATES)
+    large = weights_of(LINEAR, hidden=LARGE_HIDDEN)
+    with replica(folder / "by-uri", LINEAR, large, hidden=LARGE_HIDDEN, by_uri=True) as running:
+        by_uri = _arrivals(running, LARGE_UPDATES)
+    megabytes = [content[0].size_bytes / 1e6 for content in (small, large)]
+    return [
+        Figure(
+            name=f"{megabytes[0]:.1f} MB inline, p50", value=_ms(inline, 0.5), unit="ms", target=20, sense="at most"
+        ),
+        Figure(
+            name=f"{megabytes[0]:.1f} MB inline, p99", value=_ms(inline, 0.99), unit="ms", target=100, sense="at most"
+        ),
+        Figure(name=f"{megabytes[1]:.0f} MB by URI, p50", value=_ms(by_uri, 0.5), unit="ms"),
+        Figure(name=f"{megabytes[1]:.0f} MB by URI, longest", value=_ms(by_uri, 1.0), unit="ms"),
+    ]
+
+
+def _arrivals(running: Running, count: int) -> list[float]:
+    """Seconds, one by one."""
+    body = json_body()
+    request, found = request_of(PATH, body.content), []
+    connection = Connection(running.port)
+    for _ in range(count):
+        time.sleep(PAUSE_SECONDS)
+        running.publisher.publish()
+        wanted = f'"model_version":"{running.publisher.version}"'.encode()
+        while wanted not in connection.exchange(request)[1]:
+            continue
+        found.append(time.monotonic() - running.publisher.times[-1])
+    return found
+
+
+def _ms(seconds: Sequence[float], quantile: float) -> float:
+    return float(np.quantile(seconds, quantile)) * 1000
