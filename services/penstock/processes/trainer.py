@@ -197,7 +197,7 @@ def _recorder(
     )
     if record is not None:
         record.run_id = run_id
-        resources.callback(lambda: None if recorder.is_busy else record.close())  # who hangs once, hangs twice
+        resources.callback(lambda: None if recorder.is_recording else record.close())  # who hangs once, hangs twice
     return recorder
 
 

@@ -60,6 +60,8 @@ class Recorder:
         self._telemetry = telemetry
         self._clock = clock
         self.run_id = run_id
+        self.is_recording = False
+        """True while a record is on its way: after `close`, one that MLflow has not taken in time."""
         self._due_at = clock.monotonic_seconds()
         self._newest: AnnouncedCandidate | None = None
         self._scores = RecordedScores()
@@ -93,11 +95,6 @@ class Recorder:
             self._hand_over(self._newest)
         self._waiting.close()
         self._thread.join(timeout_seconds)
-
-    @property
-    def is_busy(self) -> bool:
-        """True while a record is on its way: after `close`, one that MLflow has not taken in time."""
-        return self._thread.is_alive()
 
     @property
     def _is_due(self) -> bool:
@@ -164,6 +161,7 @@ class Recorder:
                 self._report_when_due(self._record, announced)
 
     def _has_recorded(self, record: ModelRecord, announced: AnnouncedCandidate) -> bool:
+        self.is_recording = True
         try:
             self.run_id = record.record(announced, announced.metrics)
         except UnavailableError as error:
@@ -174,6 +172,8 @@ class Recorder:
             self._telemetry.count("penstock_mlflow_records_total")
             log.info("recorded in MLflow", version=announced.update.version, run_id=self.run_id)
             return True
+        finally:
+            self.is_recording = False
         self._telemetry.count("penstock_mlflow_failures_total")
         if self._newest is None:  # nothing newer was announced meanwhile: this one is tried again when it is due
             self._newest = announced

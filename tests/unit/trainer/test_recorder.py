@@ -92,7 +92,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.recorder.close(10)
-    assert not made.recorder.is_busy
+    assert not made.recorder.is_recording
 
 
 def test_what_failed_is_recorded_later_though_nothing_new_is_announced(bench: Bench) -> None:
