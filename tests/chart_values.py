@@ -103,7 +103,7 @@ EVERY_KEY: Values = {
         "grace_seconds": 22.5,
         "prediction_log": {"enabled": True, "sample": 0.25},
     },
-    "state": {"checkpoints_kept": 5},
+    "state": {"checkpoints_kept": 5, "on_write_failure": "pause"},
 }
 OWNED_BY_CHART = {"serving": {"host", "port", "grpc_port"}, "telemetry": {"host", "port"}, "state": {"directory"}}
 SECRETS: list[Values] = [
