@@ -24,6 +24,7 @@ from penstock.clock import SystemClock
 from penstock.errors import StopError
 from penstock.flow import ModelUpdate
 from penstock.learning.device import choose_device, use_threads
+from penstock.processes import open_files
 from penstock.processes.group_member import Membership
 from penstock.serving.batching import Batcher
 from penstock.serving.builder import ModelBuilder
@@ -56,6 +57,7 @@ def run(settings: Settings, member: Membership | None = None) -> int:
         StopError: the reason why this replica cannot serve.
     """
     use_threads(settings.serving.num_threads)
+    open_files.allow_many()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.freeze()  # what the imports brought stays: walking over it again and again would only delay answers
     log.info("replica starting", model=settings.model.name, kafka=redacted(settings.kafka), pid=os.getpid())
