@@ -9,6 +9,8 @@ from threadpoolctl import threadpool_limits
 
 from penstock.errors import ConfigurationError
 
+CPU = torch.device("cpu")
+
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     """`auto` takes CUDA where it is found.
@@ -22,6 +24,12 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
             "training.device is 'cuda' but torch finds no CUDA device; set 'auto' or 'cpu', or make a GPU visible."
         )
     return torch.device("cuda") if found else torch.device("cpu")
+
+
+def use_own_stream(device: torch.device) -> None:
+    """On a GPU: what this thread asks for from now on waits for no other thread's work, such as a model being built."""
+    if device.type == "cuda":
+        torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]  # torch leaves it so
 
 
 def use_threads(num_threads: int) -> None:

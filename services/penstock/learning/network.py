@@ -49,7 +49,11 @@ class Network:
         dense, tokens = torch.from_numpy(rows.dense), torch.from_numpy(rows.tokens)
         if self.device.type == "cpu":
             return dense, tokens
-        return dense.to(self.device), tokens.to(self.device)
+        # Through page-locked memory, which torch keeps for the next rows; copies from it need not be waited for.
+        return (
+            dense.pin_memory().to(self.device, non_blocking=True),
+            tokens.pin_memory().to(self.device, non_blocking=True),
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that decides an answer, by name, head rows of live classes only. Not copies."""

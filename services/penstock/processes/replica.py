@@ -69,7 +69,7 @@ def run(settings: Settings, member: Membership | None = None) -> int:
 async def _serve(settings: Settings, member: Membership | None) -> None:
     model, serving = settings.model, settings.serving
     slot = Slot(resident_versions=serving.resident_versions)
-    clock, telemetry = SystemClock(), PrometheusTelemetry(side="replica")
+    clock, telemetry, device = SystemClock(), PrometheusTelemetry(side="replica"), choose_device(serving.device)
     with ExitStack() as resources:
         server = HttpServer(host=serving.host, port=serving.port, shared=member is not None)
         resources.callback(server.close)
@@ -79,10 +79,11 @@ async def _serve(settings: Settings, member: Membership | None) -> None:
             max_batch_rows=serving.max_batch_rows,
             telemetry=telemetry,
             clock=clock,
+            device=device,
         )
         builder = ModelBuilder(
             model,
-            device=choose_device(serving.device),
+            device=device,
             fetcher=_LazyFetcher(settings),
             batch_sizes=batcher.batch_sizes,
         )

@@ -14,7 +14,10 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
+import torch
+
 from penstock.clock import Clock
+from penstock.learning.device import CPU, use_own_stream
 from penstock.learning.rows import Columns
 from penstock.serving.inference import Answer, JoinedInference, Waiting
 from penstock.serving.refusals import QueueFullError, RequestError
@@ -34,8 +37,16 @@ class Batcher:
     """Answers from `start`, on the running event loop, to `close`."""
 
     def __init__(
-        self, slot: Slot, *, max_queued_requests: int, max_batch_rows: int, telemetry: Telemetry, clock: Clock
+        self,
+        slot: Slot,
+        *,
+        max_queued_requests: int,
+        max_batch_rows: int,
+        telemetry: Telemetry,
+        clock: Clock,
+        device: torch.device = CPU,
     ) -> None:
+        """`device` is where the models compute: the event loop waits for no other than the CPU."""
         self._inference = JoinedInference(slot, max_batch_rows=max_batch_rows, telemetry=telemetry, clock=clock)
         self._max_queued_requests = max_queued_requests
         self._telemetry = telemetry
@@ -43,6 +54,7 @@ class Batcher:
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._held: Waiting | None = None
         self._in_thread = 0
+        self._device = device
         self._small_pass_seconds = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = Thread(target=self._run, name="inference", daemon=True)
@@ -59,7 +71,7 @@ class Batcher:
             self._thread.join()
 
     def batch_sizes(self) -> Sequence[int]:
-        """The largest number of rows of late: a new model is warmed for it."""
+        """Those in use of late: a new model is warmed for them."""
         return self._inference.batch_sizes()
 
     async def predict(
@@ -112,7 +124,7 @@ class Batcher:
             self._queue.put(waiting)
 
     def _is_quick(self, num_rows: int) -> bool:
-        return num_rows <= AT_ONCE_ROWS and self._small_pass_seconds <= AT_ONCE_SECONDS
+        return self._device.type == "cpu" and num_rows <= AT_ONCE_ROWS and self._small_pass_seconds <= AT_ONCE_SECONDS
 
     def _joined(self, gathered: Sequence[Waiting]) -> Iterator[list[Waiting]]:
         batch, num_rows = [gathered[0]], gathered[0].num_rows
@@ -126,6 +138,7 @@ class Batcher:
 
     def _run(self) -> None:
         assert self._loop is not None  # started
+        use_own_stream(self._device)
         while (first := self._held or self._queue.get()) is not None:
             batch = self._joined_by(first)
             outcomes = self._outcomes(batch)

@@ -55,8 +55,9 @@ class JoinedInference:
         self._recent_rows: deque[int] = deque(maxlen=RECENT_BATCHES)
 
     def batch_sizes(self) -> Sequence[int]:
-        """The largest number of rows of late: a new model is warmed for it."""
-        return (max(list(self._recent_rows), default=1),)
+        """Those in use of late, each rounded up to a power of two: a new model is warmed for them."""
+        powers = {1 << (rows - 1).bit_length() for rows in list(self._recent_rows)}
+        return sorted({min(power, self._max_batch_rows) for power in powers or {1}})
 
     def can_join(self, first: Waiting, num_rows: int, waiting: Waiting) -> bool:
         """True if one pass may take `waiting` too, behind `first` and others with `num_rows` between them."""

@@ -209,11 +209,20 @@ def test_what_waits_when_the_batcher_closes_is_answered() -> None:
     assert len(asyncio.run(within(ask()))) == 4
 
 
-def test_the_sizes_to_warm_are_those_of_late() -> None:
-    batcher = Batcher(
-        Slot(), max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry(), clock=SystemClock()
-    )
-    assert batcher.batch_sizes() == (1,)
+def test_the_sizes_to_warm_are_those_of_late_rounded_up() -> None:
+    slot = Slot()
+    slot.current = served(1)
+    batcher = Batcher(slot, max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry(), clock=SystemClock())
+    assert batcher.batch_sizes() == [1]
+
+    async def ask() -> None:
+        batcher.start()
+        for num_rows in (3, 1, 9, 5, 20):
+            await batcher.predict(rows(num_rows), num_rows)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(within(ask()))
+    assert batcher.batch_sizes() == [1, 4, 8, 9]
 
 
 @pytest.mark.parametrize("pinned", [False, True])

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import torch
 
 from counted_telemetry import CountedTelemetry
 from penstock.clock import SystemClock
+from penstock.learning.device import CPU
 from penstock.serving.batching import AT_ONCE_ROWS, AT_ONCE_SECONDS, Batcher
 from penstock.serving.slot import Slot
 from served_models import served
@@ -36,7 +38,10 @@ class Watched:
 
 
 def passes_of(
-    model: Watched, asked: Iterable[list[int]], until: tuple[str, int] | None = None
+    model: Watched,
+    asked: Iterable[list[int]],
+    until: tuple[str, int] | None = None,
+    device: torch.device = CPU,
 ) -> list[tuple[str, int]]:
     """The passes for groups of requests of so many rows; each group arrives together, when the last is answered.
 
@@ -47,7 +52,12 @@ def passes_of(
 
     async def ask() -> None:
         batcher = Batcher(
-            slot, max_queued_requests=99, max_batch_rows=64, telemetry=CountedTelemetry(), clock=SystemClock()
+            slot,
+            max_queued_requests=99,
+            max_batch_rows=64,
+            telemetry=CountedTelemetry(),
+            clock=SystemClock(),
+            device=device,
         )
         batcher.start()
         for group in asked:
@@ -75,6 +85,11 @@ def test_requests_that_arrive_together_are_one_pass_on_the_event_loop() -> None:
 def test_many_rows_are_left_to_the_thread() -> None:
     passes = passes_of(Watched(), itertools.chain(itertools.repeat([1], 60), [[AT_ONCE_ROWS + 1]]))
     assert passes[-1] == ("inference", AT_ONCE_ROWS + 1)
+
+
+def test_the_event_loop_waits_for_no_other_device() -> None:
+    passes = passes_of(Watched(), itertools.repeat([1], 60), device=torch.device("meta"))
+    assert {thread for thread, _ in passes} == {"inference"}
 
 
 def test_a_slow_model_never_holds_up_the_event_loop() -> None:
