@@ -94,6 +94,7 @@ EVERY_KEY: Values = {
         "num_threads": 3,
         "max_queued_requests": 64,
         "max_batch_rows": 32,
+        "max_batch_delay_seconds": 0.002,
         "max_body_bytes": 1048576,
         "timeout_seconds": 2.5,
         "resident_versions": 5,

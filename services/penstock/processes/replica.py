@@ -77,6 +77,7 @@ async def _serve(settings: Settings, member: Membership | None) -> None:
             slot,
             max_queued_requests=serving.max_queued_requests,
             max_batch_rows=serving.max_batch_rows,
+            max_batch_delay_seconds=serving.max_batch_delay_seconds,
             telemetry=telemetry,
             clock=clock,
             device=device,

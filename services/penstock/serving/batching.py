@@ -1,8 +1,8 @@
 """From requests to forward passes: what is small and quick is answered at once, the rest by one inference thread.
 
-Requests that arrive together are joined, without any delay for others to come. Passing a request to another thread and
-its answer back costs more than a small forward pass, so the event loop makes these itself while the thread has nothing
-to do; what would hold up the loop goes to the thread, behind a bounded queue.
+Requests that arrive together are joined, without any delay for others to come unless one is asked for. Passing a
+request to another thread and its answer back costs more than a small forward pass, so the event loop makes these itself
+while the thread has nothing to do; what would hold up the loop goes to the thread, behind a bounded queue.
 """
 
 import asyncio
@@ -44,9 +44,13 @@ class Batcher:
         max_batch_rows: int,
         telemetry: Telemetry,
         clock: Clock,
+        max_batch_delay_seconds: float = 0.0,
         device: torch.device = CPU,
     ) -> None:
-        """`device` is where the models compute: the event loop waits for no other than the CPU."""
+        """`device` is where the models compute: the event loop waits for no other than the CPU.
+
+        A request waits for others to join it for `max_batch_delay_seconds`, or until they make a full pass.
+        """
         self._inference = JoinedInference(slot, max_batch_rows=max_batch_rows, telemetry=telemetry, clock=clock)
         self._max_queued_requests = max_queued_requests
         self._telemetry = telemetry
@@ -54,6 +58,9 @@ class Batcher:
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._held: Waiting | None = None
         self._in_thread = 0
+        self._max_batch_rows = max_batch_rows
+        self._delay_seconds = max_batch_delay_seconds
+        self._dispatching: asyncio.Handle | None = None
         self._device = device
         self._small_pass_seconds = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,7 +117,14 @@ class Batcher:
         assert self._loop is not None  # started
         self._gathered.append(Waiting(columns, num_rows, pinned, deadline_seconds, deliver))
         if len(self._gathered) == 1:
-            self._loop.call_soon(self._dispatch)
+            self._dispatching = (
+                self._loop.call_later(self._delay_seconds, self._dispatch)
+                if self._delay_seconds
+                else self._loop.call_soon(self._dispatch)
+            )
+        elif isinstance(self._dispatching, asyncio.TimerHandle) and self._is_full():
+            self._dispatching.cancel()
+            self._dispatching = self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         """Once all that arrived together is there."""
@@ -122,6 +136,9 @@ class Batcher:
         self._in_thread += len(gathered)
         for waiting in gathered:
             self._queue.put(waiting)
+
+    def _is_full(self) -> bool:
+        return sum(waiting.num_rows for waiting in self._gathered) >= self._max_batch_rows
 
     def _is_quick(self, num_rows: int) -> bool:
         return self._device.type == "cpu" and num_rows <= AT_ONCE_ROWS and self._small_pass_seconds <= AT_ONCE_SECONDS

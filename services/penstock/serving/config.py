@@ -42,6 +42,8 @@ class ServingConfig:
     """Requests waiting for inference; one more is answered 503 with `Retry-After`."""
     max_batch_rows: int = 1024
     """Rows of one forward pass; waiting requests are joined up to this."""
+    max_batch_delay_seconds: float = 0.0
+    """A request waits so long for others to join its pass; 0: it never does."""
     max_body_bytes: int = 16_777_216
     """A larger request body is answered 413, also one that is larger once unpacked."""
     timeout_seconds: float = 30.0
@@ -77,6 +79,10 @@ class ServingConfig:
                 raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")
         if self.load_on_demand < 0:
             raise ConfigurationError(f"serving.load_on_demand is {self.load_on_demand}; it must be 0 or more.")
+        if not 0 <= self.max_batch_delay_seconds <= 1:
+            raise ConfigurationError(
+                f"serving.max_batch_delay_seconds is {self.max_batch_delay_seconds}; it must be from 0 to 1."
+            )
         if self.timeout_seconds <= 0:
             raise ConfigurationError(f"serving.timeout_seconds is {self.timeout_seconds}; it must be above 0.")
         if self.grace_seconds < 0:

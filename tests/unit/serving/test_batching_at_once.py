@@ -95,3 +95,40 @@ def test_the_event_loop_waits_for_no_other_device() -> None:
 def test_a_slow_model_never_holds_up_the_event_loop() -> None:
     passes = passes_of(Watched(seconds=4 * AT_ONCE_SECONDS), [[1]] * 20)
     assert {thread for thread, _ in passes} == {"inference"}
+
+
+def passes_with_delay(seconds: float, groups: list[list[int]], max_batch_rows: int) -> list[int]:
+    """The rows of each pass, for groups of requests of so many rows that arrive one turn of the event loop apart."""
+    slot, model = Slot(), Watched()
+    slot.current = model  # type: ignore[assignment]  # a served model that is watched
+
+    async def ask() -> None:
+        batcher = Batcher(
+            slot,
+            max_queued_requests=99,
+            max_batch_rows=max_batch_rows,
+            max_batch_delay_seconds=seconds,
+            telemetry=CountedTelemetry(),
+            clock=SystemClock(),
+        )
+        batcher.start()
+        waiting = []
+        for group in groups:
+            for num_rows in group:
+                rows = np.zeros((num_rows, 64), dtype=np.float32)
+                waiting.append(asyncio.ensure_future(batcher.predict({"pixels": rows}, num_rows)))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(asyncio.wait_for(ask(), WITHIN_SECONDS))
+    return [num_rows for _, num_rows in model.passes]
+
+
+def test_with_a_delay_requests_that_come_one_after_the_other_are_one_pass() -> None:
+    assert passes_with_delay(0.3, [[1], [2], [1]], max_batch_rows=64) == [4]
+
+
+def test_a_full_pass_waits_for_nobody() -> None:
+    assert passes_with_delay(2 * WITHIN_SECONDS, [[1], [2], [1]], max_batch_rows=4) == [4]
