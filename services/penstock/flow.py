@@ -137,6 +137,10 @@ def _no_integers() -> npt.NDArray[np.int64]:
     return np.empty(0, dtype=np.int64)
 
 
+def _no_keys() -> npt.NDArray[np.uint64]:
+    return np.empty(0, dtype=np.uint64)
+
+
 def _no_flags() -> npt.NDArray[np.bool_]:
     return np.empty(0, dtype=np.bool_)
 
@@ -168,6 +172,7 @@ class EventBatch:
 
     `controls` stand in the order of the log, each at its place among the events. `read_until_ms` is the horizon up to
     which predictions are joined to labels, 0 where none are; `judged` says, by version, how good those joined were.
+    `seen` uint64 are what `intake.repeats` is to be given again after a restart, in order; empty where it is off.
     """
 
     events: pa.RecordBatch
@@ -177,6 +182,7 @@ class EventBatch:
     controls: tuple[Control, ...] = ()
     read_until_ms: int = 0
     judged: tuple[JudgedAnswers, ...] = ()
+    seen: npt.NDArray[np.uint64] = field(default_factory=_no_keys, compare=False, repr=False)
 
     def slices(self, max_events: int) -> Iterator[pa.RecordBatch]:
         """The events in order, at most `max_events` at a time (one Arrow message may hold many more)."""
@@ -195,6 +201,16 @@ class EventBatch:
     def _between(self, start: int, stop: int, max_events: int) -> Iterator[pa.RecordBatch]:
         for first in range(start, stop, max_events):
             yield self.events.slice(first, min(max_events, stop - first))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedEvent:
+    """An event that decodes and that the learner does not take: its place, and why in a sentence for a person."""
+
+    partition: int
+    offset: int
+    row: int
+    sentence: str
 
 
 ControlResult = Literal["applied", "unchanged", "refused"]
@@ -317,6 +333,13 @@ class StepReport:
     watched: Watched = field(default_factory=Watched)
     judged: tuple[JudgedAnswers, ...] = ()
     prequential_kappa_temporal: float = 0.0
+    refused_events: tuple[RefusedEvent, ...] = ()
+    """Events of classes beyond `model.max_classes`."""
+
+    @property
+    def refused(self) -> "list[ControlOutcome | RefusedEvent]":
+        """What is to be dead-lettered."""
+        return [*(outcome for outcome in self.controls if outcome.result == "refused"), *self.refused_events]
 
 
 @dataclass(frozen=True, kw_only=True)

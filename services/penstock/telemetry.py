@@ -10,6 +10,7 @@ MetricName = Literal[
     "penstock_events_learnt_total",
     "penstock_events_invalid_total",
     "penstock_events_lost_total",
+    "penstock_events_repeated_total",
     "penstock_late_labels_joined_total",
     "penstock_class_events_total",
     "penstock_classes",
@@ -102,6 +103,13 @@ METRICS: tuple[Metric, ...] = (
         side="trainer",
         help="Events gone from the label topic before they were learnt and let go of with --accept-loss, by reason.",
         labels=("reason",),
+    ),
+    Metric(
+        name="penstock_events_repeated_total",
+        kind="counter",
+        side="trainer",
+        help="Events whose event_id came before: passed over within intake.dedupe_window_events, learnt again beyond.",
+        labels=("outcome",),
     ),
     Metric(
         name="penstock_late_labels_joined_total",

@@ -45,6 +45,8 @@ class IntakeConfig:
     """The trainer stops beyond this share of invalid events in a full window."""
     max_invalid_run: int = 1000
     """The trainer stops at this many invalid events in a row."""
+    dedupe_window_events: int = 0
+    """An event whose `event_id` was among so many events before it is not learnt again; 0: ids are not looked at."""
     late_labels: LateLabelsConfig = field(default_factory=LateLabelsConfig)
 
     def __post_init__(self) -> None:
@@ -59,6 +61,10 @@ class IntakeConfig:
         if not 0 < self.max_invalid_ratio <= 1:
             raise ConfigurationError(
                 f"intake.max_invalid_ratio is {self.max_invalid_ratio}; it must be above 0 and at most 1."
+            )
+        if self.dedupe_window_events < 0:
+            raise ConfigurationError(
+                f"intake.dedupe_window_events is {self.dedupe_window_events}; it must be 0 or more."
             )
         if self.max_invalid_run < 1:
             raise ConfigurationError(f"intake.max_invalid_run is {self.max_invalid_run}; it must be at least 1.")

@@ -1,12 +1,13 @@
 """From the label topic to closed micro-batches of valid events: poll, close, decode, dead-letter."""
 
-from collections import ChainMap, Counter, deque
+import sys
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import structlog
 
 from penstock.clock import Clock
-from penstock.flow import Control, EventBatch, Offsets
+from penstock.flow import EventBatch, Offsets
 from penstock.intake.arrival import ArrivalBatcher
 from penstock.intake.batching import Batcher, ClosedBatch, CountEvents
 from penstock.intake.config import IntakeConfig
@@ -15,12 +16,14 @@ from penstock.intake.late_labels import LateLabels
 from penstock.intake.ports import DeadLetterSink, MessageSource
 from penstock.intake.quarantine import Quarantine
 from penstock.intake.refusal import Refusal
+from penstock.intake.repeated_events import RepeatedEvents
+from penstock.intake.retained import RetainedMessages
 from penstock.intake.rotation import RotationBatcher
 from penstock.telemetry import Telemetry
 from penstock.wire.dead_letter import dead_letter
 from penstock.wire.decoder import Decoded, EventDecoder, holds_many
+from penstock.wire.event_keys import NO_KEYS
 from penstock.wire.late_labels import FoundPredictions
-from penstock.wire.message import Message
 
 SWITCHED_OFF = FoundPredictions(
     otherwise="names a logged prediction, but serving.prediction_log.enabled is false: there is no log to look in"
@@ -41,8 +44,11 @@ class Intake:
         telemetry: for batches and refused events.
         step: number of micro-batches learnt so far, with which a fixed rotation goes on.
         offsets: those that the source begins with, of every partition.
-        ahead: number of micro-batches that may be taken before word comes on the controls of an earlier one.
+        ahead: number of micro-batches that may be taken before word comes on what was refused of an earlier one.
         late_labels: finds the predictions that labels name; without it such labels are refused.
+        repeated: passes over repeated events; without it they are learnt. The decoder must then keep event ids.
+        num_classes: how many the learner knows.
+        max_classes: beyond so many it refuses events.
     """
 
     def __init__(
@@ -57,6 +63,9 @@ class Intake:
         offsets: Offsets | None = None,
         ahead: int = 0,
         late_labels: LateLabels | None = None,
+        repeated: RepeatedEvents | None = None,
+        num_classes: int = 0,
+        max_classes: int = sys.maxsize,
     ) -> None:
         self._source = source
         self._dead_letters = dead_letters
@@ -68,7 +77,8 @@ class Intake:
         self._late_labels = late_labels
         self._joining: tuple[ClosedBatch, Decoded] | None = None
         self._paused: frozenset[int] = frozenset()
-        self._control_messages = deque[dict[tuple[int, int], Message]](maxlen=ahead + 1)
+        self._repeated = repeated
+        self._retained = RetainedMessages(ahead=ahead, num_classes=num_classes, max_classes=max_classes)
 
     def next_batch(self, timeout_seconds: float) -> EventBatch | None:
         """The next micro-batch, or None if it has not closed by the timeout; it then stays open.
@@ -82,7 +92,10 @@ class Intake:
             return None
         closed, decoded = next_
         self._set_aside(closed, decoded)
-        self._control_messages.append(_messages_of(decoded.controls, closed))
+        seen = NO_KEYS
+        if self._repeated is not None:
+            decoded, seen = self._repeated.without(closed.messages, decoded)
+        self._retained.add(closed.messages, decoded.events, decoded.controls, len(decoded.accepted))
         self._telemetry.observe("penstock_batch_events", decoded.events.num_rows)
         self._telemetry.observe("penstock_batch_age_seconds", closed.age_seconds)
         offsets = _next_offsets(closed)
@@ -96,6 +109,7 @@ class Intake:
             controls=decoded.controls,
             read_until_ms=self._late_labels.horizon_ms if self._late_labels else 0,
             judged=decoded.judged,
+            seen=seen,
         )
 
     def saved(self, offsets: Offsets) -> None:
@@ -104,13 +118,22 @@ class Intake:
             self._growth.saved(offsets)
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
-        """Dead-letter controls that could not be carried out, of one of the batches whose messages are kept."""
-        messages = ChainMap(*self._control_messages)
+        """Dead-letter what the learner did not take, of one of the batches whose messages are kept: a letter a message.
+
+        Raises:
+            PoisonedStreamError: too many events are invalid.
+        """
+        of_message = defaultdict[tuple[int, int], list[Refusal]](list)
         for refusal in refusals:
-            message = messages[refusal.partition, refusal.offset]
-            rows = (refusal.row,) if holds_many(message) else None
-            self._dead_letters.send(dead_letter(message, refusal.reason, refusal.sentence, rows))
-            self._telemetry.count("penstock_events_invalid_total", reason=refusal.reason)
+            of_message[refusal.partition, refusal.offset].append(refusal)
+        for place, refused in of_message.items():
+            message, first_event, num_events = self._retained.find(place)
+            rows = [each.row for each in refused] if holds_many(message) else None
+            first = refused[0]
+            self._dead_letters.send(dead_letter(message, first.reason, first.sentence, rows))
+            self._telemetry.count("penstock_events_invalid_total", len(refused), reason=first.reason)
+            if first.reason == "classes":
+                self._quarantine.refused_later(first_event, num_events, len(refused), first.sentence)
 
     def _next_decoded(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
         closed = self._next_closed(timeout_seconds)
@@ -204,15 +227,6 @@ def _batcher(
         count_events=count_events,
     )
     return rotation, Growth(source, rotation, offsets)
-
-
-def _messages_of(controls: Sequence[Control], closed: ClosedBatch) -> dict[tuple[int, int], Message]:
-    """The messages of these controls, by partition and offset."""
-    if not controls:
-        return {}
-    places = {(control.partition, control.offset) for control in controls}
-    found = (((message.partition(), message.offset()), message) for message in closed.messages)
-    return {place: message for place, message in found if place in places}
 
 
 def _next_offsets(closed: ClosedBatch) -> Offsets:

@@ -16,6 +16,7 @@ class Quarantine:
         self._config = config
         self._window: Mask = np.empty(0, dtype=np.bool_)
         self._run = 0
+        self._num_noted = 0
 
     @property
     def is_clean(self) -> bool:
@@ -29,12 +30,36 @@ class Quarantine:
             PoisonedStreamError: there are too many invalid events in a row, or in the full window.
         """
         longest_run = self._longest_run(accepted)
+        self._num_noted += len(accepted)
         self._window = np.concatenate([self._window, accepted])[-self._config.invalid_window :]
         if longest_run >= self._config.max_invalid_run:
             raise _poisoned(
                 f"{longest_run} events in a row were invalid; intake.max_invalid_run is {self._config.max_invalid_run}",
                 last_sentence,
             )
+        self._check_share(last_sentence)
+
+    def refused_later(self, first: int, num_events: int, num_refused: int, last_sentence: str) -> None:
+        """Of a batch noted before, whose first event was number `first` of all, some were refused after all.
+
+        Which of its events they were does not matter to a share. A run of them is told from their filling batches.
+
+        Raises:
+            PoisonedStreamError: as `note`.
+        """
+        start = max(first - (self._num_noted - len(self._window)), 0)
+        stop = max(first + num_events - (self._num_noted - len(self._window)), 0)
+        still_accepted = start + np.flatnonzero(self._window[start:stop])
+        self._window[still_accepted[:num_refused]] = False
+        run = _longest(self._window)
+        if run >= self._config.max_invalid_run:
+            raise _poisoned(
+                f"{run} events in a row were invalid; intake.max_invalid_run is {self._config.max_invalid_run}",
+                last_sentence,
+            )
+        self._check_share(last_sentence)
+
+    def _check_share(self, last_sentence: str) -> None:
         size = len(self._window)
         num_invalid = size - int(np.count_nonzero(self._window))
         if size == self._config.invalid_window and num_invalid > self._config.max_invalid_ratio * size:
@@ -56,6 +81,12 @@ class Quarantine:
         first = self._run + int(valid_at[0])
         self._run = len(accepted) - 1 - int(valid_at[-1])
         return max(first, self._run, int(np.diff(valid_at).max(initial=1)) - 1)
+
+
+def _longest(accepted: Mask) -> int:
+    """The longest run of False."""
+    edges = np.flatnonzero(np.concatenate(([True], accepted, [True])))
+    return int(np.diff(edges).max()) - 1
 
 
 def _poisoned(counts: str, last_sentence: str) -> PoisonedStreamError:

@@ -1,4 +1,7 @@
-"""Which events of a micro-batch are learnt: not those of retired classes, nor those held out to compare versions on."""
+"""Which events of a micro-batch are learnt.
+
+Not those of retired classes, nor of one class too many, nor those held out to compare versions on.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from penstock.flow import RefusedEvent
 from penstock.learning.class_changes import ClassChanges
 from penstock.learning.event_rows import places_of, values_of
 from penstock.learning.ledger import HIBERNATED, RETIRED
@@ -15,6 +19,7 @@ from penstock.learning.rows import columns_of
 from penstock.learning.step_reports import Learnt
 from penstock.replay.priority import EventPriorities
 from penstock.wire import columns as column
+from penstock.wire.invalid import shown
 
 Int64s = npt.NDArray[np.int64]
 
@@ -22,8 +27,11 @@ Int64s = npt.NDArray[np.int64]
 class Admission:
     """Works on `parts`, which it does not own."""
 
-    def __init__(self, parts: LearnerParts, changes: ClassChanges, priorities: EventPriorities) -> None:
+    def __init__(
+        self, parts: LearnerParts, changes: ClassChanges, priorities: EventPriorities, *, max_classes: int
+    ) -> None:
         self._parts, self._changes, self._priorities = parts, changes, priorities
+        self._max_classes = max_classes
 
     def admitted(self, events: Any, learnt: Learnt, events_learnt: int) -> Iterator[tuple[Any, Int64s]]:
         """Runs of events to learn, at least one each, with their places; what is not to be learnt is noted.
@@ -37,15 +45,17 @@ class Admission:
 
     def _awake(self, events: Any, learnt: Learnt) -> Iterator[tuple[Any, Int64s]]:
         """Runs of events with their places: a class asleep wakes before its first one, a retired one has none."""
-        places, ledger = np.arange(events.num_rows), self._parts.ledger
+        events, places = self._within_limit(events, learnt)
+        ledger = self._parts.ledger
         if ledger.live.all():
-            yield events, places
+            if len(places):
+                yield events, places
             return
         states = ledger.states_of(events.column(column.LABEL))
-        places = np.flatnonzero(states != RETIRED)
-        if len(places) < events.num_rows:
-            learnt.passed_over += events.num_rows - len(places)
-            events, states = events.take(pa.array(places)), states[places]
+        kept = np.flatnonzero(states != RETIRED)
+        if len(kept) < events.num_rows:
+            learnt.passed_over += events.num_rows - len(kept)
+            events, states, places = events.take(pa.array(kept)), states[kept], places[kept]
         start = 0
         for stop in np.flatnonzero(states == HIBERNATED).tolist():
             name = events.column(column.LABEL)[stop].as_py()
@@ -60,6 +70,38 @@ class Admission:
             start = stop
         if events.num_rows > start:
             yield events.slice(start), places[start:]
+
+    def _within_limit(self, events: Any, learnt: Learnt) -> tuple[Any, Int64s]:
+        """The events with their places, without those of new classes for which there is no room left."""
+        ledger, places = self._parts.ledger, np.arange(events.num_rows)
+        room = self._max_classes - len(ledger)
+        if room >= events.num_rows:
+            return events, places
+        entering: set[str] = set()
+        kept = np.ones(events.num_rows, dtype=np.bool_)
+        for row, name in enumerate(events.column(column.LABEL).to_pylist()):
+            if name in entering or ledger.index_of(name) is not None:
+                continue
+            if len(entering) < room:
+                entering.add(name)
+            else:
+                kept[row] = False
+        if kept.all():
+            return events, places
+        learnt.refused += self._refused(events, np.flatnonzero(~kept).tolist())
+        return events.filter(pa.array(kept)), places[kept]
+
+    def _refused(self, events: Any, rows: list[int]) -> Iterator[RefusedEvent]:
+        names = events.column(column.LABEL)
+        partitions, offsets, positions = places_of(events)
+        for row in rows:
+            yield RefusedEvent(
+                partition=int(partitions[row]),
+                offset=int(offsets[row]),
+                row=int(positions[row]),
+                sentence=f"label is {shown(names[row].as_py())}, a new class; there are {self._max_classes} already, "
+                "as many as model.max_classes allows.",
+            )
 
     def _without_held_out(self, events: Any, places: Int64s, learnt: Learnt, events_learnt: int) -> tuple[Any, Int64s]:
         """Put aside the share that is not learnt: events of known classes, of the usual weight."""

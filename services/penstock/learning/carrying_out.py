@@ -40,9 +40,12 @@ class Desk:
         changes: ClassChanges,
         retractions: Retractions,
         rows_of: Callable[[Any], TrainRows],
+        *,
+        max_classes: int,
     ) -> None:
         self._parts, self._changes, self._retractions = parts, changes, retractions
         self._rows_of = rows_of
+        self._max_classes = max_classes
         self._has_retracted = False
 
     def carry_out(self, control: Control) -> ControlOutcome:
@@ -91,6 +94,10 @@ class Desk:
             state = self._parts.ledger.entries[index].state
             raise InvalidEventError(
                 "control", f"Class {name!r} is {state} in this model; give the packet's class another name."
+            )
+        if len(self._parts.ledger) >= self._max_classes:
+            raise InvalidEventError(
+                "control", f"The model has {self._max_classes} classes, as model.max_classes allows."
             )
         self._changes.take_in(packet, name, f"{control.partition}:{control.offset}")
         sentence = f"Class {name!r} taken in from the model {packet.model!r}, where it had {packet.events} events."

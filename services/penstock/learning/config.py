@@ -80,12 +80,16 @@ class ModelConfig:
     heads: tuple[HeadName, ...] = HEADS
     """What answers, mixed by how well each has done: `linear` (the backbone, by gradient and replay), `analytic`
     (closed form, forgets nothing), `instances` (nearest stored rows, and exceptions)."""
+    max_classes: int = 100_000
+    """An event of one class more is refused; classes known before, also hibernated and retired ones, count."""
 
     head_inputs: HeadInputsName = "encoded"
     """What the heads beside `linear` read of a row: the row as `encoded`, or the features of the `backbone`, which must
     be frozen then."""
 
     def __post_init__(self) -> None:
+        if self.max_classes < 1:
+            raise ConfigurationError(f"model.max_classes is {self.max_classes}; it must be at least 1.")
         if not self.heads or len(set(self.heads)) < len(self.heads):
             raise ConfigurationError(
                 f"model.heads is {list(self.heads)}; name at least one of {', '.join(HEADS)}, each once."

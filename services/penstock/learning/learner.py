@@ -33,6 +33,7 @@ from penstock.learning.mixed_heads import MixedHeads
 from penstock.learning.parts import new_parts
 from penstock.learning.retraction import Retractions
 from penstock.learning.rows import Columns, EncodedRows, columns_of
+from penstock.learning.seen_events import SeenEvents
 from penstock.learning.served_weights import served_weights
 from penstock.learning.set_aside import HeldRows, HoldOut
 from penstock.learning.step_reports import Learnt, Progress, report_of
@@ -64,10 +65,12 @@ class Learner:
         max_events: int,
         clock: Clock | None = None,
         hold_out: HoldOut | None = None,
+        dedupe_window_events: int = 0,
     ) -> None:
         """`topic` is where the events come from: part of their priority. `max_events` bounds what is learnt at once.
 
-        Events of `hold_out` are not learnt, but kept to compare versions on.
+        Events of `hold_out` are not learnt, but kept to compare versions on. `dedupe_window_events` are those of the
+        intake, whose memory survives with ours.
 
         Raises:
             ConfigurationError: there is no such device, or the backbone's factory does not work.
@@ -87,6 +90,7 @@ class Learner:
         self._clock = clock or SystemClock()
         self._last_loss = 0.0
         self._hold_out = hold_out
+        self.seen = SeenEvents(dedupe_window_events)
         self._parts = new_parts(model, training, replay, self.device, hold_out)
 
     @property
@@ -133,6 +137,7 @@ class Learner:
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
             learnt = self._learn_pieces(batch)
         self.step += 1
+        self.seen.add(batch.seen)
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.read_until_ms = max(self.read_until_ms, batch.read_until_ms)
         self.events_learnt += learnt.num_events(batch)
@@ -191,7 +196,7 @@ class Learner:
             events_learnt=self.events_learnt,
             offsets=self.offsets,
             trained_until_ms=self.trained_until_ms,
-            tensors=captured_tensors(parts, network),
+            tensors=captured_tensors(parts, network) | self.seen.tensors(),
             state=captured_state(parts, self._model)
             | {"last_loss": self._last_loss, "read_until_ms": self.read_until_ms},
             reservoir=parts.reservoir.capture(full=full_reservoir),
@@ -222,6 +227,7 @@ class Learner:
         self.events_learnt = checkpoint.events_learnt
         self.trained_until_ms = checkpoint.trained_until_ms
         self.read_until_ms = int(checkpoint.state.get("read_until_ms", 0))  # type: ignore[arg-type]  # as below
+        self.seen.restore(checkpoint.tensors)
         self._last_loss = float(checkpoint.state["last_loss"])  # type: ignore[arg-type]  # written by capture
 
     def seek(self, offsets: Offsets, label_log: LabelLog) -> None:
@@ -283,11 +289,11 @@ class Learner:
         return ClassChanges(self._parts, self._model.name, self._schema)
 
     def _admission(self) -> Admission:
-        return Admission(self._parts, self._changes(), self._priorities)
+        return Admission(self._parts, self._changes(), self._priorities, max_classes=self._model.max_classes)
 
     def _desk(self) -> Desk:
         retractions = Retractions(self._parts, self._priorities, self._topic)
-        return Desk(self._parts, self._changes(), retractions, self._row_of)
+        return Desk(self._parts, self._changes(), retractions, self._row_of, max_classes=self._model.max_classes)
 
     def packet_of(self, name: str) -> bytes:
         """The packet of a class, live or asleep, as a file.

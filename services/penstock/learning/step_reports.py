@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from penstock.flow import Alarm, ControlOutcome, EventBatch, StepReport, Watched
+from penstock.flow import Alarm, ControlOutcome, EventBatch, RefusedEvent, StepReport, Watched
 from penstock.learning.lesson import Scored
 from penstock.learning.parts import LearnerParts
 from penstock.learning.watching.observed import ObservedRows
@@ -23,11 +23,12 @@ class Learnt:
     woken: list[str] = field(default_factory=list)
     passed_over: int = 0
     held_out: int = 0
+    refused: list[RefusedEvent] = field(default_factory=list)
 
     def num_events(self, batch: EventBatch) -> int:
         """How many of the batch were learnt."""
         num_rows: int = batch.events.num_rows
-        return num_rows - self.passed_over - self.held_out
+        return num_rows - self.passed_over - self.held_out - len(self.refused)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ def report_of(parts: LearnerParts, batch: EventBatch, learnt: Learnt, progress: 
         woken=tuple(learnt.woken),
         passed_over=learnt.passed_over,
         held_out=learnt.held_out,
+        refused_events=tuple(learnt.refused),
         watched=watched,
         judged=batch.judged,
     )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import numpy as np
 import structlog
 
 from penstock import failpoints
@@ -26,6 +27,7 @@ from penstock.features import FeatureSchema
 from penstock.flow import Offsets
 from penstock.intake.intake import Intake
 from penstock.intake.late_labels import LateLabels
+from penstock.intake.repeated_events import RepeatedEvents
 from penstock.processes import logs
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.warm_up import warm_up
@@ -77,7 +79,8 @@ def _assembled(
     letters = DeadLetters(start.kafka, topics.dead_letters)
     resources.callback(letters.close)
     readings = Readings()
-    decoder, clock = EventDecoder(schema), SystemClock()
+    window = start.intake.dedupe_window_events
+    decoder, clock = EventDecoder(schema, keeps_event_ids=window > 0), SystemClock()
     return IntakeServer(
         commands=commands,
         frames=frames,
@@ -93,6 +96,9 @@ def _assembled(
             offsets=Offsets(next=start.offsets),
             ahead=FULL_AHEAD,
             late_labels=late_labels,
+            repeated=RepeatedEvents(window, np.frombuffer(start.seen, dtype=np.uint64), readings) if window else None,
+            num_classes=start.num_classes,
+            max_classes=start.max_classes,
         ),
         source=source,
         letters=letters,

@@ -214,6 +214,7 @@ def _learner(settings: Settings, checkpoint: Checkpoint | None, stop: Event) -> 
         topic=TopicNames(settings.model.name).labels,
         max_events=settings.intake.max_events,
         hold_out=settings.publish.gate.hold_out,
+        dedupe_window_events=settings.intake.dedupe_window_events,
     )
     if checkpoint is not None:
         learner.restore(checkpoint)
@@ -242,4 +243,7 @@ def _intake_start(settings: Settings, learner: Learner) -> Start:
         step=learner.step,
         read_until_ms=learner.read_until_ms if settings.serving.prediction_log.enabled else None,
         failpoints=failpoints_named(),
+        seen=learner.seen.entries().tobytes(),
+        num_classes=len(learner.class_names),
+        max_classes=settings.model.max_classes,
     )

@@ -54,7 +54,7 @@ class Trainer:
             self._reporter.idle()
             return None
         report = self._learner.learn(batch)
-        self._batches.refuse([outcome for outcome in report.controls if outcome.result == "refused"])
+        self._batches.refuse(report.refused)
         self._reporter.learnt(report)
         return report
 

@@ -14,6 +14,7 @@ from penstock.flow import (
     JudgedAnswers,
     ModelUpdate,
     Offsets,
+    RefusedEvent,
     Weights,
 )
 from penstock.trainer.refusal import Refusal
@@ -30,8 +31,8 @@ class BatchSource(Protocol):
         """
         ...
 
-    def refuse(self, outcomes: Sequence[ControlOutcome]) -> None:
-        """Dead-letter controls of the micro-batch returned last that could not be carried out; returns at once."""
+    def refuse(self, refused: Sequence[ControlOutcome | RefusedEvent]) -> None:
+        """Dead-letter controls and events of the micro-batch returned last that were not taken; returns at once."""
         ...
 
 

@@ -37,7 +37,7 @@ from penstock.wire.invalid import InvalidMessage, Reason, RefusedMessageError
 from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin, judged
 from penstock.wire.part import Part
 from penstock.wire.retraction import Target, targets_of
-from penstock.wire.validation import Mask, validate
+from penstock.wire.validation import Mask, accepted_ids, validate
 
 MAX_ROWS: Final = 1_000_000
 """Events that one message may hold."""
@@ -64,8 +64,9 @@ class ArrowEvents:
     features: either one struct column `features`, or a column for each under its own name. Others are ignored.
     """
 
-    def __init__(self, schema: FeatureSchema, predictions: PredictionJoin) -> None:
+    def __init__(self, schema: FeatureSchema, predictions: PredictionJoin, *, keeps_event_ids: bool = False) -> None:
         self._schema = schema
+        self._keeps_event_ids = keeps_event_ids
         self._predictions = predictions
 
     def decode(self, value: bytes, message: int, found: FoundPredictions) -> DecodedStream:
@@ -90,6 +91,7 @@ class ArrowEvents:
             tenant=checked.tenant,
             retracts=checked.retracts,
             judged=judged(events, checked.accepted),
+            event_id=accepted_ids(events, checked) if self._keeps_event_ids else None,
         )
         if not checked.faults:
             return DecodedStream(part=part, accepted=checked.accepted, invalid=None, late=late)

@@ -28,7 +28,8 @@ def assemble(
         messages: of the batch.
         parts: their accepted events, retractions included.
         requests: of the control events, by position of their message.
-        schema: `wire.columns.batch_schema`; `tenant` is added where an event has one.
+        schema: `wire.columns.batch_schema`; followed by `event_id` where the parts have it; `tenant` is added
+            where an event has one.
     """
     rows, message = _in_message_order(messages, parts, schema)
     targets = _targets(parts)
@@ -73,6 +74,8 @@ def _in_message_order(messages: Sequence[Message], parts: Sequence[Part], schema
             pa.array(part.row),
             pa.array(timestamp_ms[part.message]),
         ]
+        if part.event_id is not None:
+            columns.append(part.event_id)
         if with_tenant:
             columns.append(pa.nulls(len(part.label), pa.string()) if part.tenant is None else part.tenant)
         batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))

@@ -15,6 +15,7 @@ from penstock.wire.arrow_stream import MAGIC
 from penstock.wire.assembly import assemble
 from penstock.wire.columns import batch_schema
 from penstock.wire.control import CONTROL_TYPE, decode_control
+from penstock.wire.event_columns import EVENT_ID
 from penstock.wire.invalid import InvalidMessage, RefusedMessageError, shown
 from penstock.wire.json_events import COLUMNAR_FROM_BYTES, JsonEvents
 from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin
@@ -56,11 +57,22 @@ class Decoded:
 class EventDecoder:
     """Decodes labelled events, JSON and Arrow, for one feature schema, and controls. Not thread-safe."""
 
-    def __init__(self, schema: FeatureSchema, *, columnar_from_bytes: int = COLUMNAR_FROM_BYTES) -> None:
+    def __init__(
+        self,
+        schema: FeatureSchema,
+        *,
+        columnar_from_bytes: int = COLUMNAR_FROM_BYTES,
+        keeps_event_ids: bool = False,
+    ) -> None:
+        """With `keeps_event_ids` decoded events, and those of retractions, have one more column, `event_id` string."""
         self._schema = batch_schema(schema)
         predictions = PredictionJoin(schema)
-        self._json = JsonEvents(schema, predictions, columnar_from_bytes=columnar_from_bytes)
-        self._arrow = ArrowEvents(schema, predictions)
+        self._json = JsonEvents(
+            schema, predictions, columnar_from_bytes=columnar_from_bytes, keeps_event_ids=keeps_event_ids
+        )
+        self._arrow = ArrowEvents(schema, predictions, keeps_event_ids=keeps_event_ids)
+        if keeps_event_ids:
+            self._schema = self._schema.append(pa.field(EVENT_ID, pa.string()))
 
     def count_events(self, message: Message) -> int:
         """How many events a message holds, without decoding it: at least 1, and 1 for one that does not read."""

@@ -19,9 +19,10 @@ Reason = Literal[
     "control",
     "prediction_id",
     "unmatched",
+    "classes",
 ]
 """`decode`: not JSON or not an Arrow stream; `size`: too many rows or bytes; `control`: a control event; `unmatched`:
-the prediction that the event names was not found; the others name the field."""
+the prediction that the event names was not found; `classes`: it is of a class too many; the others name the field."""
 
 MAX_SHOWN = 60
 """Characters of a refused value that a sentence repeats."""

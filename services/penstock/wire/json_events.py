@@ -13,7 +13,7 @@ from penstock.wire.json_columns import JsonColumns, LabelType
 from penstock.wire.json_documents import JsonDocuments
 from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin, judged
 from penstock.wire.part import Part
-from penstock.wire.validation import validate
+from penstock.wire.validation import accepted_ids, validate
 
 COLUMNAR_FROM_BYTES: Final = 8_388_608
 """Below, the typed reader takes half the time of the columnar one."""
@@ -23,13 +23,19 @@ class JsonEvents:
     """Decodes messages that hold one JSON event each."""
 
     def __init__(
-        self, schema: FeatureSchema, predictions: PredictionJoin, *, columnar_from_bytes: int = COLUMNAR_FROM_BYTES
+        self,
+        schema: FeatureSchema,
+        predictions: PredictionJoin,
+        *,
+        columnar_from_bytes: int = COLUMNAR_FROM_BYTES,
+        keeps_event_ids: bool = False,
     ) -> None:
         self._schema = schema
         self._columns = JsonColumns(schema)
         self._documents = JsonDocuments(schema, self._columns)
         self._predictions = predictions
         self._columnar_from_bytes = columnar_from_bytes
+        self._keeps_event_ids = keeps_event_ids
         self._label_type: LabelType = "string"
 
     def decode(
@@ -59,6 +65,7 @@ class JsonEvents:
             tenant=checked.tenant,
             retracts=checked.retracts,
             judged=judged(columns, checked.accepted),
+            event_id=accepted_ids(columns, checked) if self._keeps_event_ids else None,
         )
         invalid = [
             InvalidMessage(

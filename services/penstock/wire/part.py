@@ -17,7 +17,7 @@ class Part:
     The arrays are typed as in `wire.columns` and hold no nulls, but for `tenant`, which is None where it holds nothing
     else. `retracts` is None where no event retracts another; else for each the event that it retracts, or None.
     `judged` has, of every accepted event whose features are a prediction's, the version that answered, and whether it
-    was right.
+    was right. `event_id` is left out where nobody asks for it.
     """
 
     message: npt.NDArray[np.int64]
@@ -28,3 +28,4 @@ class Part:
     tenant: Any | None = None
     retracts: Sequence[EventPlace | str | None] | None = None
     judged: Sequence[tuple[int, bool]] = ()
+    event_id: Any | None = None

@@ -84,6 +84,11 @@ def validate(events: EventColumns, schema: FeatureSchema) -> Validated:
     )
 
 
+def accepted_ids(events: EventColumns, checked: Validated) -> Any:
+    """The `event_id` strings of the rows that were accepted."""
+    return events.event_id.filter(pa.array(checked.accepted)) if checked.faults else events.event_id
+
+
 def _unless_all_null(column: Any) -> Any | None:
     return None if column.null_count == len(column) else column
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from penstock.adapters.intake_process.controls import received
@@ -30,7 +31,7 @@ from penstock.adapters.intake_process.messages import (
 )
 from penstock.errors import ConfigurationError, IntakeEndedError, PoisonedStreamError, RetentionError, StopError
 from penstock.features import FeatureSchema
-from penstock.flow import ControlOutcome, EventBatch, Offsets
+from penstock.flow import ControlOutcome, EventBatch, Offsets, RefusedEvent
 from penstock.intake.refusal import Refusal
 from penstock.telemetry import Telemetry
 from penstock.wire.columns import TENANT, batch_schema
@@ -101,11 +102,11 @@ class IntakeProcess:
                 return batch
         return None
 
-    def refuse(self, outcomes: Sequence[ControlOutcome]) -> None:
+    def refuse(self, refused: Sequence[ControlOutcome | RefusedEvent]) -> None:
         """As `trainer.ports.BatchSource.refuse`."""
-        if outcomes:
-            self._refusals += len(outcomes)
-            self._command(Refuse(refusals=tuple(map(Refusal.of, outcomes))))
+        if refused:
+            self._refusals += len(refused)
+            self._command(Refuse(refusals=tuple(map(Refusal.of, refused))))
 
     def commit(self, offsets: Offsets) -> None:
         """As `trainer.ports.OffsetLog.commit`; returns at once."""
@@ -163,6 +164,7 @@ class IntakeProcess:
             controls=tuple(map(received, word.controls)),
             read_until_ms=word.read_until_ms,
             judged=word.judged,
+            seen=np.frombuffer(word.seen, dtype=np.uint64),
         )
 
     def _take_down(self, readings: list[Reading]) -> None:

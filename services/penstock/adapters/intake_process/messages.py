@@ -21,6 +21,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
 
     `read_until_ms` is the horizon up to which predictions were joined to labels; None where they are not logged.
     `failpoints` is what the trainer was armed with.
+    `seen` are the uint64 of `EventBatch.seen` that the checkpoint holds. Of `max_classes`, `num_classes` are known.
     """
 
     model: str
@@ -31,6 +32,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     step: int
     read_until_ms: int | None = None
     failpoints: str = ""
+    seen: bytes = b""
+    num_classes: int = 0
+    max_classes: int = 100_000
 
 
 class Take(msgspec.Struct, frozen=True, tag="take"):
@@ -50,7 +54,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
 
 
 class Refuse(msgspec.Struct, frozen=True, kw_only=True, tag="refuse"):
-    """Dead-letter these controls of the micro-batch taken last."""
+    """Dead-letter these controls and events of the micro-batch taken last."""
 
     refusals: tuple[Refusal, ...]
 
@@ -71,6 +75,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     ends: Mapping[int, int]
     readings: list[Reading]
     judged: tuple[JudgedAnswers, ...] = ()
+    seen: bytes = b""
 
 
 class Quiet(msgspec.Struct, frozen=True, kw_only=True, tag="quiet"):

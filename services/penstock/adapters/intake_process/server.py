@@ -197,6 +197,7 @@ class IntakeServer:
                 ends=ends.next,
                 readings=readings,
                 judged=batch.judged,
+                seen=batch.seen.tobytes(),
             )
             self._frames.write(word, batch.events.serialize())
         elif readings or ends != self._told_ends:

@@ -14,10 +14,12 @@ from penstock.clock import SystemClock
 from penstock.flow import EventBatch, Offsets
 from penstock.intake.intake import Intake
 from penstock.intake.late_labels import LateLabels
+from penstock.intake.repeated_events import RepeatedEvents
 from penstock.settings import Settings
 from penstock.telemetry import MetricName
 from penstock.wire.dead_letter import DeadLetter
 from penstock.wire.decoder import EventDecoder
+from penstock.wire.event_keys import NO_KEYS
 
 IDLE_SECONDS = 0.25
 """The unfilled last micro-batch closes once the log stood still this long."""
@@ -48,14 +50,16 @@ class TopicReplay:
             max_invalid_run=sys.maxsize,
         )
         self._wait_seconds = IDLE_SECONDS + settings.intake.late_labels.wait_seconds + SILENT_SECONDS
+        window = settings.intake.dedupe_window_events
         self._intake = Intake(
             self._source,
             _NoLetters(),
-            EventDecoder(settings.model.schema),
+            EventDecoder(settings.model.schema, keeps_event_ids=window > 0),
             patient,
             SystemClock(),
             self.invalid,
             late_labels=_late_labels(settings, topics, resources),
+            repeated=RepeatedEvents(window, NO_KEYS, self.invalid) if window else None,
         )
 
     def batches(self, until: Offsets) -> Iterator[EventBatch]:
