@@ -8,6 +8,7 @@ EVERY_KEY: Values = {
     "model": {
         "name": "spam.v2",
         "heads": ["linear", "instances"],
+        "max_classes": 500,
         "features": [
             {"name": "amount", "kind": "number"},
             {"name": 'body "quoted" \\ <b> é', "kind": "text", "buckets": 4096},
@@ -37,6 +38,7 @@ EVERY_KEY: Values = {
         "invalid_window": 50,
         "max_invalid_ratio": 0.25,
         "max_invalid_run": 9,
+        "dedupe_window_events": 1000,
         "late_labels": {"window_seconds": 600, "wait_seconds": 0.5, "max_predictions": 20_000_000, "max_bytes": 10**9},
     },
     "replay": {"capacity": 20_000_000, "rows_per_step": 128, "policy": "recency", "half_life_events": 2.5e6},
@@ -71,6 +73,7 @@ EVERY_KEY: Values = {
         "min_interval_seconds": 0.25,
         "max_interval_seconds": 60,
         "inline_max_bytes": 1_000_000,
+        "signing_key_file": "/etc/keys/signing",
         "gate": {
             "enabled": True,
             "held_out_share": 0.05,
@@ -99,6 +102,8 @@ EVERY_KEY: Values = {
         "timeout_seconds": 2.5,
         "resident_versions": 5,
         "load_on_demand": 2,
+        "signing_key_file": "/etc/keys/verifying",
+        "max_weights_bytes": 20_000_000,
         "cors_origins": ["https://shop.example"],
         "allowed_weights_prefixes": ["s3://models/"],
         "grace_seconds": 22.5,

@@ -25,8 +25,8 @@ def opened() -> Iterator[Open]:
     """Makes update logs, and closes them at the end."""
     logs: list[KafkaUpdateLog] = []
 
-    def make(bootstrap_servers: str, model: str, **arguments: float) -> KafkaUpdateLog:
-        log = KafkaUpdateLog({"bootstrap.servers": bootstrap_servers}, model, **arguments)
+    def make(bootstrap_servers: str, model: str, timeout_seconds: float = 5.0) -> KafkaUpdateLog:
+        log = KafkaUpdateLog({"bootstrap.servers": bootstrap_servers}, model, timeout_seconds=timeout_seconds)
         logs.append(log)
         return log
 

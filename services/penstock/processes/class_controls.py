@@ -12,6 +12,7 @@ from penstock.errors import StopError, UnavailableError
 from penstock.flow import ClassRequest, ImportRequest, ModelUpdate
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.weights import read_card
+from penstock.processes.signing import serving_keys
 from penstock.settings import Settings
 from penstock.wire.control import CONTROL_TYPE, encode_control
 
@@ -40,7 +41,7 @@ def announced(settings: Settings) -> tuple[ModelUpdate, ClassLedger]:
     Raises:
         StopError: nothing has been announced, or the weights cannot be had.
     """
-    feed = KafkaUpdateFeed(settings.kafka, settings.model.name)
+    feed = KafkaUpdateFeed(settings.kafka, settings.model.name, signing_keys=serving_keys(settings))
     try:
         updates = [record for record in feed.newest() if isinstance(record, ModelUpdate)]
     finally:
@@ -79,7 +80,7 @@ def send(settings: Settings, request: ClassRequest | ImportRequest) -> Sent:
 def wait_for(settings: Settings, sent: Sent, timeout_seconds: float) -> tuple[ModelUpdate, ClassLedger]:
     """The first update seen that has learnt up to the control event. Raises `UnavailableError` at the timeout."""
     deadline = time.monotonic() + timeout_seconds
-    feed = KafkaUpdateFeed(settings.kafka, settings.model.name)
+    feed = KafkaUpdateFeed(settings.kafka, settings.model.name, signing_keys=serving_keys(settings))
     try:
         records = feed.newest()
         while True:

@@ -21,11 +21,12 @@ from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.adapters.prometheus.group_metrics import GroupMetrics
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
-from penstock.errors import StopError
+from penstock.errors import ConfigurationError, StopError
 from penstock.flow import ModelUpdate
 from penstock.learning.device import choose_device, use_threads
 from penstock.processes import open_files
 from penstock.processes.group_member import Membership
+from penstock.processes.signing import serving_keys
 from penstock.serving.batching import Batcher
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.config import ServingConfig
@@ -87,6 +88,7 @@ async def _serve(settings: Settings, member: Membership | None) -> None:
             device=device,
             fetcher=_LazyFetcher(settings),
             batch_sizes=batcher.batch_sizes,
+            max_weights_bytes=serving.max_weights_bytes,
         )
         plane = DataPlane(
             model,
@@ -101,7 +103,13 @@ async def _serve(settings: Settings, member: Membership | None) -> None:
         ending = _Ending(plane)
         ending.when_begun(server.stop)
         updater = Updater(
-            KafkaUpdateFeed(settings.kafka, model.name, timeout_seconds=BROKER_TIMEOUT_SECONDS),
+            KafkaUpdateFeed(
+                settings.kafka,
+                model.name,
+                timeout_seconds=BROKER_TIMEOUT_SECONDS,
+                signing_keys=serving_keys(settings),
+                on_refused=lambda reason: telemetry.count("penstock_swaps_total", result=reason),
+            ),
             slot,
             builder,
             model=model.name,
@@ -186,9 +194,14 @@ def _prediction_log(settings: Settings, telemetry: Telemetry, resources: ExitSta
 
 
 def _loaded_versions(settings: Settings, builder: ModelBuilder) -> LoadedVersions | None:
-    """None if versions are not fetched on demand."""
+    """None if versions are not fetched on demand. Raises `ConfigurationError` where those would not be verified."""
     if not settings.serving.load_on_demand:
         return None
+    if settings.serving.signing_key_file:
+        raise ConfigurationError(
+            f"serving.load_on_demand is {settings.serving.load_on_demand} and serving.signing_key_file is set, but "
+            "versions in MLflow carry no signature; unset one of the two."
+        )
     from penstock.adapters.mlflow.version_archive import MlflowVersionArchive
 
     model = settings.model.name

@@ -15,6 +15,7 @@ from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.clock import SystemClock, to_rfc3339
 from penstock.flow import ModelUpdate, Offsets
+from penstock.processes.signing import serving_keys
 from penstock.settings import Settings
 
 REPLICA_SECONDS = 2.0
@@ -65,7 +66,7 @@ def run(settings: Settings, *, replicas: Sequence[str], as_json: bool) -> int:
 
 
 def _read(settings: Settings, addresses: Sequence[str]) -> Status:
-    feed = KafkaUpdateFeed(settings.kafka, settings.model.name)
+    feed = KafkaUpdateFeed(settings.kafka, settings.model.name, signing_keys=serving_keys(settings))
     try:
         first = _newest(feed.newest())
         second = _follow(feed, first)

@@ -31,6 +31,7 @@ from penstock.processes.gate import gate_of
 from penstock.processes.intake import COMMAND as INTAKE_COMMAND
 from penstock.processes.report import page_of
 from penstock.processes.resuming import announced_offsets, checkpoint_to_resume, patiently, point_to_resume
+from penstock.processes.signing import publishing_keys
 from penstock.processes.warm_start import read_weights, start_from
 from penstock.settings import Settings, failpoints_named, shown
 from penstock.trainer.announcer import Announcer
@@ -78,7 +79,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event, *, accepts_
     failpoints.reach("recovery.begun")
     on_disk = checkpoints.load_newest()
     failpoints.reach("recovery.loaded")
-    update_log = KafkaUpdateLog(settings.kafka, settings.model.name)
+    update_log = KafkaUpdateLog(settings.kafka, settings.model.name, signing_keys=publishing_keys(settings))
     resources.callback(update_log.close)
     claimed = patiently(lambda: update_log.claim(_holder()), stop)
     if claimed is None:

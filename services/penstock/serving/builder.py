@@ -1,6 +1,7 @@
 """From a model update to a model that can be served: fetched, verified, built aside and warmed."""
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable, Iterable
 
@@ -37,6 +38,7 @@ class ModelBuilder:
         fetcher: WeightsFetcher,
         batch_sizes: Callable[[], Iterable[int]] = lambda: (1,),
         make_way: Callable[[], None] = make_way,
+        max_weights_bytes: int = sys.maxsize,
     ) -> None:
         """`batch_sizes` says which numbers of rows are in use, so that none of them is slow the first time.
 
@@ -47,6 +49,7 @@ class ModelBuilder:
         self._fetcher = fetcher
         self._batch_sizes = batch_sizes
         self._make_way = make_way
+        self._max_weights_bytes = max_weights_bytes
 
     def build(self, update: ModelUpdate) -> ServedModel:
         """The model that `update` announces.
@@ -55,6 +58,12 @@ class ModelBuilder:
             RefusedUpdateError: `size`, `digest`, `ledger`, `not_finite`, or a reason of `Predictor.from_weights`.
             UnavailableError: the weights' store does not answer.
         """
+        if update.size_bytes > self._max_weights_bytes:
+            raise RefusedUpdateError(
+                "size",
+                f"The weights of version {update.version} are {update.size_bytes} bytes; serving.max_weights_bytes is "
+                f"{self._max_weights_bytes}.",
+            )
         self._make_way()
         content = update.inline if update.inline is not None else self._fetcher.fetch(update)
         failpoints.reach("swap.fetched")

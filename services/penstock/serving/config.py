@@ -56,6 +56,10 @@ class ServingConfig:
     """Web pages of these origins may ask over HTTP; "*": of all. None unless set."""
     allowed_weights_prefixes: tuple[str, ...] = ()
     """URIs of weights outside these prefixes are refused; empty: only the configured MLflow artifact store."""
+    signing_key_file: str = ""
+    """With a file of keys, one a line, updates that none of them has signed are refused."""
+    max_weights_bytes: int = 4_294_967_296
+    """Weights that an update says are larger are refused before a byte of them is fetched."""
     grace_seconds: float = 10.0
     """How long requests in flight may take after SIGTERM."""
     prediction_log: PredictionLogConfig = field(default_factory=PredictionLogConfig)
@@ -74,6 +78,7 @@ class ServingConfig:
             "max_batch_rows",
             "max_body_bytes",
             "resident_versions",
+            "max_weights_bytes",
         ):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")

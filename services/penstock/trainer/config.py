@@ -61,6 +61,8 @@ class PublishConfig:
     """The most that the interval grows to where taking a candidate is slow (large models)."""
     inline_max_bytes: int = 524_288
     """Weights up to this size travel inside the model-updated event; larger ones by URI."""
+    signing_key_file: str = ""
+    """A file with a key, of at least 16 characters, that signs every update; of several, one a line, the first."""
     gate: GateConfig = field(default_factory=GateConfig)
 
     def __post_init__(self) -> None:

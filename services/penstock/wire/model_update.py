@@ -44,6 +44,8 @@ class ModelUpdatedDocument(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     mlflow_run_id: str | None = None
     topic_id: str | None = None
+    signature: Sha256 | msgspec.UnsetType = msgspec.UNSET
+    """Put there and verified by `wire.signature`, over the bytes."""
 
 
 class ClaimDocument(msgspec.Struct, frozen=True, kw_only=True):

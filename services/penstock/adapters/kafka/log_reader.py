@@ -1,6 +1,6 @@
 """Reads stretches of the update topic, decoded; never waits for a record that is not there yet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +12,7 @@ from penstock.adapters.kafka.catalog import Catalog
 from penstock.adapters.kafka.config import KafkaValue
 from penstock.adapters.kafka.connection import unanswered
 from penstock.adapters.kafka.health import BrokerHealth
-from penstock.errors import InvalidEventError, UnavailableError
+from penstock.errors import InvalidEventError, RefusedUpdateError, UnavailableError
 from penstock.flow import LogRecord
 from penstock.wire.model_update import decode_record
 
@@ -21,7 +21,14 @@ PARTITION = 0
 FETCH_WAIT_MS = 10
 """A stretch may end in offsets that hold no record; the broker then says so this much later."""
 
+Check = Callable[[bytes | None, bytes | None], None]
+"""Raises `RefusedUpdateError` for a record, by key and value, that must not be taken."""
+
 log = structlog.get_logger(__name__)
+
+
+def _take_all(_key: bytes | None, _value: bytes | None) -> None:
+    return
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +43,16 @@ class LogReader:
     """Not thread-safe."""
 
     def __init__(
-        self, options: Mapping[str, KafkaValue], topic: str, health: BrokerHealth, *, timeout_seconds: float = 5.0
+        self,
+        options: Mapping[str, KafkaValue],
+        topic: str,
+        health: BrokerHealth,
+        *,
+        timeout_seconds: float = 5.0,
+        check: Check = _take_all,
     ) -> None:
         self._topic = topic
+        self._check = check
         self._health = health
         self._timeout_seconds = timeout_seconds
         self.catalog = Catalog({"fetch.wait.max.ms": FETCH_WAIT_MS, **options}, health, timeout_seconds=timeout_seconds)
@@ -68,7 +82,7 @@ class LogReader:
             return []
         try:
             self._consumer.assign([TopicPartition(self._topic, PARTITION, start)])
-            return [entry for message in self._messages(end) if (entry := decoded(message)) is not None]
+            return [entry for message in self._messages(end) if (entry := decoded(message, self._check)) is not None]
         except KafkaException as error:
             raise unanswered(error, self._health) from None
         finally:
@@ -98,13 +112,14 @@ class LogReader:
                 self._health.failed(error)
 
 
-def decoded(message: Any) -> Entry | None:
-    """The entry that a message holds, or None with a line in the log if it is no record of ours."""
+def decoded(message: Any, check: Check = _take_all) -> Entry | None:
+    """The entry that a message holds, or None with a line in the log if it is no record of ours or `check` refuses."""
     try:
+        check(message.key(), message.value())
         return Entry(offset=message.offset(), record=decode_record(message.key(), message.value()))
-    except InvalidEventError as error:
+    except (InvalidEventError, RefusedUpdateError) as error:
         log.warning(
-            "a record of the update topic does not decode; it is skipped",
+            "a record of the update topic is not taken; it is skipped",
             topic=message.topic(),
             offset=message.offset(),
             reason=str(error),

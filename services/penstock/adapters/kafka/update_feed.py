@@ -1,7 +1,7 @@
 """The update topic as a replica reads it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -21,8 +21,10 @@ from penstock.adapters.kafka.log_reader import PARTITION, LogReader, decoded
 from penstock.adapters.kafka.tail import Tail, read_tail
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.topics import update_topic_problem
-from penstock.errors import ConfigurationError, UnavailableError
+from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
 from penstock.flow import LogRecord
+from penstock.wire.model_update import CLAIM_SUFFIX
+from penstock.wire.signature import SigningKeys
 
 MAX_RECORDS = 16
 """Returned by one poll; they hold weights."""
@@ -41,7 +43,18 @@ class KafkaUpdateFeed:
     A topic that is cut or made anew, as after the loss of a broker's disk, is read again from its end.
     """
 
-    def __init__(self, options: Mapping[str, KafkaValue], model: str, *, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, KafkaValue],
+        model: str,
+        *,
+        timeout_seconds: float = 5.0,
+        signing_keys: SigningKeys | None = None,
+        on_refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """With `signing_keys` updates that none of them has signed are skipped; `on_refused` hears of each, and why."""
+        self._signing_keys = signing_keys
+        self._on_refused = on_refused
         self._options = options
         self._topic = TopicNames(model).updates
         self._timeout_seconds = timeout_seconds
@@ -68,7 +81,7 @@ class KafkaUpdateFeed:
         for message in (first, *self._consumer.consume(MAX_RECORDS - 1, 0)):
             if message.error() is not None:
                 self._note(message.error())
-            elif (entry := decoded(message)) is not None:
+            elif (entry := decoded(message, self._check)) is not None:
                 self._health.answered()
                 records.append(entry.record)
         return records
@@ -79,9 +92,21 @@ class KafkaUpdateFeed:
             self._consumer.close()
             self._consumer = None
 
+    def _check(self, key: bytes | None, value: bytes | None) -> None:
+        """Raises `RefusedUpdateError` for an update that is not signed as it must be."""
+        if self._signing_keys is None or key is None or value is None or key.endswith(CLAIM_SUFFIX.encode()):
+            return
+        try:
+            self._signing_keys.check(key, value)
+        except RefusedUpdateError as error:
+            self._on_refused(error.reason)
+            raise
+
     def _find(self, timeout_seconds: float) -> list[LogRecord]:
         self.close()
-        with LogReader(self._options, self._topic, self._health, timeout_seconds=timeout_seconds) as reader:
+        with LogReader(
+            self._options, self._topic, self._health, timeout_seconds=timeout_seconds, check=self._check
+        ) as reader:
             self._check_topic(reader)
             tail = read_tail(reader)
             self._follow(tail, fetch_wait_ms(is_embedded=reader.catalog.is_embedded))

@@ -18,6 +18,7 @@ from penstock.adapters.kafka.topics import read_settings, update_topic_problem
 from penstock.errors import ConfigurationError, FencedError
 from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal
 from penstock.wire.model_update import encode_record
+from penstock.wire.signature import SigningKeys
 
 UPDATES_PER_CLAIM = 15
 """The claim is repeated this often, so that the first steps back from the log's end come upon it."""
@@ -41,8 +42,17 @@ class KafkaUpdateLog:
     `holder` must differ between two trainers that can run at the same moment.
     """
 
-    def __init__(self, options: Mapping[str, KafkaValue], model: str, *, timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, KafkaValue],
+        model: str,
+        *,
+        timeout_seconds: float = 5.0,
+        signing_keys: SigningKeys | None = None,
+    ) -> None:
+        """With `signing_keys` every update is signed by the first."""
         self._options = options
+        self._signing_keys = signing_keys
         self._model = model
         self._topic = TopicNames(model).updates
         self._health = BrokerHealth(address(options))
@@ -161,4 +171,10 @@ class KafkaUpdateLog:
         return self._claim
 
     def _write(self, records: Sequence[LogRecord]) -> int:
-        return self._writer.write([encode_record(record, self._model) for record in records])
+        return self._writer.write([self._encoded(record) for record in records])
+
+    def _encoded(self, record: LogRecord) -> tuple[bytes, bytes | None]:
+        key, value = encode_record(record, self._model)
+        if self._signing_keys is not None and isinstance(record, ModelUpdate) and value is not None:
+            value = self._signing_keys.signed(key, value)
+        return key, value

@@ -11,6 +11,7 @@ from penstock.errors import RefusedUpdateError, UnavailableError
 from penstock.flow import ModelUpdate
 from penstock.learning.config import BackboneConfig, ModelConfig
 from penstock.learning.weights import read_card
+from penstock.processes.signing import serving_keys
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.slot import ServedModel
 from penstock.settings import Settings
@@ -33,7 +34,7 @@ def read_live(settings: Settings) -> LiveModel | None:
     Raises:
         ConfigurationError, UnavailableError: the topic or the weights cannot be read.
     """
-    feed = KafkaUpdateFeed(settings.kafka, settings.model.name)
+    feed = KafkaUpdateFeed(settings.kafka, settings.model.name, signing_keys=serving_keys(settings))
     try:
         update = newest(feed.newest())
     finally:

@@ -32,6 +32,7 @@ from penstock.flow import LabelLog, ModelUpdate, Offsets
 from penstock.processes.retrain.sources import Source
 from penstock.processes.retrain.teaching import Bar, Pupil
 from penstock.processes.retrain.topic import TopicReplay
+from penstock.processes.signing import publishing_keys
 from penstock.settings import Settings, shown
 from penstock.trainer.candidate import AnnouncedCandidate, Candidate, SavedCandidate
 from penstock.trainer.scores import scores, standing
@@ -75,7 +76,7 @@ def publish(settings: Settings, source: Source, live: Offsets, bar: Bar) -> Publ
     topic_id = read_log(settings.kafka, TopicNames(settings.model.name).labels).topic_id
     pupil.learner.seek(topic.position, LabelLog(topic_id=topic_id))
     _catch_up(settings, pupil, topic)
-    update_log = KafkaUpdateLog(settings.kafka, settings.model.name)
+    update_log = KafkaUpdateLog(settings.kafka, settings.model.name, signing_keys=publishing_keys(settings))
     try:
         claimed = update_log.claim(f"retrain on {socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
         _learn_until(pupil, topic, _announced_or_there(settings, claimed))

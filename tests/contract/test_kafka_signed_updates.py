@@ -1,0 +1,54 @@
+"""Signed updates on a broker: a replica with the key finds the newest that is signed, whatever was appended since."""
+
+from kafka_brokers import new_name, produce, real
+from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
+from penstock.adapters.kafka.update_log import KafkaUpdateLog
+from penstock.flow import Claim, ModelUpdate
+from penstock.wire.model_update import encode_record
+from penstock.wire.signature import SigningKeys
+from update_records import update_of, write_as_another
+
+KEYS, OTHERS = SigningKeys((b"the key of these tests",)), SigningKeys((b"the key of somebody else",))
+
+
+def test_updates_without_the_right_signature_are_skipped_from_the_end_back_and_as_they_come(kafka: LocalKafka) -> None:
+    broker, model = real(kafka), new_name()
+    broker.create_model_topics(model)
+    log = KafkaUpdateLog(broker.options, model, signing_keys=KEYS)
+    refused: list[str] = []
+    feed = KafkaUpdateFeed(broker.options, model, signing_keys=KEYS, on_refused=refused.append)
+    plain = KafkaUpdateFeed(broker.options, model)
+    try:
+        log.claim("trainer")
+        log.append(update_of(model, version=1))
+        forge(broker.bootstrap_servers, model, 2)
+        assert versions(feed.newest()) == [1]
+        assert refused == ["signature"] * 2
+        assert versions(plain.newest()) == [3], "a replica without a key takes all"
+
+        log.append(update_of(model, version=4))
+        forge(broker.bootstrap_servers, model, 5)
+        write_as_another(broker.bootstrap_servers, model, Claim(epoch=9, holder="the end"))
+        came: list[object] = []
+        while not any(isinstance(record, Claim) and record.epoch == 9 for record in came):
+            came += feed.poll(0.2)
+        assert [record.version for record in came if isinstance(record, ModelUpdate)] == [4]
+        assert refused == ["signature"] * 4
+    finally:
+        for each in (feed, plain, log):
+            each.close()
+
+
+def forge(bootstrap_servers: str, model: str, version: int) -> None:
+    """An unsigned update, and the next one signed by another key."""
+    write_as_another(bootstrap_servers, model, update_of(model, version=version))
+    key, value = encode_record(update_of(model, version=version + 1), model)
+    assert value is not None
+    produce(bootstrap_servers, f"{model}.updates", [OTHERS.signed(key, value)], key=key)
+
+
+def versions(records: list[object]) -> list[int]:
+    """Of the newest update among them."""
+    found = [record.version for record in records if isinstance(record, ModelUpdate)]
+    return [max(found)] if found else []
