@@ -1,5 +1,7 @@
 """Signed updates on a broker: a replica with the key finds the newest that is signed, whatever was appended since."""
 
+from collections.abc import Sequence
+
 from kafka_brokers import new_name, produce, real
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
@@ -48,7 +50,7 @@ def forge(bootstrap_servers: str, model: str, version: int) -> None:
     produce(bootstrap_servers, f"{model}.updates", [OTHERS.signed(key, value)], key=key)
 
 
-def versions(records: list[object]) -> list[int]:
+def versions(records: Sequence[object]) -> list[int]:
     """Of the newest update among them."""
     found = [record.version for record in records if isinstance(record, ModelUpdate)]
     return [max(found)] if found else []

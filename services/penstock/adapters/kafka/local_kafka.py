@@ -53,6 +53,7 @@ class LocalKafka:
         cache_directory: where they are kept between starts.
         properties: server properties besides those of this module; `log.flush.interval.messages` for a test that kills.
         advertised_port: where clients are told to connect, if that is a proxy before the broker.
+        listeners: further ones, by name with their security protocol; `addresses` says where they are.
     """
 
     def __init__(
@@ -63,10 +64,13 @@ class LocalKafka:
         cache_directory: Path = DEFAULT_CACHE,
         properties: Mapping[str, str | int] | None = None,
         advertised_port: int | None = None,
+        listeners: Mapping[str, str] | None = None,
     ) -> None:
         self.data_directory = data_directory
         self.log_file = data_directory / "kafka.log"
         self.bootstrap_servers = ""
+        self.addresses: dict[str, str] = {}
+        self._listeners = {"CONTROLLER": "PLAINTEXT", "PLAINTEXT": "PLAINTEXT", **(listeners or {})}
         self._libs = libs
         self._cache_directory = cache_directory
         self._properties = dict(properties or {})
@@ -83,9 +87,10 @@ class LocalKafka:
         """
         self._java = self._java_command()
         self.data_directory.mkdir(parents=True, exist_ok=True)
-        broker_port, controller_port = _free_ports(2)
-        self.bootstrap_servers = f"127.0.0.1:{broker_port}"
-        self._server_properties.write_text(self._configuration(broker_port, controller_port), encoding="utf-8")
+        ports = _free_ports(len(self._listeners))
+        self.addresses = {name: f"127.0.0.1:{port}" for name, port in zip(self._listeners, ports, strict=True)}
+        self.bootstrap_servers = self.addresses["PLAINTEXT"]
+        self._server_properties.write_text(self._configuration(), encoding="utf-8")
         self._format()
         self.start()
         return self
@@ -163,14 +168,20 @@ class LocalKafka:
         java = required("java", "default-jre-headless")
         return [java, *JAVA_OPTIONS, "-cp", f"{self.libs.absolute()}{os.sep}*"]
 
-    def _configuration(self, broker_port: int, controller_port: int) -> str:
+    def _configuration(self) -> str:
+        listeners = {name: f"{name}://{address}" for name, address in self.addresses.items()}
+        advertised = dict(listeners)
+        if self._advertised_port is not None:
+            advertised["PLAINTEXT"] = f"PLAINTEXT://127.0.0.1:{self._advertised_port}"
+        protocols = ",".join(f"{name}:{protocol}" for name, protocol in self._listeners.items())
         properties: dict[str, str | int] = {
             "process.roles": "broker,controller",
             "node.id": 1,
-            "listeners": f"PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._advertised_port or broker_port}",
+            "listeners": ",".join(listeners.values()),
+            "advertised.listeners": ",".join(url for name, url in advertised.items() if name != "CONTROLLER"),
+            "listener.security.protocol.map": protocols,
             "controller.listener.names": "CONTROLLER",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+            "controller.quorum.voters": f"1@{self.addresses['CONTROLLER']}",
             "log.dirs": str((self.data_directory / "log").absolute()),
             "auto.create.topics.enable": "false",
             "broker.session.timeout.ms": 4_000,  # how long a killed broker is still believed to run when it restarts

@@ -141,6 +141,7 @@ def _set_environment(config: MlflowConfig) -> None:
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(config.timeout_seconds)
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(HTTP_RETRIES)
         os.environ["MLFLOW_HTTP_REQUEST_BACKOFF_JITTER"] = "0"
+        os.environ["MLFLOW_ALLOW_HTTP_REDIRECTS"] = "false"  # an artifact store must not send us elsewhere
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
