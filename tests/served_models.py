@@ -130,6 +130,8 @@ class QueuedFeed:
     def __init__(self, newest: Sequence[LogRecord] = ()) -> None:
         self.problems: list[Exception] = []
         self.closed = False
+        self.idle_polls = 0
+        """How often whoever reads has come back for more than there is."""
         self._newest = list(newest)
         self._queued: list[LogRecord] = []
 
@@ -146,6 +148,7 @@ class QueuedFeed:
             raise self.problems.pop(0)
         taken, self._queued = self._queued, []
         if not taken and timeout_seconds:
+            self.idle_polls += 1
             time.sleep(0.002)
         return taken
 
