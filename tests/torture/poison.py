@@ -139,10 +139,14 @@ def _nothing_but_poison(kinds: Sequence[Poison], chance: random.Random) -> int:
     letters = Letters()
     intake = _intake(Stream(partitions={0: messages}, good=[], bad=messages), letters, chance)
     with pytest.raises(PoisonedStreamError, match=r"events in a row were invalid|of the last \d+ events were invalid"):
-        while intake.next_batch(10.0) is not None:
-            pass
+        _drained(intake)
     assert len(letters.sent) < 1500, f"{len(letters.sent)} messages were dead-lettered before it stopped"
     return len(letters.sent)
+
+
+def _drained(intake: Intake) -> None:
+    while intake.next_batch(10.0) is not None:
+        pass
 
 
 def _on_a_line(workspace: Workspace, kinds: Sequence[Poison], chance: random.Random) -> int:

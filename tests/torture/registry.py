@@ -1,5 +1,6 @@
 """All faults, in the order of the table in docs/reliability.md."""
 
+from torture.bad_updates import BAD_UPDATES
 from torture.broker_away import BROKER_AWAY
 from torture.damaged_checkpoints import DAMAGED_CHECKPOINT, DAMAGED_FILES
 from torture.fault import Fault
@@ -7,6 +8,8 @@ from torture.full_disk import DISK_ERRORS, FULL_DISK_GOES_ON, FULL_DISK_PAUSES
 from torture.many_trainers import TEN_TRAINERS, TWO_TRAINERS
 from torture.mlflow_away import MLFLOW_AWAY
 from torture.partitions_added import PARTITIONS_ADDED
+from torture.poison import POISON
+from torture.repeated_events import REPEATED_EVENTS
 from torture.retention_hole import RETENTION_HOLE
 from torture.topic_made_anew import TOPIC_MADE_ANEW
 
@@ -23,4 +26,7 @@ FAULTS: tuple[Fault, ...] = (
     DAMAGED_FILES,
     DAMAGED_CHECKPOINT,
     MLFLOW_AWAY,
+    BAD_UPDATES,
+    POISON,
+    REPEATED_EVENTS,
 )
