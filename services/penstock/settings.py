@@ -16,6 +16,7 @@ import msgspec
 
 from penstock.adapters.kafka.config import KafkaValue, checked, redacted
 from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.mlflow.locations import without_credentials
 from penstock.errors import ConfigurationError
 from penstock.failpoints import VARIABLE
 from penstock.intake.config import IntakeConfig
@@ -81,7 +82,11 @@ def shown(settings: Settings) -> dict[str, str]:
     tree = asdict(settings)
     tree["kafka"] = redacted(settings.kafka)
     tree["mlflow"]["tracking_uri"] = settings.mlflow.shown_uri
-    return {f"{section}.{key}": str(value) for section, values in sorted(tree.items()) for key, value in values.items()}
+    return {
+        f"{section}.{key}": without_credentials(str(value))
+        for section, values in sorted(tree.items())
+        for key, value in values.items()
+    }
 
 
 def _path(kind: type, value: object) -> object:

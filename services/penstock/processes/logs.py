@@ -1,6 +1,7 @@
 """Structured logs: readable on a terminal, JSON elsewhere; one line where state changes; secrets redacted."""
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -9,6 +10,10 @@ from typing import Any, TextIO, cast
 import structlog
 
 SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential")
+CREDENTIALS = re.compile(r"//[^/@\s]*@")
+"""User and password of an address."""
+PLAIN = (bool, int, float, dict, list, tuple, type(None))
+"""What a log line may hold beside text; all else is written as its representation."""
 
 
 class LossyStream:
@@ -41,8 +46,8 @@ def configure(level: int = logging.INFO) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
-            _redact,
             *([] if terminal else [structlog.processors.format_exc_info]),
+            _redact,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -52,7 +57,9 @@ def configure(level: int = logging.INFO) -> None:
 
 
 def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in event:
+    for key, value in event.items():
         if any(word in key.lower() for word in SECRET_WORDS):
             event[key] = "***"
+        elif not isinstance(value, PLAIN):
+            event[key] = CREDENTIALS.sub("//", value if isinstance(value, str) else repr(value))
     return event

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Connection
-from penstock.adapters.mlflow.locations import Location, artifact_folder, default_prefix
+from penstock.adapters.mlflow.locations import Location, artifact_folder, default_prefix, without_credentials
 from penstock.adapters.mlflow.shelf import FolderShelf, ServerShelf, Shelf
 from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
 from penstock.flow import ModelUpdate, Weights
@@ -67,7 +67,7 @@ class ArtifactFetcher:
     def __init__(self, config: MlflowConfig, allowed_prefixes: Sequence[str] = ()) -> None:
         self._connection = Connection(config)
         self._allowed = tuple(_prefix(uri) for uri in allowed_prefixes or [default_prefix(config)])
-        self._shown = ", ".join(allowed_prefixes) or default_prefix(config)
+        self._shown = without_credentials(", ".join(allowed_prefixes) or default_prefix(config))
 
     def fetch(self, update: ModelUpdate) -> bytes:
         """See `WeightsFetcher.fetch`."""
@@ -82,7 +82,9 @@ class ArtifactFetcher:
         try:
             location = Location.parse(uri)
         except ValueError as error:
-            raise RefusedUpdateError("uri", f"The weights' URI {uri!r} is refused: {error}.") from None
+            raise RefusedUpdateError(
+                "uri", f"The weights' URI {without_credentials(uri)!r} is refused: {error}."
+            ) from None
         if not any(location.is_within(prefix) for prefix in self._allowed):
             raise self._outside(uri)
         return location
@@ -90,7 +92,8 @@ class ArtifactFetcher:
     def _outside(self, uri: str) -> RefusedUpdateError:
         return RefusedUpdateError(
             "uri",
-            f"The weights' URI {uri!r} is outside what serving.allowed_weights_prefixes allows: {self._shown}.",
+            f"The weights' URI {without_credentials(uri)!r} is outside what serving.allowed_weights_prefixes allows: "
+            f"{self._shown}.",
         )
 
     def _read_file(self, location: Location, update: ModelUpdate) -> bytes:
@@ -122,7 +125,9 @@ def _prefix(uri: str) -> Location:
     try:
         return Location.parse(uri)
     except ValueError as error:
-        raise ConfigurationError(f"serving.allowed_weights_prefixes holds {uri!r}: {error}.") from None
+        raise ConfigurationError(
+            f"serving.allowed_weights_prefixes holds {without_credentials(uri)!r}: {error}."
+        ) from None
 
 
 def _refuse_larger(size_bytes: int, update: ModelUpdate) -> None:
