@@ -74,8 +74,17 @@ class Secured:
         """The administrator's way in."""
         return {"bootstrap.servers": self.kafka.bootstrap_servers}
 
-    def admin(self) -> AdminClient:
-        return AdminClient({**self.local, "log_level": 0})
+    def give(self, *bindings: AclBinding) -> None:
+        """Returns once the rights hold."""
+        admin = AdminClient({**self.local, "log_level": 0})
+        for outcome in admin.create_acls([*bindings]).values():
+            outcome.result(10)
+
+    def take_away(self, right: AclBindingFilter) -> None:
+        """Returns once it is gone; it must have been given."""
+        admin = AdminClient({**self.local, "log_level": 0})
+        for outcome in admin.delete_acls([right]).values():
+            assert outcome.result(10)
 
     def grant(self, model: str) -> None:
         """Exactly what the document's table says."""
@@ -85,8 +94,7 @@ class Secured:
             for operation in operations.split(", ")
         ]
         assert len(bindings) > 10, "the table is read"
-        for outcome in self.admin().create_acls(bindings).values():
-            outcome.result(10)
+        self.give(*bindings)
 
 
 def binding(
@@ -211,8 +219,7 @@ def test_no_checkpoint_passes_a_dead_letter_that_the_trainer_may_not_write(
     create_model_topics(secured.kafka.bootstrap_servers, model, 1)
     secured.grant(model)
     write = ("trainer", "topic", f"{model}.dead-letters", "Write")
-    for outcome in secured.admin().delete_acls([binding(*write, kind_of=AclBindingFilter)]).values():
-        assert outcome.result(10)
+    secured.take_away(binding(*write, kind_of=AclBindingFilter))
     running = line_as(secured, secured.sasl("trainer"), model, tmp_path, nursery)
     try:
         trainer = running.start_trainer()
@@ -222,8 +229,7 @@ def test_no_checkpoint_passes_a_dead_letter_that_the_trainer_may_not_write(
         kept = newest_checkpoint(tmp_path / "state", model)
         assert kept is None or kept.offsets[0] <= 64, "no checkpoint stands behind the poison"
         assert letters(secured, model) == []
-        for outcome in secured.admin().create_acls([binding(*write)]).values():
-            outcome.result(10)
+        secured.give(binding(*write))
         wait_for(lambda: letters(secured, model) == [b"poison"], "the poison is a dead letter", SETTLED_SECONDS)
         wait_for(lambda: (found := newest_checkpoint(tmp_path / "state", model)) and found.offsets[0] == 265, "saved")
         assert trainer.stop() == 0, trainer.text()

@@ -27,6 +27,7 @@ class Pupil:
             settings.replay,
             topic=TopicNames(settings.model.name).labels,
             max_events=settings.intake.max_events,
+            dedupe_window_events=settings.intake.dedupe_window_events,
         )
         if uri := settings.model.warm_start.uri:
             start_from(self.learner, read_weights(settings), uri)
