@@ -63,6 +63,7 @@ class Log:
     records: list[tuple[bytes, bytes | None]]
     good: dict[int, ModelUpdate]
     fenced: dict[int, ModelUpdate]
+    last_epoch: int
 
 
 def play(workspace: Workspace, seed: int) -> Figures:
@@ -109,7 +110,7 @@ def _served(
             feed.append(*_decoded(burst))
             wait_for(partial(_has_come_back, feed, 2 + feed.idle_polls), "the burst is worked off", 30, 0.0005)
         last = max(log.good) + len(log.records)
-        feed.append(update_of(last, epoch=1 + max(update.epoch for update in log.good.values())))
+        feed.append(update_of(last, epoch=log.last_epoch))
         wait_for(lambda: slot.current is not None and slot.current.version == last, "the newest is served", 30, 0.002)
     finally:
         updater.close()
@@ -122,7 +123,7 @@ def _served(
 def made(count: int, folder: Path, chance: random.Random) -> Log:
     """A log of so many records; epochs and versions grow as a trainer's do."""
     (folder / "state" / "mlflow-artifacts").mkdir(parents=True)
-    log, epoch, version = Log(records=[], good={}, fenced={}), 1, 0
+    log, epoch, version = Log(records=[], good={}, fenced={}, last_epoch=1), 1, 0
     while len(log.records) < count:
         kind = chance.random()
         if kind < 0.01:
@@ -148,6 +149,7 @@ def made(count: int, folder: Path, chance: random.Random) -> Log:
             log.records.append(_encoded(log.fenced[version]))
         else:
             log.records.append(_encoded(chance.choice(SPOILS)(update, folder, chance)))
+    log.last_epoch = epoch
     return log
 
 
