@@ -78,6 +78,25 @@ def test_a_thousand_idle_connections_cost_little_and_slow_nobody_down(replica: H
     assert grown < NUM_IDLE * MOST_BYTES_A_CONNECTION
 
 
+@pytest.mark.parametrize("pieces", [[HEAD + GOOD], [HEAD, GOOD]], ids=["whole", "in pieces"])
+def test_a_client_that_has_said_all_still_gets_its_answer(replica: HttpReplica, pieces: list[bytes]) -> None:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as half_closed:
+        half_closed.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            half_closed.sendall(piece)
+        half_closed.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: half_closed.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b'"model_version":"3"' in answer
+
+
+def test_a_client_that_stops_in_the_middle_is_let_go(replica: HttpReplica) -> None:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as half_closed:
+        half_closed.sendall(HEAD + GOOD[:100])
+        half_closed.shutdown(socket.SHUT_WR)
+        assert half_closed.recv(4096) == b""
+
+
 @pytest.mark.parametrize("served_before", [False, True])
 def test_a_head_that_comes_byte_by_byte_is_given_up(replica: HttpReplica, served_before: bool) -> None:
     with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as slow:

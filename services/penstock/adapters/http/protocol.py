@@ -67,6 +67,13 @@ class ReplicaProtocol(HttpToolsProtocol):
             else:
                 self.timeout_keep_alive_task = clock
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn always lets go, which is what None means
+        """Keep a connection whose client has said all and waits for the answer; it is closed behind that."""
+        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def on_message_begin(self) -> None:
         """What uvicorn does here only the long way needs."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
@@ -155,10 +162,11 @@ class ReplicaProtocol(HttpToolsProtocol):
 class _Exchange:
     """A request on the short way, as far as uvicorn knows its own `RequestResponseCycle`."""
 
-    __slots__ = ("disconnected", "keep_alive", "response_complete")
+    __slots__ = ("disconnected", "keep_alive", "more_body", "response_complete")
 
     def __init__(self) -> None:
         self.response_complete = False
+        self.more_body = False
         self.disconnected = False
         self.keep_alive = True
 
