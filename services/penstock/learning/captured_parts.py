@@ -23,7 +23,7 @@ FORMAT = 4
 
 _SLEEPERS, _HISTORY = "sleepers.", "history."
 _NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators.", "window.", "heads."
-_WATCH, _HELD_OUT = "watch.", "held_out."
+_WATCH, _HELD_OUT, _DOUBT = "watch.", "held_out.", "doubt."
 
 
 def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[str, Array]:
@@ -32,6 +32,7 @@ def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[
     heads = {} if ensemble is None else _prefixed(_HEADS, ensemble.state()) | _prefixed(_WINDOW, parts.window.state())
     return {
         **heads,
+        **({} if ensemble is not None else _prefixed(_DOUBT, parts.doubt.state())),
         **_prefixed(_SLEEPERS, parts.sleepers.state()),
         **_prefixed(_HISTORY, parts.history.state() | parts.retracted.state()),
         **table_tensors(parts.class_events, parts.num_kept(), _recall(parts)),
@@ -134,6 +135,8 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig, tr
     parts.moments.mean = tensors["moments.mean"].astype(np.float64)
     parts.moments.squares = tensors["moments.squares"].astype(np.float64)
     parts.watch.restore(under(_WATCH, tensors), state["watch"])
+    if parts.ensemble is None and (doubt := under(_DOUBT, tensors)):
+        parts.doubt.load(doubt)
     parts.held_out.restore(under(_HELD_OUT, tensors))
     parts.reservoir.restore(checkpoint.reservoir, state["reservoir"])
     parts.class_events = tensors[EVENTS].astype(np.int64)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.features import FeatureSchema
+from penstock.learning.champion import LEAST_CLASS_ROWS
 from penstock.learning.rows import Columns, columns_of
 from penstock.wire import columns as column
 
@@ -100,6 +101,18 @@ class Comparison:
     def fresh_is_better(self) -> bool:
         """Right more often, by more than chance. Without a live model: yes."""
         return self.live is None or self.lower_bound > 0
+
+    def losing(self, margin: float) -> tuple[ClassRow, ...]:
+        """Classes of ten events or more of which the fresh model gets right less than the live one by more than that.
+
+        The largest loss first.
+        """
+        losses = [
+            (row.live - row.fresh, row)
+            for row in self.classes
+            if row.live is not None and row.num_events >= LEAST_CLASS_ROWS
+        ]
+        return tuple(row for loss, row in sorted(losses, key=lambda pair: -pair[0]) if loss > margin)
 
 
 def answers(model: Answering, events: Any, schema: FeatureSchema) -> Answers:

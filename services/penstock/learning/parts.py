@@ -8,6 +8,7 @@ import torch
 
 from penstock.learning.config import ModelConfig, TrainingConfig, check_frozen
 from penstock.learning.descent import Descent
+from penstock.learning.doubts import Doubt
 from penstock.learning.encoder import Encoder
 from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.heads.frozen import FrozenFeatures
@@ -27,7 +28,6 @@ from penstock.learning.watching.watch import Watch
 from penstock.learning.window import Window, window_rows
 from penstock.replay.config import ReplayConfig
 
-MOST_JUDGED = 1024
 LEAST_PROBABILITY = 1e-9
 Int64s = npt.NDArray[np.int64]
 
@@ -54,6 +54,8 @@ class LearnerParts:
     history: History
     retracted: Retracted
     held_out: HeldOut
+    doubt: Doubt
+    """Only where the linear head is alone."""
 
     def know_classes(self, num_classes: int) -> None:
         """Make room in what is counted by class."""
@@ -94,10 +96,9 @@ class LearnerParts:
         linear = logits.cpu().numpy().astype(np.float64)
         return self.ensemble.probabilities(rows, linear, self.ledger.live).astype(np.float32)
 
-    def remembered_losses(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Classes [n] and losses [n] in nats, under the weights of now, of rows spread over the long-term memory."""
-        slots = np.flatnonzero(self.reservoir.slot_classes >= 0)
-        rows = self.reservoir.at(slots[:: max(1, len(slots) // MOST_JUDGED)])
+    def remembered_losses(self, slots: Int64s) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Classes [n] and losses [n] in nats, under the weights of now, of the long-term rows in these slots [n]."""
+        rows = self.reservoir.at(slots)
         likely = self.probabilities(rows.encoded)[np.arange(len(rows.classes)), rows.classes]
         return rows.classes, -np.log(np.maximum(likely.astype(np.float64), LEAST_PROBABILITY))
 
@@ -162,6 +163,7 @@ def new_parts(
         history=History(),
         retracted=Retracted(),
         held_out=HeldOut(hold_out),
+        doubt=Doubt(),
     )
 
 

@@ -48,6 +48,16 @@ class Reservoir:
         """The priority of each slot's row, which is the row's alone; not a copy."""
         return self._policy.slot_priorities
 
+    @property
+    def times(self) -> Int64s:
+        """When each slot's row was offered, counted in rows; not a copy."""
+        return self._times
+
+    @property
+    def num_offered(self) -> int:
+        """Rows ever offered."""
+        return self._num_offered
+
     def at(self, slots: Int64s) -> TrainRows:
         """The rows in these slots [k]."""
         return self._rows.at(slots)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.flow import Alarm, ControlOutcome, EventBatch, RefusedEvent, StepReport, Watched
+from penstock.learning.doubts import contradicted_at_last, errors_rose, judged_slots, settle
 from penstock.learning.lesson import Scored
 from penstock.learning.parts import LearnerParts
 from penstock.learning.watching.observed import ObservedRows
@@ -52,7 +53,8 @@ def report_of(parts: LearnerParts, batch: EventBatch, learnt: Learnt, progress: 
     for alarm in alarms:
         changed = [names.index(name) for name in alarm.classes]
         parts.held_out.give_up(np.array(changed, dtype=np.int64), before=alarm.began_at)
-    watched = _watch(parts, found, learnt.num_events(batch), alarms, progress)
+    watched, expired = _watch(parts, found, learnt.num_events(batch), alarms, progress)
+    alarms += expired
     scores = parts.watch.scores
     return StepReport(
         step=progress.step,
@@ -87,9 +89,10 @@ def report_of(parts: LearnerParts, batch: EventBatch, learnt: Learnt, progress: 
 
 def _watch(
     parts: LearnerParts, found: Sequence[Scored], num_events: int, alarms: tuple[Alarm, ...], progress: Progress
-) -> Watched:
+) -> tuple[Watched, tuple[Alarm, ...]]:
+    """Returns the classes too whose old rows have expired now, where that is not for the mixture to decide."""
     if not found:
-        return Watched()
+        return Watched(), ()
     names = parts.ledger.names
     watched = parts.watch.observe(
         ObservedRows.joined(
@@ -102,9 +105,17 @@ def _watch(
         label_changes=alarms,
         figures={WEIGHT + head: weight for head, weight in progress.weights_by_head.items()},
     )
-    if not parts.watch.wants_judgement:
-        return watched
-    return replace(watched, judged=parts.watch.judge(*parts.remembered_losses(), names))
+    errors_rose(parts, watched.raised)
+    contradicted = contradicted_at_last(parts)
+    if parts.watch.wants_judgement:
+        judged, contradicted = parts.watch.judge(*parts.remembered_losses(judged_slots(parts)), names)
+        watched = replace(watched, judged=judged)
+    change = None if contradicted is None else settle(parts, contradicted, progress.step)
+    if contradicted is None or change is None:
+        return watched, ()
+    parts.held_out.give_up(contradicted, before=change.began_at)
+    parts.watch.alarms.note((change,), progress.trained_until_ms)
+    return watched, (change,)
 
 
 def _joined(arrays: list[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:

@@ -106,3 +106,15 @@ def test_no_events_are_no_reason_to_call_it_better() -> None:
     empty = EVENTS.slice(0, 0)
     found = compare(empty, answers(LIVE, empty, PLANE.schema), answers(FRESH, empty, PLANE.schema))
     assert (found.num_events, found.fresh_is_better, found.fresh.accuracy) == (0, False, 0.0)
+
+
+def test_a_class_that_loses_much_is_named_and_a_handful_of_rows_is_not_held_against_it() -> None:
+    labels = ["large"] * 100 + ["small"] * 20 + ["few"] * 5
+    live = np.array([True] * 50 + [False] * 50 + [True] * 20 + [True] * 5)
+    fresh = np.array([True] * 100 + [True] * 12 + [False] * 8 + [False] * 5)
+    events = event_batch(PLANE.schema, {"point": np.zeros((125, 2))}, labels).events
+    found = compare(events, said(live.tolist()), said(fresh.tolist()))
+    assert found.fresh_is_better
+    assert [row.name for row in found.losing(0.2)] == ["small"]
+    assert found.losing(0.4) == ()
+    assert compare(events, None, said(fresh.tolist())).losing(0.2) == ()

@@ -123,10 +123,17 @@ class Watch:
         """True once enough rows have come since an alarm that nobody has judged."""
         return self._since_alarm is not None and len(self._since_alarm) >= JUDGED_ROWS
 
-    def judge(self, classes: Int64s, losses: Float64s, class_names: Sequence[str]) -> tuple[DriftAlarm, ...]:
+    @property
+    def is_judging(self) -> bool:
+        """True from an alarm on until it is judged."""
+        return self._since_alarm is not None
+
+    def judge(
+        self, classes: Int64s, losses: Float64s, class_names: Sequence[str]
+    ) -> tuple[tuple[DriftAlarm, ...], Int64s]:
         """Whether remembered rows contradict the new ones: `classes` [n] of long-term rows, and their `losses` now.
 
-        To be called when it `wants_judgement`; returns the alarms judged.
+        To be called when it `wants_judgement`; returns the alarms judged, and the classes that are contradicted.
         """
         assert self._since_alarm is not None  # it wants judgement
         fresh, self._since_alarm = self._since_alarm, None
@@ -139,7 +146,8 @@ class Watch:
         )
         expired = np.flatnonzero(found.expired)
         worst_first = expired[np.argsort(-found.conflict[expired], kind="stable")][:NAMED_IN_ALARM].tolist()
-        return self.alarms.judge({class_names[index]: float(found.conflict[index]) for index in worst_first})
+        judged = self.alarms.judge({class_names[index]: float(found.conflict[index]) for index in worst_first})
+        return judged, expired
 
     def tensors(self) -> dict[str, Array]:
         """Copies of all arrays by dotted name."""

@@ -37,6 +37,8 @@ class Result:
     num_live_classes: int | None
     seconds: float
     forgotten: tuple[str, ...]
+    class_margin: float
+    """As much of a class's recall may be lost before the gate refuses (`publish.gate.class_margin`)."""
 
     @property
     def reason_against(self) -> str:
@@ -50,6 +52,9 @@ class Result:
             return "there are no events to compare on"
         if not self.comparison.fresh_is_better:
             return "it is not right more often than the live one by more than chance"
+        if losing := self.comparison.losing(self.class_margin):
+            names = ", ".join(f"{row.name!r} ({row.live:.2f} to {row.fresh:.2f})" for row in losing[:5])
+            return f"it gets less right of {len(losing)} classes than publish.gate.class_margin allows: {names}"
         return ""
 
     def to_json(self, published: Published | None) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def _compared(
         num_classes=len(pupil.learner.class_names),
         num_live_classes=len(live_names) if served else None,
         seconds=pupil.seconds,
+        class_margin=settings.publish.gate.class_margin,
         forgotten=tuple(name for name in live_names if name not in set(pupil.learner.class_names)),
     )
 
