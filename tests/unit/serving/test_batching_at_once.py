@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -126,9 +127,11 @@ def passes_with_delay(seconds: float, groups: list[list[int]], max_batch_rows: i
     return [num_rows for _, num_rows in model.passes]
 
 
-def test_with_a_delay_requests_that_come_one_after_the_other_are_one_pass() -> None:
-    assert passes_with_delay(0.3, [[1], [2], [1]], max_batch_rows=64) == [4]
-
-
-def test_a_full_pass_waits_for_nobody() -> None:
+def test_with_a_delay_requests_that_come_one_after_the_other_are_one_pass_as_soon_as_it_is_full() -> None:
     assert passes_with_delay(2 * WITHIN_SECONDS, [[1], [2], [1]], max_batch_rows=4) == [4]
+
+
+def test_a_delay_ends_though_nobody_joins() -> None:
+    began = time.monotonic()
+    assert passes_with_delay(0.05, [[1]], max_batch_rows=64) == [1]
+    assert time.monotonic() - began >= 0.05
