@@ -107,7 +107,7 @@ class Line:
         self.config = directory / "penstock.toml"
         self.config.write_text(configuration, encoding="utf-8")
         self._processes: list[Process] = []
-        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 5})
+        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 5, "log_level": 0})
 
     def run(
         self, *arguments: str, stdin: bytes | None = None, timeout_seconds: float = 60.0
