@@ -4,7 +4,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -69,7 +69,8 @@ def play(workspace: Workspace, seed: int) -> Figures:
     """One trouble after the other, in an order drawn at random; each ends with the newest version on record."""
     chance, model, kafka = random.Random(seed), workspace.new_model(), workspace.kafka.bootstrap_servers
     create_model_topics(kafka, model, label_partitions=1)
-    figures: dict[str, float] = {}
+    announced, recorded = list[float](), list[float]()
+    figures: dict[str, float | Sequence[float]] = {"announced meanwhile, s": announced, "on record after, s": recorded}
     server = workspace.mlflow()
     with UnsteadyProxy(seed=seed) as front:
         front.upstream = server.port
@@ -85,14 +86,14 @@ def play(workspace: Workspace, seed: int) -> Figures:
                     failures, began = _failures(trainer), time.monotonic()
                     produced += running.produce(events(EVENTS, seed=seed + produced, start=produced))
                     running.wait_until_announced(produced)
-                    figures[f"announced while {name}, s"] = time.monotonic() - began
+                    announced.append(time.monotonic() - began)
                     if name != "slow":
                         _wait_until_more_fail(trainer, failures)
                 began = time.monotonic()
                 _wait_until_recorded(running, server, produced)
-                figures[f"on record after {name}, s"] = time.monotonic() - began
+                recorded.append(time.monotonic() - began)
             if workspace.is_long:
-                figures |= _rates(running, trainer, server, front, produced)
+                figures["rate over undisturbed"] = _rates(running, trainer, server, front, produced)
             grown = _resident_bytes(trainer.pid) - before
             assert grown < MOST_GROWTH_BYTES, f"the trainer has grown by {grown >> 20} MiB"
             figures["memory grown, MiB"] = grown / (1 << 20)
@@ -101,22 +102,20 @@ def play(workspace: Workspace, seed: int) -> Figures:
     return figures
 
 
-def _rates(
-    running: Line, trainer: Process, server: MlflowServer, front: UnsteadyProxy, produced: int
-) -> dict[str, float]:
-    """Events a second with MLflow in trouble over those without, side by side, over a few rounds together."""
+def _rates(running: Line, trainer: Process, server: MlflowServer, front: UnsteadyProxy, produced: int) -> list[float]:
+    """By trouble, events a second with it over those without, side by side, a few rounds together."""
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ("hanging", "answering 500", "slow")}
     for _ in range(RATE_ROUNDS):
         for name, pairs in seconds.items():
             calm = _seconds(running, trainer, nullcontext(), produced)
             pairs.append((calm, _seconds(running, trainer, TROUBLES[name](server, front), produced + RATE_EVENTS)))
             produced += 2 * RATE_EVENTS
-    figures = {}
+    ratios = []
     for name, pairs in seconds.items():
         ratio = sum(calm for calm, _ in pairs) / sum(disturbed for _, disturbed in pairs)
-        figures[f"rate while {name} over undisturbed"] = ratio
+        ratios.append(ratio)
         assert ratio >= LEAST_RATE_RATIO, f"the rate while {name} is {ratio:.3f} of the undisturbed one"
-    return figures
+    return ratios
 
 
 def _seconds(running: Line, trainer: Process, trouble: AbstractContextManager[None], produced: int) -> float:

@@ -16,7 +16,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -56,10 +56,14 @@ class Row:
 
     def to_json(self) -> dict[str, object]:
         """For bench/torture.json."""
-        facts = asdict(self) | {
-            "fault": {key: getattr(self.fault, key) for key in ("number", "title", "injected", "must_hold")}
+        return {
+            "fault": {key: getattr(self.fault, key) for key in ("number", "title", "injected", "must_hold")},
+            "seed": self.seed,
+            "tries": self.tries,
+            "seconds": self.seconds,
+            "failed": {str(seed): sentence for seed, sentence in self.failed.items()},
+            "figures": {name: summary(values) for name, values in self.figures.items()},
         }
-        return facts | {"figures": {name: summary(values) for name, values in self.figures.items()}}
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
@@ -111,7 +115,9 @@ def main(arguments: Sequence[str]) -> int:
     print("\r\033[K" if sys.stdout.isatty() else "", end="")
     table(rows, print)
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({row.fault.name: row.to_json() for row in rows if row.tries}, indent=2) + "\n")
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    measured = {row.fault.name: row.to_json() for row in rows if row.tries}
+    RESULTS.write_text(json.dumps(before | measured, indent=2) + "\n", encoding="utf-8")
     print(f"\nwritten to {RESULTS}")
     if interrupted:
         return INTERRUPTED
