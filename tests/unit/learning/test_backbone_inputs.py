@@ -11,8 +11,8 @@ from labelled_rows import event_batch
 from mixed_streams import BACKBONES, mixed_model, mixed_stream
 from penstock.errors import ConfigurationError, StateError
 from penstock.features import Feature
-from penstock.flow import Control, EventBatch, EventPlace, ImportRequest, RetractionRequest
-from penstock.learning.config import BackboneConfig, HeadName, ModelConfig, TrainingConfig
+from penstock.flow import ClassRequest, ClassVerb, Control, EventBatch, EventPlace, ImportRequest, RetractionRequest
+from penstock.learning.config import BackboneConfig, HeadInputsName, HeadName, ModelConfig, TrainingConfig
 from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.learner import Learner
 from penstock.learning.packet import Packet
@@ -180,6 +180,31 @@ def test_a_packet_moves_between_models_with_one_backbone_and_no_others(weights: 
     assert refused.result == "refused"
     assert "another scale" in refused.sentence
     assert Packet.from_bytes(packet).psi != Packet.from_bytes(taught(warm(seed=3)).packet_of("c0")).psi
+
+
+@pytest.mark.parametrize("head_inputs", ["encoded", "backbone"])
+def test_where_there_is_nothing_but_text_a_class_sleeps_and_wakes_as_if_nothing_had_happened(
+    head_inputs: HeadInputsName,
+) -> None:
+    only_text = replace(MAIL, features=MAIL.features[:1], head_inputs=head_inputs)
+    learner, untouched = learner_of(only_text), learner_of(only_text)
+    words = [f"w{place % 3}x{place % 4} any{place % 7}" for place in range(96)]
+    told_labels = [f"c{place % 3}" for place in range(96)]
+    for each in (learner, untouched):
+        each.learn(event_batch(only_text.schema, {"subject": words}, told_labels))
+    verbs: tuple[ClassVerb, ...] = ("hibernate", "wake")
+    for offset, verb in enumerate(verbs):
+        nothing = event_batch(only_text.schema, {"subject": []}, [], first_offset=96 + offset)
+        control = Control(
+            at=0, partition=0, offset=96 + offset, row=0, request=ClassRequest(verb=verb, classes=("c1",))
+        )
+        (outcome,) = learner.learn(replace(nothing, controls=(control,))).controls
+        assert outcome.result == "applied"
+    digests = [
+        each.capture(epoch=1, version=1, mlflow_run_id=None, full_reservoir=True)[1].sha256
+        for each in (learner, untouched)
+    ]
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize(
