@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from penstock.flow import ClosedBy
-from penstock.intake.batching import AtEnd, ClosedBatch, CountEvents
+from penstock.intake.batching import EVENTS_TOGETHER, AtEnd, ClosedBatch, CountEvents
 from penstock.wire.message import Message
 
 
@@ -21,6 +21,7 @@ class ArrivalBatcher:
         self._open_events = 0
         self._opened_at = 0.0
         self._events_per_message = 1.0
+        self._is_behind = False
 
     def add(self, messages: Sequence[Message], now_seconds: float) -> None:
         """Put messages behind those that wait."""
@@ -45,17 +46,25 @@ class ArrivalBatcher:
         return self._opened_at + self._max_age_seconds - now_seconds if self._open else math.inf
 
     def wanted_messages(self) -> int:
-        """What the open batch still has room for, judged by the messages of the last one."""
-        return math.ceil((self._max_events - self._open_events) / self._events_per_message)
+        """What the open batch still has room for, judged by the messages of the last one.
+
+        Behind a full one of single events more may wait: then as many as are decoded at once.
+        """
+        events = max(self._max_events, EVENTS_TOGETHER) if self._is_behind else self._max_events
+        return math.ceil((events - self._open_events) / self._events_per_message)
 
     def full_partitions(self) -> frozenset[int]:
-        """None: no more is polled than the open batch has room for."""
+        """None: little more is polled than the open batch has room for."""
         return frozenset()
 
     def _closed(self, closed_by: ClosedBy, now_seconds: float) -> ClosedBatch:
         batch = ClosedBatch(
-            messages=self._open, closed_by=closed_by, age_seconds=max(now_seconds - self._opened_at, 0.0)
+            messages=self._open,
+            num_events=self._open_events,
+            closed_by=closed_by,
+            age_seconds=max(now_seconds - self._opened_at, 0.0),
         )
+        self._is_behind = closed_by == "size" and self._open_events == len(self._open)
         self._events_per_message = self._open_events / len(self._open)
         self._open, self._open_events = [], 0
         return batch

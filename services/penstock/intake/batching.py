@@ -9,6 +9,8 @@ from penstock.wire.message import Message
 
 CountEvents = Callable[[Message], int]
 """Number of events that a message holds, at least 1."""
+EVENTS_TOGETHER = 512
+"""Events of micro-batches that are decoded at once, where so many wait: a small one costs mostly by being one."""
 AtEnd = Callable[[], frozenset[int]]
 """Partitions of which every message up to the end has been added."""
 
@@ -18,6 +20,7 @@ class ClosedBatch:
     """The messages of one micro-batch, in the order in which their events are learnt; at least one."""
 
     messages: Sequence[Message]
+    num_events: int
     closed_by: ClosedBy
     age_seconds: float
 

@@ -1,15 +1,15 @@
 """From the label topic to closed micro-batches of valid events: poll, close, decode, dead-letter."""
 
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Sequence
 
 import structlog
 
 from penstock.clock import Clock
 from penstock.flow import EventBatch, Offsets
 from penstock.intake.arrival import ArrivalBatcher
-from penstock.intake.batching import Batcher, ClosedBatch, CountEvents
+from penstock.intake.batching import EVENTS_TOGETHER, Batcher, ClosedBatch, CountEvents
 from penstock.intake.config import IntakeConfig
 from penstock.intake.growth import Growth
 from penstock.intake.late_labels import LateLabels
@@ -75,6 +75,9 @@ class Intake:
         self._batcher, self._growth = _batcher(config, source, step, offsets or Offsets(), decoder.count_events)
         self._quarantine = Quarantine(config)
         self._late_labels = late_labels
+        self._max_events = config.max_events
+        self._decoded = deque[tuple[ClosedBatch, Decoded]]()
+        self._is_plain = False
         self._joining: tuple[ClosedBatch, Decoded] | None = None
         self._paused: frozenset[int] = frozenset()
         self._repeated = repeated
@@ -136,8 +139,28 @@ class Intake:
                 self._quarantine.refused_later(first_event, num_events, len(refused), first.sentence)
 
     def _next_decoded(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
-        closed = self._next_closed(timeout_seconds)
-        return None if closed is None else (closed, self._decoder.decode(closed.messages, SWITCHED_OFF))
+        if not self._decoded:
+            closed = self._next_closed(timeout_seconds)
+            if closed is None:
+                return None
+            batches = [closed, *self._closed_behind(closed)]
+            decoded = self._decoder.decode_together([each.messages for each in batches], SWITCHED_OFF)
+            self._decoded.extend(zip(batches, decoded, strict=True))
+            self._is_plain = all(each.is_plain for each in decoded)
+        return self._decoded.popleft()
+
+    def _closed_behind(self, closed: ClosedBatch) -> Iterator[ClosedBatch]:
+        """Micro-batches that can be decoded along with this one; none in a stream of which not all is plain."""
+        num_events = closed.num_events
+        if not self._is_plain or self._late_labels or (self._growth is not None and self._source.added_partitions()):
+            return
+        now = self._clock.monotonic_seconds()
+        while num_events + self._max_events <= EVENTS_TOGETHER:
+            behind = self._batcher.close(now, self._source.partitions_at_end)
+            if behind is None:
+                return
+            num_events += behind.num_events
+            yield behind
 
     def _next_joined(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
         """The same with late labels joined; a batch whose predictions are not certain yet is held until they are."""

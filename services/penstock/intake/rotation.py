@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from penstock.flow import ClosedBy
-from penstock.intake.batching import AtEnd, ClosedBatch, CountEvents
+from penstock.intake.batching import EVENTS_TOGETHER, AtEnd, ClosedBatch, CountEvents
 from penstock.wire.message import Message
 
 MESSAGES_AHEAD: Final = 16_384
@@ -84,8 +84,8 @@ class RotationBatcher:
         return self._still_since + self._idle_seconds - now_seconds
 
     def wanted_messages(self) -> int:
-        """One batch's worth, of whichever partitions."""
-        return self._max_events
+        """One batch's worth, or those that are decoded at once, of whichever partitions."""
+        return max(self._max_events, EVENTS_TOGETHER)
 
     def full_partitions(self) -> frozenset[int]:
         """Full ones, and those that were full and are not yet half empty, so that fetching does not flutter."""
@@ -126,7 +126,12 @@ class RotationBatcher:
         self._open_events += self._count_events(message)
 
     def _closed(self, closed_by: ClosedBy, now_seconds: float) -> ClosedBatch:
-        batch = ClosedBatch(messages=self._open, closed_by=closed_by, age_seconds=now_seconds - self._opened_at)
+        batch = ClosedBatch(
+            messages=self._open,
+            num_events=self._open_events,
+            closed_by=closed_by,
+            age_seconds=now_seconds - self._opened_at,
+        )
         self._step += 1
         self._turn = self._step % len(self._partitions)
         self._open, self._open_events, self._still_since = [], 0, None

@@ -59,7 +59,7 @@ def _in_message_order(messages: Sequence[Message], parts: Sequence[Part], schema
     partition = np.array([message.partition() for message in messages], dtype=np.int32)
     offset = np.array([message.offset() for message in messages], dtype=np.int64)
     # Without a timestamp (type 0) Kafka says -1.
-    timestamp_ms = np.array([max(message.timestamp()[1], 0) for message in messages], dtype=np.int64)
+    timestamp_ms = np.maximum(np.array([message.timestamp()[1] for message in messages], dtype=np.int64), 0)
     with_tenant = any(part.tenant is not None for part in parts)
     if with_tenant:
         schema = schema.append(pa.field(TENANT, pa.string()))

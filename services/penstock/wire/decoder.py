@@ -1,8 +1,8 @@
 """From Kafka messages to one columnar batch of valid events, and word on every event that is not."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from penstock.flow import ClassRequest, Control, ImportRequest, JudgedAnswers
 from penstock.wire.arrow_events import ArrowEvents, count_rows
 from penstock.wire.arrow_stream import MAGIC
 from penstock.wire.assembly import assemble
-from penstock.wire.columns import batch_schema
+from penstock.wire.columns import TENANT, batch_schema
 from penstock.wire.control import CONTROL_TYPE, decode_control
 from penstock.wire.event_columns import EVENT_ID
 from penstock.wire.invalid import InvalidMessage, RefusedMessageError, shown
@@ -43,7 +43,8 @@ class Decoded:
     events and retractions, each at its place among them. `invalid` has an entry for each message with refused events,
     in message order; `accepted` is bool [all events and controls] in message order. `late` are the events that name a
     prediction in place of features, whether it was among those found or not;
-    `judged` says how good those predictions were of which it was.
+    `judged` says how good those predictions were of which it was. `is_plain`: every message holds one event or none
+    that is valid, and nothing but events.
     """
 
     events: pa.RecordBatch
@@ -52,6 +53,7 @@ class Decoded:
     accepted: Mask
     late: tuple[LateLabel, ...] = ()
     judged: tuple[JudgedAnswers, ...] = ()
+    is_plain: bool = False
 
 
 class EventDecoder:
@@ -76,7 +78,8 @@ class EventDecoder:
 
     def count_events(self, message: Message) -> int:
         """How many events a message holds, without decoding it: at least 1, and 1 for one that does not read."""
-        return count_rows(message.value() or b"") if holds_many(message) else 1
+        value = message.value()
+        return count_rows(value) if value is not None and value.startswith(MAGIC) else 1
 
     def decode(self, messages: Sequence[Message], found: FoundPredictions = NONE_FOUND) -> Decoded:
         """Decode messages in order. A refused event costs no other event anything.
@@ -119,7 +122,41 @@ class EventDecoder:
             accepted=_accepted(len(messages), invalid, accepted_by_message),
             late=tuple(late),
             judged=_by_version(parts),
+            is_plain=not (arrow_at or control_at or placed or late),
         )
+
+    def decode_together(
+        self, batches: Sequence[Sequence[Message]], found: FoundPredictions = NONE_FOUND
+    ) -> list[Decoded]:
+        """Decode several batches, each as `decode` would. Where all are plain it costs little more than one of them."""
+        if len(batches) > 1:
+            decoded = self.decode([message for batch in batches for message in batch], found)
+            if decoded.is_plain:
+                return list(apart(decoded, [len(batch) for batch in batches]))
+        return [self.decode(batch, found) for batch in batches]
+
+
+def apart(decoded: Decoded, sizes: Sequence[int]) -> Iterator[Decoded]:
+    """What was decoded together, as the batches it came from: plain, of `sizes` messages each."""
+    tenant = decoded.events.schema.get_field_index(TENANT)
+    first = first_row = 0
+    for size in sizes:
+        accepted = decoded.accepted[first : first + size]
+        events = decoded.events.slice(first_row, np.count_nonzero(accepted))
+        if tenant >= 0 and events.column(tenant).null_count == events.num_rows:
+            events = events.remove_column(tenant)
+        yield Decoded(
+            events=events,
+            controls=(),
+            invalid=tuple(
+                replace(refused, index=refused.index - first)
+                for refused in decoded.invalid
+                if first <= refused.index < first + size
+            ),
+            accepted=accepted,
+            is_plain=True,
+        )
+        first, first_row = first + size, first_row + events.num_rows
 
 
 def holds_many(message: Message) -> bool:

@@ -1,7 +1,6 @@
 """JSON events one message at a time: exact about what is wrong with each, and quickest for a few small ones."""
 
 import re
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from penstock.errors import ConfigurationError
 from penstock.features import Feature, FeatureSchema
+from penstock.wire.columns import feature_column
 from penstock.wire.event_columns import (
     EVENT_ID,
     FEATURES,
@@ -26,6 +26,7 @@ from penstock.wire.event_columns import (
 from penstock.wire.invalid import Fault, Reason
 from penstock.wire.json_columns import JsonColumns, LabelType
 from penstock.wire.retraction import PlaceDocument, targets_of
+from penstock.wire.vector_texts import VectorTexts
 
 REASONS: dict[str, Reason] = {
     EVENT_ID: "event_id",
@@ -49,7 +50,7 @@ WORDS = {
 WHERE = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 WRONG_TYPE = re.compile(r"^Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`$")
 CHUNK = 32
-"""Messages decoded at a time: few enough that their numbers stay in the processor's cache until they are packed."""
+"""Messages decoded at a time: of more, so many are decoded again if one of them is no event."""
 FORBIDDEN_IN_NAMES = re.compile(r'["\\\x00-\x1f]')
 
 
@@ -73,32 +74,47 @@ class JsonDocuments:
     def __init__(self, schema: FeatureSchema, columns: JsonColumns) -> None:
         self._schema = schema
         self._columns = columns
-        self._event_type = _event_type(schema)
-        self._decode = msgspec.json.Decoder(self._event_type).decode
+        self._decode = msgspec.json.Decoder(_event_type(schema, msgspec.Raw)).decode
+        self._lenient_type = _event_type(schema, list[float] | None)
+        self._vectors = {f"f{at}": (each.name, VectorTexts(each.width)) for at, each in enumerate(schema) if each.width}
 
     def read(self, values: Sequence[bytes]) -> ReadDocuments:
         """All events that decode; their label type is that of the last one, the best guess for the next batch."""
-        vectors = [_Vectors(f"f{at}", feature.width) for at, feature in enumerate(self._schema) if feature.width]
         events: list[Any] = []
         positions: list[int] = []
         faults: list[Fault] = []
         for start in range(0, len(values), CHUNK):
             chunk = values[start : start + CHUNK]
             try:
-                found = list(map(self._decode, chunk))
+                events += list(map(self._decode, chunk))
                 positions.extend(range(start, start + len(chunk)))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                found = self._read_one_by_one(chunk, start, positions, faults)
-            features = [event.features for event in found]
-            for vector in vectors:
-                vector.take(features)
-            events += found
+                events += self._read_one_by_one(chunk, start, positions, faults)
+        vectors, refused = self._read_vectors(events)
+        if refused:
+            faults += [
+                _fault(positions[row], error, within=feature_column(name)) for row, (name, error) in refused.items()
+            ]
+            kept = [row for row in range(len(events)) if row not in refused]
+            events, positions = [events[row] for row in kept], [positions[row] for row in kept]
+            vectors = [column.take(pa.array(kept, pa.int64())) for column in vectors]
         return ReadDocuments(
             columns=self._to_columns(events, vectors),
             positions=np.array(positions, dtype=np.int64),
             faults=tuple(faults),
             label_type=_label_type(events[-1].label) if events else "string",
         )
+
+    def _read_vectors(self, events: Sequence[Any]) -> tuple[list[Any], dict[int, tuple[str, Exception]]]:
+        """The vector columns, and of rows with one that is no list of numbers the feature and what is wrong with it."""
+        columns: list[Any] = []
+        refused: dict[int, tuple[str, Exception]] = {}
+        features = [event.features for event in events]
+        for field, (name, texts) in self._vectors.items():
+            read = texts.read([getattr(held, field, None) for held in features])
+            columns.append(read.column)
+            refused = {row: (name, error) for row, error in read.errors.items()} | refused
+        return columns, refused
 
     def _read_one_by_one(
         self, values: Sequence[bytes], start: int, positions: list[int], faults: list[Fault]
@@ -126,23 +142,23 @@ class JsonDocuments:
             return None
         row = self._columns.read_one(value)
         try:
-            return None if row is None else msgspec.convert(row, self._event_type)
+            return None if row is None else msgspec.convert(row, self._lenient_type)
         except msgspec.ValidationError:
             return None
 
-    def _to_columns(self, events: Sequence[Any], vectors: Sequence["_Vectors"]) -> EventColumns:
-        packed = iter(vectors)
+    def _to_columns(self, events: Sequence[Any], vectors: Sequence[Any]) -> EventColumns:
+        read = iter(vectors)
         features = [event.features for event in events]
         return EventColumns(
             num_rows=len(events),
-            event_id=pa.array([event.event_id for event in events], pa.string()),
+            event_id=_strings([event.event_id for event in events]),
             label=_label_column([event.label for event in events]),
-            occurred_at=pa.array([event.occurred_at for event in events], pa.string()),
+            occurred_at=_strings([event.occurred_at for event in events]),
             weight=pa.array([event.weight for event in events], pa.float64()),
-            tenant=pa.array([event.tenant for event in events], pa.string()),
-            prediction_id=pa.array([event.prediction_id for event in events], pa.string()),
+            tenant=_strings([event.tenant for event in events]),
+            prediction_id=_strings([event.prediction_id for event in events]),
             features=tuple(
-                next(packed).column()
+                next(read)
                 if feature.kind == "vector"
                 else _scalars(feature, [None if held is None else getattr(held, f"f{index}") for held in features])
                 for index, feature in enumerate(self._schema)
@@ -151,7 +167,7 @@ class JsonDocuments:
         )
 
 
-def _event_type(schema: FeatureSchema) -> Any:
+def _event_type(schema: FeatureSchema, vector_type: Any) -> Any:
     """A structure with one optional field per field of an event; what is required is said by validation."""
     for feature in schema:
         if FORBIDDEN_IN_NAMES.search(feature.name):
@@ -160,7 +176,7 @@ def _event_type(schema: FeatureSchema) -> Any:
             )
     features = msgspec.defstruct(
         "Features",
-        [(f"f{index}", _python_type(feature) | None, None) for index, feature in enumerate(schema)],
+        [(f"f{index}", _python_type(feature, vector_type), None) for index, feature in enumerate(schema)],
         rename={f"f{index}": feature.name for index, feature in enumerate(schema)},
         gc=False,
     )
@@ -180,48 +196,18 @@ def _event_type(schema: FeatureSchema) -> Any:
     )
 
 
-def _python_type(feature: Feature) -> Any:
+def _python_type(feature: Feature, vector_type: Any) -> Any:
     if feature.kind == "vector":
-        return list[float]
-    return float if feature.kind == "number" else str
-
-
-class _Vectors:
-    """A column of vectors as it is read: packed at once, so that the memory of a chunk's numbers serves the next."""
-
-    def __init__(self, field: str, width: int) -> None:
-        self._field = field
-        self._width = width
-        self._pack = struct.Struct(f"{width}d").pack
-        self._packed: list[bytes] = []
-        self._lengths: list[int] = []
-        self._missing: list[bool] = []
-
-    def take(self, features: Sequence[Any]) -> None:
-        """The vectors out of the features of the next events; either may be None."""
-        field, width, pack = self._field, self._width, self._pack
-        for held in features:
-            vector = getattr(held, field, None)
-            self._missing.append(vector is None)
-            if vector is None:
-                self._lengths.append(0)
-                continue
-            length = len(vector)
-            self._lengths.append(length)
-            self._packed.append(pack(*vector) if length == width else struct.pack(f"{length}d", *vector))
-            setattr(held, field, None)
-
-    def column(self) -> Any:
-        """list<float64> [n]."""
-        offsets = np.zeros(len(self._lengths) + 1, dtype=np.int32)
-        np.cumsum(self._lengths, out=offsets[1:])
-        values = np.frombuffer(b"".join(self._packed), dtype=np.float64)
-        mask = pa.array(self._missing, pa.bool_()) if any(self._missing) else None
-        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), mask=mask)
+        return vector_type
+    return float | None if feature.kind == "number" else str | None
 
 
 def _scalars(feature: Feature, held: list[Any]) -> Any:
     return pa.array(held, pa.float64() if feature.kind == "number" else pa.string())
+
+
+def _strings(held: list[str | None]) -> Any:
+    return pa.array(held, pa.string()) if held.count(None) < len(held) else pa.nulls(len(held), pa.string())
 
 
 def _label_column(labels: list[Any]) -> Any:
@@ -241,12 +227,13 @@ def _label_type(label: object) -> LabelType:
     return "integer" if isinstance(label, int) else "string"
 
 
-def _fault(position: int, error: Exception) -> Fault:
+def _fault(position: int, error: Exception, *, within: str = "") -> Fault:
+    """What is wrong with a value; `within` is the field whose text alone was decoded."""
     if not isinstance(error, msgspec.ValidationError):
         what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         return Fault(row=position, reason="decode", sentence=f"The value is not a JSON document: {what}.")
     where = WHERE.search(str(error))
-    path = where["path"] if where else ""
+    path = within + (where["path"] if where else "")
     return Fault(
         row=position,
         reason=REASONS.get(re.split(r"[.\[]", path, maxsplit=1)[0], "decode"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kafka_messages import KafkaMessage
 from penstock.intake.arrival import ArrivalBatcher
-from penstock.intake.batching import ClosedBatch
+from penstock.intake.batching import EVENTS_TOGETHER, ClosedBatch
 
 
 def messages(*sizes: int, first: int = 0) -> list[KafkaMessage]:
@@ -84,6 +84,16 @@ def test_no_more_is_polled_than_the_open_batch_has_room_for() -> None:
     open_batch.add(messages(50, 50), 0.0)
     assert close(open_batch, 0.0) is not None
     assert open_batch.wanted_messages() == 2, "messages of late held fifty events each"
+
+
+def test_behind_a_full_batch_of_single_events_as_many_are_polled_as_are_decoded_at_once() -> None:
+    open_batch = batcher(max_events=3)
+    open_batch.add(messages(1, 1, 1, 1), 0.0)
+    assert close(open_batch, 0.0) is not None
+    assert close(open_batch, 0.0) is None
+    assert open_batch.wanted_messages() == EVENTS_TOGETHER - 1
+    assert close(open_batch, 0.5) is not None, "closed by age: there is nothing behind it"
+    assert open_batch.wanted_messages() == 3
 
 
 @given(st.lists(st.lists(st.integers(1, 9), max_size=8), max_size=12), st.integers(1, 12))
