@@ -6,6 +6,7 @@ keys with `_` for `.`), and its value read from a file by the same name with `__
 
 import difflib
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -26,6 +27,15 @@ from penstock.serving.config import ServingConfig
 from penstock.trainer.config import PublishConfig, StateConfig, TelemetryConfig
 
 PREFIX = "PENSTOCK_"
+WRONG_TYPE = re.compile(r"^Expected `(?P<expected>[^`]+)`, got `[^`]+`$")
+KINDS = {
+    "str": "a string",
+    "float": "a number",
+    "int": "an integer",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,4 +190,21 @@ def _sentence(problem: str, tree: Mapping[str, typing.Any]) -> str:
         except (KeyError, IndexError, ValueError, TypeError):
             return f"{path}: {what[0].lower()}{what[1:]}."
     shown = "***" if path.startswith("kafka") else repr(value)
-    return f"{path} is {shown}: {what[0].lower()}{what[1:]}."
+    allowed = _allowed(path, what)
+    return (
+        f"{path} is {shown}; it must be {allowed}." if allowed else f"{path} is {shown}: {what[0].lower()}{what[1:]}."
+    )
+
+
+def _allowed(path: str, problem: str) -> str:
+    """What may stand at a path, in words; empty where the problem is neither its type nor its choice."""
+    wrong = WRONG_TYPE.match(problem)
+    if wrong:
+        return " or ".join(KINDS.get(name, name) for name in wrong["expected"].split(" | ") if name != "null")
+    expected: typing.Any = Settings
+    for key in re.findall(r"[^.\[\]]+", path):
+        if not key.isdecimal():
+            holder = next((each for each in (expected, *typing.get_args(expected)) if is_dataclass(each)), None)
+            expected = None if holder is None else typing.get_type_hints(holder).get(key)
+    literals = [each for each in (expected, *typing.get_args(expected)) if typing.get_origin(each) is typing.Literal]
+    return " or ".join(repr(choice) for literal in literals for choice in typing.get_args(literal))

@@ -10,6 +10,8 @@ import click
 from penstock.errors import PenstockError
 from penstock.settings import Settings, load
 
+NAME_WIDTH = len("configuration")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -22,10 +24,11 @@ class Line:
 
 def run(config: Path) -> int:
     """Print every check as it ends; 0 if all is well, 1 otherwise."""
-    all_well = True
+    all_well, width = True, NAME_WIDTH
     for line in _check_all(config):
+        width = max(width, len(line.name))
         mark = click.style("ok  ", fg="green") if line.ok else click.style("FAIL", fg="red", bold=True)
-        click.echo(f"{mark}  {line.name:<14} {line.sentence}")
+        click.echo(f"{mark}  {line.name:<{width}}  {line.sentence}")
         all_well = all_well and line.ok
     return 0 if all_well else 1
 
