@@ -29,13 +29,15 @@ class ArrivalBatcher:
 
     def close(self, now_seconds: float, at_end: AtEnd) -> ClosedBatch | None:
         """The next batch, if it is large or old enough; then the messages behind it go on waiting."""
-        while self._waiting and self._open_events < self._max_events:
-            message, arrived_at = self._waiting.popleft()
-            if not self._open:
+        waiting, opened, num_events = self._waiting, self._open, self._open_events  # here every message counts
+        while waiting and num_events < self._max_events:
+            message, arrived_at = waiting.popleft()
+            if not opened:
                 self._opened_at = arrived_at
-            self._open.append(message)
-            self._open_events += self._count_events(message)
-        if self._open_events >= self._max_events:
+            opened.append(message)
+            num_events += self._count_events(message)
+        self._open_events = num_events
+        if num_events >= self._max_events:
             return self._closed("size", now_seconds)
         if self._open and self.seconds_until_due(now_seconds) <= 0:
             return self._closed("age", now_seconds)
