@@ -90,6 +90,20 @@ def test_a_batch_of_nothing_but_invalid_events_is_a_batch() -> None:
     assert line.reports.observed["penstock_batch_events"] == [0, 4]
 
 
+def test_batches_that_are_decoded_together_are_handed_out_one_by_one_with_their_own_letters() -> None:
+    line = Line(partition(*(b"junk" if number in (9, 14) else good(str(number)) for number in range(24))))
+    for first in range(0, 24, 4):
+        batch = line.batch()
+        numbers = [number for number in range(first, first + 4) if number not in (9, 14)]
+        assert batch.events.column("label").to_pylist() == [str(number) for number in numbers]
+        assert batch.events.column("offset").to_pylist() == numbers
+        assert dict(batch.offsets.next) == {0: first + 4}
+        assert len(line.letters.sent) == sum(number < first + 4 for number in (9, 14)), "not before its batch"
+    assert [wanted for wanted, _ in line.source.polls] == [4, 512], (
+        "all that waited behind the first batch was polled and decoded at once"
+    )
+
+
 def test_of_an_arrow_message_only_the_refused_rows_are_named_in_its_letter() -> None:
     value = arrow_message(pa.table({"event_id": ["a", "b", "c"], "label": ["x", "", None], "n": [1, 2, 3]}))
     line = Line(partition(value, good()))
