@@ -51,6 +51,7 @@ def test_no_command_log_metric_or_record_shows_a_planted_secret(
             done = line.run(*command)
             written[" ".join(command)] = done.stdout + done.stderr
             assert done.returncode == 0, written
+        assert b"serving key" in written["doctor"]
         trainer = line.start_trainer()
         replica, url = line.start_replica()
         line.produce([*events(200), b"no event"])

@@ -40,7 +40,13 @@ def _check_all(config: Path) -> Iterator[Line]:
         yield Line(name="configuration", ok=False, sentence=str(error))
         return
     yield Line(name="configuration", ok=True, sentence=f"{config} is complete; the model is {settings.model.name!r}.")
-    checks: list[Callable[[Settings], Iterator[Line]]] = [_check_kafka, _check_mlflow, _check_state, _check_device]
+    checks: list[Callable[[Settings], Iterator[Line]]] = [
+        _check_kafka,
+        _check_mlflow,
+        _check_state,
+        _check_device,
+        _check_keys,
+    ]
     for check in checks:
         yield from check(settings)
 
@@ -85,3 +91,17 @@ def _check_device(settings: Settings) -> Iterator[Line]:
         yield Line(name="device", ok=False, sentence=str(error))
     else:
         yield Line(name="device", ok=True, sentence=f"training.device {settings.training.device!r} runs on {device}.")
+
+
+def _check_keys(settings: Settings) -> Iterator[Line]:
+    """Nothing is said of keys that are not configured."""
+    from penstock.processes.signing import publishing_keys, serving_keys
+
+    for name, read in (("publishing key", publishing_keys), ("serving key", serving_keys)):
+        try:
+            keys = read(settings)
+        except PenstockError as error:
+            yield Line(name=name, ok=False, sentence=str(error))
+        else:
+            if keys is not None:
+                yield Line(name=name, ok=True, sentence=f"{len(keys.keys)} in its file.")
