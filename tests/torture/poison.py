@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported
     ConfigResource,
     ResourceType,
 )
+from structlog.testing import capture_logs
 
 from configurations import configuration
 from kafka_brokers import create_model_topics
@@ -62,10 +63,11 @@ def play(workspace: Workspace, seed: int) -> Figures:
     compressions = (None, "zstd", "lz4") if workspace.is_long else (chance.choice((None, "zstd", "lz4")),)
     num_cuts = sum(_cut_at_every_length(stream(2 * chance.randrange(2, 12), each)) for each in compressions)
     rare = _mixed(kinds, chance)
-    began = time.process_time()
-    _borne(rare, chance)
-    seconds = time.process_time() - began
-    letters_before_stop = _nothing_but_poison(kinds, chance)
+    with capture_logs():  # a line for each
+        began = time.process_time()
+        _borne(rare, chance)
+        seconds = time.process_time() - began
+        letters_before_stop = _nothing_but_poison(kinds, chance)
     on_a_line = _on_a_line(workspace, [kind for kind in kinds if len(kind.value or b"") < HUGE], chance)
     return {
         "kinds of poison": float(len(kinds)),
