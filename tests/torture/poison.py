@@ -2,7 +2,6 @@
 
 import random
 import re
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,9 +63,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
     num_cuts = sum(_cut_at_every_length(stream(2 * chance.randrange(2, 12), each)) for each in compressions)
     rare = _mixed(kinds, chance)
     with capture_logs():  # a line for each
-        began = time.process_time()
         _borne(rare, chance)
-        seconds = time.process_time() - began
         letters_before_stop = _nothing_but_poison(kinds, chance)
     on_a_line = _on_a_line(workspace, [kind for kind in kinds if len(kind.value or b"") < HUGE], chance)
     return {
@@ -74,7 +71,6 @@ def play(workspace: Workspace, seed: int) -> Figures:
         "streams cut": float(num_cuts),
         "poisonous messages": float(len(rare.bad) + on_a_line),
         "letters before it stopped at 100 %": float(letters_before_stop),
-        "CPU µs per message at 1 %": seconds * 1e6 / (len(rare.bad) + len(rare.good)),
     }
 
 
