@@ -26,13 +26,13 @@ KAFKA = """
 """
 
 
-def planted(model: str, kafka: LocalKafka, address: str, folder: Path) -> str:
+def planted(model: str, servers: str, address: str, folder: Path) -> str:
     """A configuration with a secret wherever there is room for one."""
     key = folder / "signing-key"
     key.write_text("PLANTED-5-of-some-length\n")
     uri = address.replace("//", "//PLANTED-6:PLANTED-7@")
     text = configuration(
-        model, kafka.bootstrap_servers, folder / "state", tracking_uri=uri,
+        model, servers, folder / "state", tracking_uri=uri,
         more=f'[publish]\nsigning_key_file = "{key}"\n',
     )  # fmt: skip
     prefixes = '["mlflow-artifacts:/", "https://PLANTED-8:PLANTED-9@elsewhere/weights"]'
@@ -44,7 +44,7 @@ def test_no_command_log_metric_or_record_shows_a_planted_secret(
     kafka: LocalKafka, shared_mlflow: MlflowServer, nursery: Nursery, tmp_path: Path
 ) -> None:
     model = new_model()
-    text = planted(model, kafka, shared_mlflow.tracking_uri, tmp_path)
+    text = planted(model, kafka.bootstrap_servers, shared_mlflow.tracking_uri, tmp_path)
     line, written = Line(tmp_path, kafka.bootstrap_servers, model, text, nursery), dict[str, bytes]()
     try:
         for command in (("topics", "create"), ("doctor",)):
@@ -81,9 +81,9 @@ def test_no_command_log_metric_or_record_shows_a_planted_secret(
     assert not found, f"{found} show planted secrets"
 
 
-def test_neither_representations_nor_sentences_show_them(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_neither_representations_nor_sentences_show_them(tmp_path: Path) -> None:
     file = tmp_path / "penstock.toml"
-    text = planted("m", kafka, "http://127.0.0.1:9", tmp_path)
+    text = planted("m", "127.0.0.1:9", "http://127.0.0.1:9", tmp_path)
     file.write_text(text)
     settings = load(file)
     for what in (repr(settings), repr(settings.mlflow), str(shown(settings))):

@@ -54,7 +54,7 @@ class ServingConfig:
     """How many versions beyond those are fetched from MLflow when asked for, and kept; 0: none."""
     cors_origins: tuple[str, ...] = ()
     """Web pages of these origins may ask over HTTP; "*": of all. None unless set."""
-    allowed_weights_prefixes: tuple[str, ...] = ()
+    allowed_weights_prefixes: tuple[str, ...] = field(default=(), repr=False)
     """URIs of weights outside these prefixes are refused; empty: only the configured MLflow artifact store."""
     signing_key_file: str = ""
     """With a file of keys, one a line, updates that none of them has signed are refused."""

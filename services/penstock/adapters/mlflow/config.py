@@ -1,7 +1,7 @@
 """Where models are recorded for people."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from penstock.errors import ConfigurationError
@@ -11,7 +11,7 @@ from penstock.errors import ConfigurationError
 class MlflowConfig:
     """The `[mlflow]` section."""
 
-    tracking_uri: str = "sqlite:///state/mlflow.db"
+    tracking_uri: str = field(default="sqlite:///state/mlflow.db", repr=False)
     """A database of our own (with its artifacts in a folder beside it) or the address of an MLflow server."""
     experiment: str = "penstock"
     record_interval_seconds: float = 10.0
