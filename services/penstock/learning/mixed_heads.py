@@ -129,7 +129,10 @@ class MixedHeads:
             return 0.0
         logits, loss = descend(parts, fresh, drawn, num_steps)
         if len(asked) < len(all_rows.classes) and ensemble.exceptions is not None:
-            wrong = free[(logits.argmax(dim=1).cpu().numpy() != fresh.classes) & ~np.isin(free, asked)]
+            is_wrong = np.zeros(len(all_rows.classes), dtype=np.bool_)
+            is_wrong[free] = logits.argmax(dim=1).cpu().numpy() != fresh.classes
+            is_wrong[asked] = False
+            wrong = is_wrong.nonzero()[0]
             ensemble.exceptions.learn(
                 all_rows.keys[wrong], all_rows.classes[wrong], np.ones(len(wrong), dtype=np.bool_)
             )

@@ -134,8 +134,9 @@ class ClassBalancedPolicy:
             elif priority < -heap[0]:
                 slot = self._slot_of.pop(-heapq.heapreplace(heap, -priority))
                 self._slot_of[priority] = slot
-                self._ceilings[label] = -heap[0]
                 replaced[slot] = row
+        if replaced:
+            self._set_ceilings(set(classes[list(replaced.values())].tolist()))
         return replaced, waiting
 
     def _make_room(self, waiting: dict[int, int], classes: Int64s) -> list[int]:

@@ -47,6 +47,32 @@ class ClassSums:
     sums: Float64s
 
 
+@dataclass(frozen=True, kw_only=True)
+class Solved:
+    """What a `solve` knew: it does not move on with what is learnt later."""
+
+    features: RandomFeatures
+    solution: Solution
+    readout: Readout
+    counts: Float64s
+    is_exact: bool
+
+    def scores_without(self, rows: Float64s, classes: Int64s, weights: Float64s) -> Float64s:
+        """[n, C]: what it would say of each learnt row had it not been learnt.
+
+        With more than 256 classes, where too little is known of a row's class, or where rows have faded, its plain
+        scores.
+        """
+        psi = self.features(rows)
+        scores = self.readout.scores(psi)
+        if self.is_exact:
+            learnt = np.flatnonzero(self.counts[classes] > 2 * weights)
+            if len(learnt):
+                left_out = psi[learnt], classes[learnt], len(self.counts), weights[learnt]
+                scores[learnt] = leave_out(self.solution, *left_out)
+        return scores
+
+
 class AnalyticHead:
     """G, Q and n in float64. Rows wait in a short queue, since G takes 256 rows at once as quickly as 40 one by one."""
 
@@ -186,21 +212,19 @@ class AnalyticHead:
         assert self._exact is not None
         return self._exact.readout(self.num_classes).scores(self.features(rows))
 
-    def scores_without(self, rows: Float64s, classes: Int64s, weights: Float64s) -> Float64s:
-        """[n, C]: what the last `solve` would say of each learnt row had it not been learnt. Call it right after.
-
-        With more than 256 classes, where too little is known of a row's class, or where rows have faded, its plain
-        scores.
-        """
-        assert self._exact is not None
-        assert self.readout is not None
-        psi = self.features(rows)
-        scores = self.readout.scores(psi)
-        if len(self._exact.live) <= MOST_CLASSES_FOR_RESIDUALS and self.forgetting == 1:
-            learnt = np.flatnonzero(self.counts[classes] > 2 * weights)
-            if len(learnt):
-                scores[learnt] = leave_out(self._exact, psi[learnt], classes[learnt], self.num_classes, weights[learnt])
-        return scores
+    @property
+    def solved(self) -> Solved | None:
+        """What the last `solve` knew; None where it knew nothing, or was made before a restart."""
+        if self._exact is None or self.readout is None:
+            return None
+        is_exact = len(self._exact.live) <= MOST_CLASSES_FOR_RESIDUALS and self.forgetting == 1
+        return Solved(
+            features=self.features,
+            solution=self._exact,
+            readout=self.readout,
+            counts=self.solved_counts,
+            is_exact=is_exact,
+        )
 
     def state(self) -> dict[str, Array]:
         """Copies of all that decides what it learns and says; G as its lower triangle, row by row."""

@@ -46,13 +46,13 @@ class ForgettingHead:
     def learn(self, rows: Float64s, classes: Int64s, weights: Float64s) -> None:
         """Rows [n, d] in order, n ≥ 1."""
         num_rows = len(rows)
-        present, places = np.unique(classes, return_inverse=True)
-        is_of = np.zeros((len(present), num_rows))
-        is_of[places, np.arange(num_rows)] = 1.0
-        counts = np.bincount(places, minlength=len(present))
-        order = np.argsort(places, kind="stable")
+        counts = np.bincount(classes)
+        present = counts.nonzero()[0]
+        is_of = present[:, None] == classes
+        places, counts = is_of.argmax(axis=0), counts[present]
+        order = places.argsort(kind="stable")
         later = np.empty(num_rows, dtype=np.int64)  # rows of the same class still to come
-        later[order] = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(num_rows)
+        later[order] = counts.cumsum().repeat(counts) - 1 - np.arange(num_rows)
         powers = self._powers_to(num_rows)
         own = is_of * (powers[later] * weights)
         sizes = own.sum(axis=1)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from penstock.flow import Array
 from penstock.learning.heads.absence import Attendance
-from penstock.learning.heads.analytic import AnalyticHead
+from penstock.learning.heads.analytic import AnalyticHead, Solved
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.inputs import HeadInputs
 from penstock.learning.reservoir import Reservoir
@@ -32,7 +32,8 @@ class HeldRows:
         self.slots: Int64s = np.zeros(0, dtype=np.int64)
         self.classes: Int64s = np.zeros(0, dtype=np.int64)
         self.priorities: UInt64s = np.zeros(0, dtype=np.uint64)
-        self.analytic_scores: Float64s = np.zeros((0, 0))
+        self._analytic_scores: Float64s = np.zeros((0, 0))
+        self._unscored: tuple[Solved, Float64s, Int64s, Float64s] | None = None
         self.owed = 0.0
         """Rows that absence has asked for and that were not drawn yet, a fraction."""
 
@@ -41,11 +42,19 @@ class HeldRows:
         self.slots = self._shelves.held(MOST_SCORED)
         self.classes = reservoir.slot_classes[self.slots]
         self.priorities = reservoir.priorities[self.slots].copy()
-        self.analytic_scores = np.zeros((len(self.slots), 0))
-        if analytic is not None and len(self.slots) and analytic.readout is not None:
+        self._analytic_scores, self._unscored = np.zeros((len(self.slots), 0)), None
+        if analytic is not None and len(self.slots) and (solved := analytic.solved) is not None:
             weights = reservoir.weights_at(self.slots).astype(np.float64)
             rows = self._inputs(reservoir.encoded_at(self.slots))
-            self.analytic_scores = analytic.scores_without(rows, self.classes, weights)
+            self._unscored = solved, rows, self.classes, weights
+
+    @property
+    def analytic_scores(self) -> Float64s:
+        """[n, C] of the analytic head as of the last `settle`, each row left out; made when first asked for."""
+        if self._unscored is not None:
+            solved, rows, classes, weights = self._unscored
+            self._analytic_scores, self._unscored = solved.scores_without(rows, classes, weights), None
+        return self._analytic_scores
 
     def draw(self, num_fresh: int, reservoir: Reservoir, draws: np.random.Generator) -> Int64s:
         """Places among them, absent classes drawn by their absence; as many as absence asks for."""
@@ -102,4 +111,4 @@ class HeldRows:
         self.slots = arrays["slots"].astype(np.int64)
         self.classes = arrays["classes"].astype(np.int64)
         self.priorities = arrays["priorities"].astype(np.uint64)
-        self.analytic_scores = arrays["scores"].astype(np.float64)
+        self._analytic_scores, self._unscored = arrays["scores"].astype(np.float64), None

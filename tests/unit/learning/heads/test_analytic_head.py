@@ -149,7 +149,9 @@ def test_leaving_a_row_out_is_learning_all_the_others(monkeypatch: pytest.Monkey
     monkeypatch.setattr(discriminant, "_correction", lambda counts, total, freedom: 0.7 / np.maximum(counts, 1e-9))
     rows, classes = rows_of(120)
     weights = np.random.default_rng(4).uniform(0.5, 2, 120)
-    found = taught(rows, classes, weights).scores_without(rows, classes, weights)
+    solved = taught(rows, classes, weights).solved
+    assert solved is not None
+    found = solved.scores_without(rows, classes, weights)
     for place in range(0, 120, 7):
         rest = np.delete(np.arange(120), place)
         refitted = taught(rows[rest], classes[rest], weights[rest]).exact_scores(rows[[place]])[0]
