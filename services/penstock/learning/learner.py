@@ -242,7 +242,7 @@ class Learner:
     def _learn_events(self, events: Any) -> list[Scored]:
         """At most `max_events` rows, at least one, cut where a class is born."""
         parts = self._parts
-        tenants = events.column(column.TENANT) if column.TENANT in events.schema.names else None
+        tenants = events.column(column.TENANT) if events.schema.get_field_index(column.TENANT) >= 0 else None
         rows = self._encode(events)
         dense, tokens = parts.network.to_tensors(rows)
         if parts.moments.width:  # of the inputs alone, so they may move before the labels are looked at

@@ -123,17 +123,16 @@ class ClassBalancedPolicy:
         """
         replaced: dict[int, int] = {}
         waiting: dict[int, int] = {}
-        full_at = max(self.quota, 1)
+        full_at, slot_of, heaps = max(self.quota, 1), self._slot_of, self._worst_first
         rows = zip(candidates.tolist(), classes[candidates].tolist(), priorities[candidates].tolist(), strict=True)
         for row, label, priority in rows:
-            heap = self._worst_first[label]
-            if priority in self._slot_of or priority in waiting:
+            if priority in slot_of or priority in waiting:
                 continue
+            heap = heaps[label]
             if len(heap) < full_at:
                 waiting[priority] = row
             elif priority < -heap[0]:
-                slot = self._slot_of.pop(-heapq.heapreplace(heap, -priority))
-                self._slot_of[priority] = slot
+                slot_of[priority] = slot = slot_of.pop(-heapq.heapreplace(heap, -priority))
                 replaced[slot] = row
         if replaced:
             self._set_ceilings(set(classes[list(replaced.values())].tolist()))

@@ -7,6 +7,7 @@ the classes are all it takes.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +77,8 @@ def solve(gram: Float64s, sums: Float64s, counts: Float64s, rows: Float64s, ridg
     live = np.flatnonzero(counts > 0)
     counts, rows, sums = counts[live], rows[live], sums[live]
     total, size = float(counts.sum()), len(gram)
-    regular = gram + ridge_penalty * np.eye(size)
+    regular = gram.copy()
+    regular.ravel()[:: size + 1] += ridge_penalty
     if len(live) > MOST_CLASSES_FOR_RESIDUALS:
         return _solve_directly(regular, sums, counts, rows, live, ridge_penalty)
     probes = _probes(size)
@@ -164,8 +166,9 @@ def _correction(rows: Float64s, total: Float64s | float, freedom: float) -> Floa
     return corrected
 
 
+@lru_cache(maxsize=4)
 def _probes(size: int) -> Float64s:
-    """Random signs [8, m], the same at every call: Hutchinson's estimate of a trace."""
+    """Random signs [8, m], the same at every call: Hutchinson's estimate of a trace. Not to be written to."""
     generator = np.random.Generator(np.random.PCG64(size))
     signs = generator.integers(0, 2, (NUM_PROBES, size)).astype(np.float64)
     return signs * 2 - 1

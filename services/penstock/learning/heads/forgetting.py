@@ -91,11 +91,14 @@ class ForgettingHead:
     def solve(self) -> None:
         """Make the read-out that of all rows learnt."""
         self._since_solve = 0
-        diagonal = max(float(np.trace(self._scatter)) / self.width, 1e-3)
-        regular = self._scatter + (PENALTY_ROWS * diagonal / max(self._total, 1.0)) * np.eye(self.width)
+        regular, total = self._scatter.copy(), max(self._total, 1.0)
+        diagonal = regular.ravel()[:: self.width + 1]
+        diagonal += PENALTY_ROWS / total * max(float(diagonal.sum()) / self.width, 1e-3)
         means = self._means.T
-        weights = np.linalg.solve(regular, max(self._total, 1.0) * means).astype(np.float64)
-        biases = np.where(self.counts > 0, -0.5 * np.einsum("dc,dc->c", means, weights), -np.inf)
+        weights: Float64s = np.linalg.solve(regular, total * means)
+        biases = (means * weights).sum(axis=0)
+        biases *= -0.5
+        biases[self.counts <= 0] = -np.inf
         self.readout = Readout(weights=weights, biases=biases).rounded()
 
     def _powers_to(self, exponent: int) -> Float64s:

@@ -22,6 +22,7 @@ LinearOf = Callable[[Int64s], Float64s | None]
 
 MOST_TOP_UP = 64
 MOST_SCORED = 512
+SCORED_AT_ONCE = 32
 
 
 class HeldRows:
@@ -33,7 +34,8 @@ class HeldRows:
         self.classes: Int64s = np.zeros(0, dtype=np.int64)
         self.priorities: UInt64s = np.zeros(0, dtype=np.uint64)
         self._analytic_scores: Float64s = np.zeros((0, 0))
-        self._unscored: tuple[Solved, Float64s, Int64s, Float64s] | None = None
+        self._unscored: tuple[Solved, Float64s, Float64s] | None = None
+        self._is_scored: Bools = np.zeros(0, dtype=np.bool_)
         self.owed = 0.0
         """Rows that absence has asked for and that were not drawn yet, a fraction."""
 
@@ -45,16 +47,26 @@ class HeldRows:
         self._analytic_scores, self._unscored = np.zeros((len(self.slots), 0)), None
         if analytic is not None and len(self.slots) and (solved := analytic.solved) is not None:
             weights = reservoir.weights_at(self.slots).astype(np.float64)
-            rows = self._inputs(reservoir.encoded_at(self.slots))
-            self._unscored = solved, rows, self.classes, weights
+            self._unscored = solved, self._inputs(reservoir.encoded_at(self.slots)), weights
+            self._analytic_scores = np.empty((len(self.slots), len(solved.counts)))
+            self._is_scored = np.zeros(-(-len(self.slots) // SCORED_AT_ONCE), dtype=np.bool_)
 
     @property
     def analytic_scores(self) -> Float64s:
-        """[n, C] of the analytic head as of the last `settle`, each row left out; made when first asked for."""
+        """[n, C] of the analytic head as of the last `settle`, each row left out."""
+        return self._scored(np.arange(len(self.slots)))
+
+    def _scored(self, places: Int64s) -> Float64s:
+        """The same of the rows at `places` [k], made when first asked for, always the same rows at once."""
         if self._unscored is not None:
-            solved, rows, classes, weights = self._unscored
-            self._analytic_scores, self._unscored = solved.scores_without(rows, classes, weights), None
-        return self._analytic_scores
+            solved, rows, weights = self._unscored
+            for number in np.flatnonzero(np.bincount(places // SCORED_AT_ONCE)).tolist():
+                if not self._is_scored[number]:
+                    some = slice(number * SCORED_AT_ONCE, (number + 1) * SCORED_AT_ONCE)
+                    left_out = rows[some], self.classes[some], weights[some]
+                    self._analytic_scores[some] = solved.scores_without(*left_out)
+                    self._is_scored[number] = True
+        return self._analytic_scores[places]
 
     def draw(self, num_fresh: int, reservoir: Reservoir, draws: np.random.Generator) -> Int64s:
         """Places among them, absent classes drawn by their absence; as many as absence asks for."""
@@ -93,8 +105,8 @@ class HeldRows:
         rows = self._inputs(reservoir.encoded_at(slots))
         scores = answer.scores(rows, linear_of(slots), self.priorities[places])
         if "analytic" in answer.members:
-            known = self.analytic_scores.shape[1]
-            scores[answer.members.index("analytic"), :, :known] = self.analytic_scores[places]
+            known = self._analytic_scores.shape[1]
+            scores[answer.members.index("analytic"), :, :known] = self._scored(places)
         return scores
 
     def state(self) -> dict[str, Array]:
@@ -103,7 +115,7 @@ class HeldRows:
             "slots": self.slots.copy(),
             "classes": self.classes.copy(),
             "priorities": self.priorities.copy(),
-            "scores": self.analytic_scores.copy(),
+            "scores": self.analytic_scores,
         }
 
     def load(self, arrays: Mapping[str, Array]) -> None:

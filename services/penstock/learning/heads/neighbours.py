@@ -12,7 +12,6 @@ Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 
 SMOOTHING = 0.3
-_GROUP = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class Neighbours:
         distances += self.squares
         if leave_out is not None:
             distances[leave_out[:, None] == self.ids] = np.inf
-        places = _smallest(distances, num_near + 1)
+        places = distances.argpartition(num_near, axis=1)[:, : num_near + 1]
         apart = self.rows[places]
         apart -= queries[:, None, :]
         near = np.sqrt(np.einsum("nkd,nkd->nk", apart, apart))
@@ -63,22 +62,3 @@ class Neighbours:
         scores: Float64s = np.log((votes + SMOOTHING / num_classes) / (votes.sum(axis=1, keepdims=True) + SMOOTHING))
         return scores
 
-
-def _smallest(distances: Float32s, count: int) -> Int64s:
-    """Places [n, count] of the smallest of `distances` [n, r], in any order.
-
-    Of many, only those groups are looked at whose smallest are smallest: as many groups as places hold them all.
-    """
-    num_queries, num_rows = distances.shape
-    num_groups = num_rows // _GROUP
-    if num_groups < 4 * count:
-        found: Int64s = distances.argpartition(count - 1, axis=1)[:, :count]
-        return found
-    grouped = num_groups * _GROUP
-    least = distances[:, :grouped].reshape(num_queries, _GROUP, num_groups).min(axis=1)
-    groups = least.argpartition(count - 1, axis=1)[:, :count]
-    places = (groups[:, :, None] + np.arange(0, grouped, num_groups)).reshape(num_queries, -1)
-    rest = np.broadcast_to(np.arange(grouped, num_rows), (num_queries, num_rows - grouped))
-    places = np.concatenate((places, rest), axis=1)
-    rows = np.arange(num_queries)[:, None]
-    return places[rows, distances[rows, places].argpartition(count - 1, axis=1)[:, :count]]
