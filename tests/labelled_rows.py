@@ -32,8 +32,9 @@ def event_batch(
     first_offset: int = 0,
     partition: int = 0,
     weights: Sequence[float] | None = None,
+    events_per_ms: int = 1,
 ) -> EventBatch:
-    """One row a message, offsets counting up, timestamps in milliseconds equal to offsets."""
+    """One row a message, offsets counting up, timestamps in milliseconds after them."""
     count = len(labels)
     offsets = np.arange(first_offset, first_offset + count)
     columns = [arrow_column(feature, features[feature.name]) for feature in schema] + [
@@ -42,7 +43,7 @@ def event_batch(
         pa.array(np.full(count, partition, dtype=np.int32)),
         pa.array(offsets),
         pa.array(np.zeros(count, dtype=np.int32)),
-        pa.array(offsets),
+        pa.array(offsets // events_per_ms),
     ]
     return EventBatch(
         events=pa.RecordBatch.from_arrays(columns, schema=batch_schema(schema)),

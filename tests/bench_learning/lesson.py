@@ -23,12 +23,20 @@ class Lesson:
     """One learner, its log's next offset, and the replica that would serve it."""
 
     def __init__(
-        self, stream: Stream, *, seed: int, batch_rows: int, overrides: Mapping[str, str] | None = None
+        self,
+        stream: Stream,
+        *,
+        seed: int,
+        batch_rows: int,
+        overrides: Mapping[str, str] | None = None,
+        events_per_ms: int = 1,
     ) -> None:
+        """`events_per_ms` is how fast events came by their timestamps."""
         self._settings = settings_for(stream, seed=seed, batch_rows=batch_rows, overrides=overrides)
         self._kind, self._names = stream.kind, column_names(stream)
         self._next_offset = 0
         self._version = 0
+        self._events_per_ms = events_per_ms
         self._width = stream.width
         self.batch_rows = batch_rows
         self.alarms = 0
@@ -127,7 +135,8 @@ class Lesson:
     def batch(self, rows: Floats, labels: Labels) -> EventBatch:
         """One micro-batch of these rows at the offsets that come next."""
         schema = self._settings.model.schema
-        batch = event_batch(schema, self._columns(rows), labels.tolist(), first_offset=self._next_offset)
+        places = {"first_offset": self._next_offset, "events_per_ms": self._events_per_ms}
+        batch = event_batch(schema, self._columns(rows), labels.tolist(), **places)
         self._next_offset += len(labels)
         return batch
 

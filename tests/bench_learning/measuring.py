@@ -7,10 +7,9 @@ import traceback
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-import torch
-
 from bench_learning.playing import Figures
 from bench_learning.row import NotThereYetError, Row
+from penstock.learning.device import use_threads
 
 LIMIT_SECONDS = 600.0
 """No single measurement may take longer."""
@@ -92,4 +91,4 @@ def measure(job: Job) -> Measurement:
 
 def _on_one_thread() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
-    torch.set_num_threads(1)
+    use_threads(1)

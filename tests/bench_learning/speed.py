@@ -26,6 +26,8 @@ ARRIVING_CLASSES = 200
 LINEAR_ALONE = {"model.heads": '["linear"]'}
 CLASSES = (10, 100, 1_000, 10_000)
 BORN_AT_ONCE = 1_000
+EVENTS_PER_MS = 64
+"""By their timestamps events come about as fast as they are learnt, so that what is done every second is done so."""
 
 
 def speed_rows() -> Sequence[Row]:
@@ -69,7 +71,13 @@ def rate_of(also: Mapping[str, str] | None = None) -> Measure:
 
     def measure(*, seed: int, batch_rows: int, overrides: Mapping[str, str] | None = None) -> Figures:
         stream = _clouds(np.full(WARM_UP_ROWS + TIMED_ROWS, 5), seed)
-        lesson = Lesson(stream, seed=seed, batch_rows=batch_rows, overrides={**(overrides or {}), **(also or {})})
+        lesson = Lesson(
+            stream,
+            seed=seed,
+            batch_rows=batch_rows,
+            overrides={**(overrides or {}), **(also or {})},
+            events_per_ms=EVENTS_PER_MS,
+        )
         batches = list(lesson.batches(stream.rows, stream.labels))
         warm = WARM_UP_ROWS // batch_rows
         _learn(lesson, batches[:warm])
@@ -81,7 +89,8 @@ def rate_of(also: Mapping[str, str] | None = None) -> Measure:
 def arriving_classes(*, seed: int, batch_rows: int, overrides: Mapping[str, str] | None = None) -> Figures:
     """`last_to_first`, and the rates themselves, while classes arrive evenly over a million events."""
     known = 1 + np.arange(MILLION) * ARRIVING_CLASSES // MILLION
-    lesson = Lesson(_clouds(known[:1], seed), seed=seed, batch_rows=batch_rows, overrides=overrides)
+    first = _clouds(known[:1], seed)
+    lesson = Lesson(first, seed=seed, batch_rows=batch_rows, overrides=overrides, events_per_ms=EVENTS_PER_MS)
     seconds = []
     for tenth in np.split(known, 10):
         stream = _clouds(tenth, seed)
@@ -98,7 +107,7 @@ def many_classes(num_classes: int) -> Measure:
         before = _resident_mib()
         some = _clouds(np.full(50_000, num_classes), seed)
         at_once = {"intake.max_events": str(BORN_AT_ONCE), **(overrides or {})}
-        lesson = Lesson(some, seed=seed, batch_rows=batch_rows, overrides=at_once)
+        lesson = Lesson(some, seed=seed, batch_rows=batch_rows, overrides=at_once, events_per_ms=EVENTS_PER_MS)
         births = [_learn(lesson, [batch]) for batch in _births(lesson, num_classes, seed)]
         batches = list(lesson.batches(some.rows, some.labels))
         seconds = _learn(lesson, batches)
