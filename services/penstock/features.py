@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Literal
 
 from penstock.errors import ConfigurationError
@@ -74,7 +75,7 @@ class FeatureSchema:
             for feature in self.features
         ]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 (hex) of the canonical JSON form."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))

@@ -13,6 +13,7 @@ from penstock.learning.backbones import backbone_json
 from penstock.learning.class_table import EVENTS, table_tensors
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.encoder import Encoder, EncoderConstants
+from penstock.learning.late_arrays import LateArrays
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.parts import LearnerParts, empty_ensemble, new_parts
 from penstock.learning.set_aside import HoldOut
@@ -26,8 +27,16 @@ _NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators
 _WATCH, _HELD_OUT, _DOUBT = "watch.", "held_out.", "doubt."
 
 
-def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[str, Array]:
-    """Host copies by dotted name; `network` are those of `parts.network.tensors()`, made already."""
+def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Host copies by dotted name; `network` are those of `parts.network.tensors()`, made already.
+
+    Some are worked out by whoever reads them, from values that are captured.
+    """
+    late = {} if parts.ensemble is None else parts.ensemble.late_state()
+    return LateArrays(_ready_tensors(parts, network), {_HEADS + name: of_now for name, of_now in late.items()})
+
+
+def _ready_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[str, Array]:
     ensemble = parts.ensemble
     heads = {} if ensemble is None else _prefixed(_HEADS, ensemble.state()) | _prefixed(_WINDOW, parts.window.state())
     return {

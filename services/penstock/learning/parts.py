@@ -79,11 +79,11 @@ class LearnerParts:
 
     def num_kept(self) -> Int64s:
         """Rows that are kept of each class, each once."""
-        used = np.flatnonzero(self.reservoir.slot_classes >= 0)
         newest = self.window.newest(len(self.window))
-        newest = newest[~np.isin(self.window.priorities[newest], self.reservoir.priorities[used])]
-        classes = np.concatenate((self.reservoir.slot_classes[used], self.window.rows.classes[newest]))
-        return np.bincount(classes, minlength=len(self.ledger))
+        newest = newest[~self.reservoir.holds(self.window.priorities[newest])]
+        in_window = np.bincount(self.window.rows.classes[newest], minlength=len(self.ledger))
+        counts: Int64s = in_window + np.bincount(self.reservoir.slot_classes + 1, minlength=len(self.ledger) + 1)[1:]
+        return counts
 
     def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
         """[n, classes], each row summing to 1."""

@@ -58,6 +58,10 @@ class Reservoir:
         """Rows ever offered."""
         return self._num_offered
 
+    def holds(self, priorities: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """[n]: which rows of these priorities are kept."""
+        return self._policy.holds(priorities)
+
     def at(self, slots: Int64s) -> TrainRows:
         """The rows in these slots [k]."""
         return self._rows.at(slots)

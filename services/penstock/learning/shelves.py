@@ -7,10 +7,14 @@ without. Heads trained by gradient do not learn them until they leave.
 import numpy as np
 import numpy.typing as npt
 
+from penstock.replay.class_balanced import largest_quota
+
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
+MOST_SHELVED = 1 << 16
+"""Of a larger reservoir the rows of lowest priority, equally many of each class: a sample, and a bounded one."""
 MOST_HELD = 16
 FEWEST_ROWS = 4
 _CLASS_BITS, _DROPPED_BITS = np.uint64(40), np.uint64(24)
@@ -38,6 +42,10 @@ class Shelves:
         self.slots = used[np.argsort(ranks)]
         counts = np.bincount(slot_classes[used], minlength=num_classes)
         self.starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
+        if len(used) > MOST_SHELVED:
+            counts = np.minimum(counts, max(1, largest_quota(counts, MOST_SHELVED, MOST_SHELVED)))
+            self.slots = self._first(counts)
+            self.starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
         held = np.minimum(MOST_HELD, -(-counts // FEWEST_ROWS))
         self.num_held = np.where(counts >= FEWEST_ROWS, held, 0)
         self.thresholds = np.zeros(num_classes, dtype=np.uint64)

@@ -14,6 +14,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from penstock.replay.policy import EMPTY_SLOT, NO_CHANGE, Arrivals, Int64s, Plan, UInt64s
 
@@ -86,6 +87,10 @@ class ClassBalancedPolicy:
         self.slot_classes[slots] = EMPTY_SLOT
         self.quota = largest_quota(self._counts, self.capacity, self.capacity)
         self._set_ceilings(range(len(self._worst_first)))
+
+    def holds(self, priorities: UInt64s) -> npt.NDArray[np.bool_]:
+        """[n]: which events of these priorities are kept."""
+        return np.array([priority in self._slot_of for priority in priorities.tolist()], dtype=np.bool_)
 
     def state(self) -> Mapping[str, int]:
         """The quota."""

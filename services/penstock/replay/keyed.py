@@ -69,6 +69,10 @@ class KeyedPolicy:
             heapq.heappush(self._empty, slot)
         self.slot_classes[slots] = EMPTY_SLOT
 
+    def holds(self, priorities: UInt64s) -> npt.NDArray[np.bool_]:
+        """[n]: which events of these priorities are kept."""
+        return np.array([priority in self._kept for priority in priorities.tolist()], dtype=np.bool_)
+
     def state(self) -> Mapping[str, int]:
         """The kept events are all there is."""
         return {}

@@ -73,6 +73,10 @@ class ReplayPolicy(Protocol):
         """The slots in use at `positions` (each below `num_rows`), counted in ascending order of slots."""
         ...
 
+    def holds(self, priorities: UInt64s) -> npt.NDArray[np.bool_]:
+        """[n]: which events of these priorities are kept; takes as long as there are events, not slots."""
+        ...
+
     def state(self) -> Mapping[str, int]:
         """What `restore` needs beside the kept events."""
         ...

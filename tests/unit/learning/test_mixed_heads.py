@@ -209,7 +209,7 @@ def test_rows_held_back_are_no_better_known_to_a_head_that_merely_memorises() ->
 def test_held_rows_are_scored_as_of_a_solve_that_had_learnt_them() -> None:
     taught = tasks()
     ensemble, reservoir = taught.ensemble, taught.learner._parts.reservoir
-    assert len(ensemble.held.analytic_scores) == len(ensemble.held.slots)
+    assert len(ensemble.held.late_scores()()) == len(ensemble.held.slots)
     times = reservoir._times[ensemble.held.slots]
     assert (times < ensemble.solving.at).all()
 

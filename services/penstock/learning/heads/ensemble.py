@@ -1,7 +1,6 @@
 """The heads beside the linear one, and the mixture of all: predict, score, watch, learn."""
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -252,8 +251,12 @@ class Ensemble:
         )
 
     def state(self) -> dict[str, Array]:
-        """Copies of all that must survive, by dotted name; `members` are in the JSON part."""
+        """Copies of what must survive, by dotted name; `members` are in the JSON part."""
         return ensemble_state.state_of(self)
+
+    def late_state(self) -> dict[str, Callable[[], Array]]:
+        """The rest of `state`, worked out when it is called, in any thread; it is that of now all the same."""
+        return ensemble_state.late_state_of(self)
 
     def load(self, arrays: Mapping[str, Array], members: tuple[str, ...], window: Window) -> None:
         """Take up the values of `state()` of an ensemble with these members. Raises `ValueError` where they differ."""

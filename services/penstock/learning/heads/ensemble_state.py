@@ -1,6 +1,6 @@
 """An ensemble in a checkpoint: by dotted name, all that decides what it learns and says."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -52,6 +52,11 @@ def state_of(ensemble: "Ensemble") -> dict[str, Array]:
     for prefix, part in _parts(ensemble).items():
         state |= {f"{prefix}.{name}": array for name, array in part.state().items()}
     return state
+
+
+def late_state_of(ensemble: "Ensemble") -> dict[str, Callable[[], Array]]:
+    """The rest of it, that may be worked out later, and elsewhere."""
+    return {"held.scores": ensemble.held.late_scores()}
 
 
 def load_into(ensemble: "Ensemble", arrays: Mapping[str, Array], members: tuple[str, ...], window: Window) -> None:

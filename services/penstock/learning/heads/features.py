@@ -61,7 +61,7 @@ class RandomFeatures:
 
 @lru_cache(maxsize=4)  # the versions that a replica takes up share them
 def _drawn(width: int, num_random: int, seed: int) -> torch.Tensor:
-    """What a 1 and a row are multiplied with, [1 + width, m]: the 1 itself, halves, and R below b. Not to be changed."""
+    """What a 1 and a row are multiplied with, [1 + width, m]: 1, halves, and R below b. Not to be written to."""
     generator = np.random.Generator(np.random.PCG64((seed, _TAG)))
     directions = generator.normal(size=(MOST_RANDOM, width)) / math.sqrt(max(width, 1))
     biases = generator.normal(size=MOST_RANDOM) * 0.5

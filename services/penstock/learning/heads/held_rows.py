@@ -1,11 +1,13 @@
 """Long-term rows that are held back, so that heads can be asked about the past as of rows never learnt."""
 
 from collections.abc import Callable, Mapping
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.flow import Array
+from penstock.learning.device import denormals_flushed
 from penstock.learning.heads.absence import Attendance
 from penstock.learning.heads.analytic import AnalyticHead, Solved
 from penstock.learning.heads.answer import Answer
@@ -51,13 +53,18 @@ class HeldRows:
             self._analytic_scores = np.empty((len(self.slots), len(solved.counts)))
             self._is_scored = np.zeros(-(-len(self.slots) // SCORED_AT_ONCE), dtype=np.bool_)
 
-    @property
-    def analytic_scores(self) -> Float64s:
-        """[n, C] of the analytic head as of the last `settle`, each row left out."""
+    def late_scores(self) -> Callable[[], Float64s]:
+        """Works out what the analytic head of the last `settle` says of all rows, each left out; in any thread."""
+        frozen = copy(self)
+        frozen._analytic_scores, frozen._is_scored = self._analytic_scores.copy(), self._is_scored.copy()
+        return frozen._all_scores
+
+    @denormals_flushed()
+    def _all_scores(self) -> Float64s:
         return self._scored(np.arange(len(self.slots)))
 
     def _scored(self, places: Int64s) -> Float64s:
-        """The same of the rows at `places` [k], made when first asked for, always the same rows at once."""
+        """[k, C] of the rows at `places` [k], made when first asked for, always the same rows at once."""
         if self._unscored is not None:
             solved, rows, weights = self._unscored
             for number in np.flatnonzero(np.bincount(places // SCORED_AT_ONCE)).tolist():
@@ -110,12 +117,11 @@ class HeldRows:
         return scores
 
     def state(self) -> dict[str, Array]:
-        """Copies; `owed` is for the caller to keep."""
+        """Copies; `owed` and `late_scores` are for the caller to keep."""
         return {
             "slots": self.slots.copy(),
             "classes": self.classes.copy(),
             "priorities": self.priorities.copy(),
-            "scores": self.analytic_scores,
         }
 
     def load(self, arrays: Mapping[str, Array]) -> None:

@@ -61,4 +61,3 @@ class Neighbours:
         votes = np.bincount(cells.ravel(), weights.ravel(), len(queries) * num_classes).reshape(-1, num_classes)
         scores: Float64s = np.log((votes + SMOOTHING / num_classes) / (votes.sum(axis=1, keepdims=True) + SMOOTHING))
         return scores
-

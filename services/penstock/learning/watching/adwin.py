@@ -86,7 +86,7 @@ class Adwin:
         return {
             "river": _river_version(),
             "window": b64encode(self._window.__getstate__()).decode(),
-            "newest": "".join("01"[error] for error in self._newest.tolist()),
+            "newest": (self._newest + np.uint8(ord("0"))).tobytes().decode(),
         }
 
     def restore(self, state: Mapping[str, Json]) -> None:

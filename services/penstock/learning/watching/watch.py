@@ -67,13 +67,17 @@ class Watch:
         self._num_waiting = 0
         self._settled_ms = 0
         self._since_alarm: ObservedRows | None = None
+        self._copied: Details | None = None
 
     def details(self) -> Details:
-        """A copy that has taken in every row; it does not change any more."""
+        """A copy that has taken in every row; it does not change any more, so whoever asks between rows shares it."""
+        if self._copied is not None:
+            return self._copied
         details = copy.deepcopy(self._details)
         if waiting := [*self._waiting, *self._unseen]:
             rows = ObservedRows.joined(waiting)
             details.take_in(rows, self._are_established(rows), self.events)
+        self._copied = details
         return details
 
     def observe(
@@ -98,6 +102,7 @@ class Watch:
             label_changes: what the learner itself found of labels that mean something else now.
             figures: more to note in the history, such as the weights of heads.
         """
+        self._copied = None
         self.events += num_events
         self.alarms.note(label_changes, now_ms)
         self._unseen.append(rows)
@@ -178,6 +183,7 @@ class Watch:
 
     def restore(self, tensors: Mapping[str, Array], state: Mapping[str, Json]) -> None:
         """Go on, to the bit, from `tensors()` and `state()`. Raises `KeyError` for what is missing."""
+        self._copied = None
         stored, details = cast(Mapping[str, Any], state), self._details
         self.events, self.scored, self._settled_ms = stored["events"], stored["scored"], stored["settled_ms"]
         self._seen_ms = stored["seen_ms"]
