@@ -122,20 +122,43 @@ def test_where_links_are_not_supported_segments_are_copied(
     assert_same(found, checkpoint_of(2, rows_by_writer(dict.fromkeys(range(10), 1) | {4: 2}, full=True)))
 
 
-def test_a_full_reservoir_is_wanted_again_when_changes_outgrow_it(store: DiskCheckpoints) -> None:
+def segments_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("reservoir-*"))
+
+
+def test_changes_that_outgrow_the_reservoir_become_one_full_segment_with_it(store: DiskCheckpoints) -> None:
     save_full(store, 1)
-    assert not store.wants_full_reservoir()
     save_changes(store, 2, list(range(10)))
+    assert len(segments_in(save_changes(store, 3, [1]))) == 3
+    assert len(segments_in(save_changes(store, 4, [2]))) == 2
     assert not store.wants_full_reservoir()
-    save_changes(store, 3, [1])
-    assert store.wants_full_reservoir()
+    found = store.load_newest()
+    assert found is not None
+    written = dict.fromkeys(range(10), 2) | {1: 3, 2: 4}
+    assert_same(found, checkpoint_of(4, rows_by_writer(written, full=True)))
 
 
-def test_a_full_reservoir_is_wanted_again_after_many_segments(store: DiskCheckpoints) -> None:
-    store.save(checkpoint_of(1, rows_of(range(2 * MAX_SEGMENTS), 1, full=True)), weights_of(1))
-    for step in range(2, MAX_SEGMENTS + 1):
-        assert not store.wants_full_reservoir()
-        save_changes(store, step, [step])
+def test_many_segments_become_two_and_what_they_hold_is_the_same(store: DiskCheckpoints) -> None:
+    slots = range(2 * MAX_SEGMENTS)
+    store.save(checkpoint_of(1, rows_of(slots, 1, full=True)), weights_of(1))
+    counts = [len(segments_in(save_changes(store, step, [step // 2]))) for step in range(2, 2 * MAX_SEGMENTS)]
+    assert max(counts) == MAX_SEGMENTS
+    assert counts[MAX_SEGMENTS - 1] == 3
+    assert not store.wants_full_reservoir()
+    found = store.load_newest()
+    assert found is not None
+    written = dict.fromkeys(slots, 1) | {step // 2: step for step in range(2, 2 * MAX_SEGMENTS)}
+    assert_same(found, checkpoint_of(2 * MAX_SEGMENTS - 1, rows_by_writer(written, full=True)))
+
+
+def test_damaged_segments_are_not_merged_and_the_full_reservoir_is_wanted(store: DiskCheckpoints) -> None:
+    folder = save_full(store, 1)
+    save_changes(store, 2, list(range(10)))
+    folder = save_changes(store, 3, [1])
+    damaged = segments_in(folder)[1]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(OSError, match=f"cannot be merged: {damaged.name} is not the file that was written"):
+        save_changes(store, 4, [2])
     assert store.wants_full_reservoir()
 
 

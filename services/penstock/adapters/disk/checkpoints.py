@@ -14,7 +14,7 @@ import structlog
 
 from penstock import failpoints
 from penstock.adapters.disk.files import FileDigest, link_or_copy, sync_folder
-from penstock.adapters.disk.folder import load_folder, read_manifest, write_folder
+from penstock.adapters.disk.folder import load_folder, merged_files, read_manifest, write_folder
 from penstock.adapters.disk.handover import handover_folder
 from penstock.adapters.disk.lock import FolderLock
 from penstock.adapters.disk.manifest import MANIFEST, TornCheckpointError
@@ -67,8 +67,8 @@ class DiskCheckpoints:
         return self._home / "recording"
 
     def wants_full_reservoir(self) -> bool:
-        """At first, after a load, after a failure, and when the segments have grown long."""
-        return self._chain is None or self._chain.is_long
+        """At first, after a load, and after a failure."""
+        return self._chain is None
 
     def save(self, checkpoint: Checkpoint, weights: Weights) -> Path:
         """See `CheckpointStore.save`; also raises `StateError` if the folder cannot be used at all."""
@@ -162,9 +162,23 @@ class DiskCheckpoints:
             return SegmentChain(files={name: digest}, full_rows=rows, rows=rows)
         if chain is None or self._newest is None:
             raise OSError("the checkpoint before was not saved, so this one needs the full reservoir")
-        for earlier in chain.files:
-            link_or_copy(self._newest / earlier, folder / earlier)
+        chain = self._merged(self._newest, folder, chain)
         return chain.with_segment(name, write_tensors(folder / name, to_arrays(changes)), rows) if rows else chain
+
+    def _merged(self, newest: Path, folder: Path, chain: SegmentChain) -> SegmentChain:
+        """Link the segments of the newest checkpoint into the folder, those to be merged as one new file."""
+        gone = chain.to_merge
+        for earlier in chain.files:
+            if earlier not in gone:
+                link_or_copy(newest / earlier, folder / earlier)
+        if not gone:
+            return chain
+        try:
+            rows = merged_files(newest, {name: chain.files[name] for name in gone})
+        except TornCheckpointError as error:
+            raise OSError(f"the reservoir's segments of the checkpoint before cannot be merged: {error}") from error
+        name = f"reservoir-{self._sequence:08d}-merged.safetensors"
+        return chain.with_merged(name, write_tensors(folder / name, to_arrays(rows)), len(rows.slots))
 
     def _take_in(self) -> None:
         if (self.incoming_folder / MANIFEST).exists():

@@ -9,7 +9,7 @@ from penstock.adapters.disk.manifest import MANIFEST, MODEL_CARD, STATE, WEIGHTS
 from penstock.adapters.disk.packets import PREFIX, packets_in
 from penstock.adapters.disk.segments import merged
 from penstock.adapters.disk.tensor_file import read_tensors, write_tensors
-from penstock.flow import Array, Checkpoint, Weights
+from penstock.flow import Array, Checkpoint, SlotChanges, Weights
 from penstock.learning.weights import model_json
 
 
@@ -57,7 +57,7 @@ def load_folder(folder: Path) -> Checkpoint:
     manifest = _manifest(folder)
     _refuse_another_name(folder, manifest)
     packets = [name for name in manifest.files if name.startswith(PREFIX)]
-    arrays = {name: _tensors(folder, name, manifest) for name in (STATE, *manifest.segments, *packets)}
+    arrays = {name: _tensors(folder, name, manifest.files) for name in (STATE, *manifest.segments, *packets)}
     for name in manifest.files.keys() - arrays.keys():
         _verify(folder, name, manifest)
     return manifest.restored(
@@ -65,6 +65,16 @@ def load_folder(folder: Path) -> Checkpoint:
         merged([arrays[name] for name in manifest.segments]),
         {name: packet for file in packets for name, packet in packets_in(arrays[file]).items()},
     )
+
+
+def merged_files(folder: Path, segments: Mapping[str, FileDigest]) -> SlotChanges:
+    """The rows of these segments of a reservoir, oldest first, as one; each file is held against its digest.
+
+    Raises:
+        TornCheckpointError: a file is missing, is not what was written, or they do not merge.
+        OSError: the disk.
+    """
+    return merged([_tensors(folder, name, segments) for name in segments])
 
 
 def _refuse_another_name(folder: Path, manifest: Manifest) -> None:
@@ -82,12 +92,12 @@ def _manifest(folder: Path) -> Manifest:
         raise TornCheckpointError(f"{MANIFEST} is missing") from None
 
 
-def _tensors(folder: Path, name: str, manifest: Manifest) -> dict[str, Array]:
+def _tensors(folder: Path, name: str, files: Mapping[str, FileDigest]) -> dict[str, Array]:
     try:
         content, digest = read_file(folder / name)
     except FileNotFoundError:
         raise TornCheckpointError(f"{name} is missing") from None
-    if digest != manifest.files.get(name):
+    if digest != files.get(name):
         raise TornCheckpointError(f"{name} is not the file that was written")
     return read_tensors(content)
 

@@ -1,4 +1,8 @@
-"""The reservoir on disk: one full segment, then one with the changed slots for each checkpoint since."""
+"""The reservoir on disk: one full segment, then one with the changed slots for each checkpoint since.
+
+Where they have grown many, the later ones become one; where they have grown long, all of them do. So a trainer is asked
+for its whole reservoir once, and what a checkpoint writes follows what has changed, over time.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +15,7 @@ from penstock.flow import Array, SlotChanges
 
 MAX_SEGMENTS = 64
 MAX_GROWTH = 2
-"""A full segment is wanted again once all of them together hold this many times the rows of the full one."""
+"""All of them become one full segment once together they hold this many times the rows of the full one."""
 SLOTS = "slots"
 COLUMN = "column."
 
@@ -25,13 +29,24 @@ class SegmentChain:
     rows: int
 
     @property
-    def is_long(self) -> bool:
-        """True if starting over with a full segment is cheaper than going on."""
-        return len(self.files) >= MAX_SEGMENTS or self.rows > MAX_GROWTH * self.full_rows
+    def to_merge(self) -> tuple[str, ...]:
+        """The newest files, oldest first, that are better made one; none while there are few."""
+        names = tuple(self.files)
+        if self.rows > MAX_GROWTH * self.full_rows:
+            return names
+        return names[1:] if len(names) >= MAX_SEGMENTS else ()
 
     def with_segment(self, name: str, digest: FileDigest, rows: int) -> "SegmentChain":
         """One segment longer."""
         return SegmentChain(files={**self.files, name: digest}, full_rows=self.full_rows, rows=self.rows + rows)
+
+    def with_merged(self, name: str, digest: FileDigest, rows: int) -> "SegmentChain":
+        """With one file of so many rows in the place of those `to_merge`."""
+        gone = self.to_merge
+        files = {earlier: known for earlier, known in self.files.items() if earlier not in gone}
+        if not files:
+            return SegmentChain(files={name: digest}, full_rows=rows, rows=rows)
+        return SegmentChain(files={**files, name: digest}, full_rows=self.full_rows, rows=self.full_rows + rows)
 
 
 def to_arrays(changes: SlotChanges) -> dict[str, Array]:
