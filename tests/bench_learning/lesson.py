@@ -135,8 +135,13 @@ class Lesson:
     def batch(self, rows: Floats, labels: Labels) -> EventBatch:
         """One micro-batch of these rows at the offsets that come next."""
         schema = self._settings.model.schema
-        places = {"first_offset": self._next_offset, "events_per_ms": self._events_per_ms}
-        batch = event_batch(schema, self._columns(rows), labels.tolist(), **places)
+        batch = event_batch(
+            schema,
+            self._columns(rows),
+            labels.tolist(),
+            first_offset=self._next_offset,
+            events_per_ms=self._events_per_ms,
+        )
         self._next_offset += len(labels)
         return batch
 

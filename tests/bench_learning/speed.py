@@ -89,8 +89,8 @@ def rate_of(also: Mapping[str, str] | None = None) -> Measure:
 def arriving_classes(*, seed: int, batch_rows: int, overrides: Mapping[str, str] | None = None) -> Figures:
     """`last_to_first`, and the rates themselves, while classes arrive evenly over a million events."""
     known = 1 + np.arange(MILLION) * ARRIVING_CLASSES // MILLION
-    first = _clouds(known[:1], seed)
-    lesson = Lesson(first, seed=seed, batch_rows=batch_rows, overrides=overrides, events_per_ms=EVENTS_PER_MS)
+    one_class = _clouds(known[:1], seed)
+    lesson = Lesson(one_class, seed=seed, batch_rows=batch_rows, overrides=overrides, events_per_ms=EVENTS_PER_MS)
     seconds = []
     for tenth in np.split(known, 10):
         stream = _clouds(tenth, seed)

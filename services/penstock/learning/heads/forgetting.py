@@ -95,7 +95,7 @@ class ForgettingHead:
         diagonal = regular.ravel()[:: self.width + 1]
         diagonal += PENALTY_ROWS / total * max(float(diagonal.sum()) / self.width, 1e-3)
         means = self._means.T
-        weights: Float64s = np.linalg.solve(regular, total * means)
+        weights = np.linalg.solve(regular, total * means).astype(np.float64)
         biases = (means * weights).sum(axis=0)
         biases *= -0.5
         biases[self.counts <= 0] = -np.inf
