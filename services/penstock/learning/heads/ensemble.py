@@ -1,5 +1,6 @@
 """The heads beside the linear one, and the mixture of all: predict, score, watch, learn."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
