@@ -27,7 +27,7 @@ _NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators
 _WATCH, _HELD_OUT, _DOUBT = "watch.", "held_out.", "doubt."
 
 
-def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> Mapping[str, Array]:
+def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> LateArrays:
     """Host copies by dotted name; `network` are those of `parts.network.tensors()`, made already.
 
     Some are worked out by whoever reads them, from values that are captured.

@@ -14,6 +14,10 @@ class LateArrays(Mapping[str, Array]):
     def __init__(self, ready: Mapping[str, Array], late: Mapping[str, Callable[[], Array]]) -> None:
         self._ready, self._late = dict(ready), dict(late)
 
+    def __or__(self, others: Mapping[str, Array]) -> "LateArrays":
+        """With more arrays that are ready."""
+        return LateArrays({**self._ready, **others}, self._late)
+
     def __getitem__(self, name: str) -> Array:
         if name in self._late:
             self._ready[name] = self._late.pop(name)()
