@@ -1,14 +1,11 @@
-"""What a trainer has learnt, as its checkpoints say; and killing it at a random moment."""
+"""What a trainer has learnt, as its checkpoints say."""
 
 import hashlib
 import json
-import random
-import time
 from pathlib import Path
 from typing import Any
 
-from line import Process
-from waiting import wait_for
+from penstock.adapters.disk.outline import newest_outline
 
 
 def newest_checkpoint(directory: Path, model: str) -> dict[str, object] | None:
@@ -29,17 +26,10 @@ def learnt(directory: Path, model: str) -> int:
     return int(str(found["events_learnt"])) if found else 0
 
 
-def kill_at_a_random_moment(
-    trainer: Process, state: Path, model: str, chance: random.Random, *, while_starting: bool
-) -> None:
-    """kill -9 somewhere in its start, or somewhere in its learning, also between two checkpoints."""
-    if while_starting:
-        time.sleep(chance.uniform(0, 2.5))  # the moment of the kill is what is random here
-    else:
-        before = learnt(state, model)
-        wait_for(lambda: learnt(state, model) > before, "the trainer learns on", every_seconds=0.01)
-        time.sleep(chance.uniform(0, 0.4))  # as above
-    trainer.kill()
+def passed(directory: Path, model: str) -> int:
+    """How many messages the newest checkpoint has behind it."""
+    found = newest_outline(directory, model, tensors=(), columns=())
+    return sum(found.offsets.next.values()) if found else 0
 
 
 def same_end(one: Path, other: Path, model: str) -> bool:

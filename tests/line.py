@@ -63,6 +63,14 @@ class Process:
         """Everything it wrote."""
         return self.log.read_text(errors="replace")
 
+    def said(self, event: str) -> dict[str, Any] | None:
+        """The last log line with this event, whether the process runs still or not."""
+        return next((record for record in reversed(self.records()) if record.get("event") == event), None)
+
+    def send_signal(self, number: int) -> None:
+        """Unless it has ended."""
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """kill -9."""
         self._process.kill()
@@ -124,10 +132,12 @@ class Line:
             check=False,
         )
 
-    def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Process:
-        """A command that runs on."""
+    def start(self, *arguments: str, environ: Mapping[str, str] | None = None, forked: bool = True) -> Process:
+        """A command that runs on; not `forked`, in an interpreter of its own in any case."""
         log = self.directory / f"{arguments[0]}-{len(self._processes)}.log"
-        process = Process([*arguments, "--config", str(self.config)], log, environ or {}, self._nursery)
+        process = Process(
+            [*arguments, "--config", str(self.config)], log, environ or {}, self._nursery if forked else None
+        )
         self._processes.append(process)
         return process
 

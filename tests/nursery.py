@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +24,12 @@ from pathlib import Path
 from typing import Any
 
 MAX_MESSAGE = 1 << 20
+ENDING = (signal.SIGTERM, signal.SIGINT)
 START_SECONDS = 120.0
+PASSES = "NURSERY_PASSES"
+"""In a process's environment: the file to which it adds the name of each failpoint that it comes by."""
+CLOCK = "NURSERY_CLOCK"
+"""In a process's environment: the file that says by how many seconds its clock is wrong."""
 
 
 class Nursery:
@@ -103,6 +109,7 @@ def nursery() -> Iterator[Nursery]:
             [sys.executable, __file__, "serve", address],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for whoever started it
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
         assert process.stdout is not None  # a pipe
@@ -157,9 +164,11 @@ class _Serving:
         descriptors = array.array("i")
         for _, _, data in ancillary:
             descriptors.frombytes(data)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # ours are no business of the child
         pid = os.fork()
         if pid == 0:
             self._become(json.loads(message), list(descriptors), connection)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         for descriptor in descriptors:
             os.close(descriptor)
         ended = os.pidfd_open(pid)
@@ -182,6 +191,7 @@ class _Serving:
         try:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
             self._selector.close()
             self._listener.close()
             connection.close()
@@ -192,6 +202,10 @@ class _Serving:
             for target, descriptor in enumerate(descriptors[:3]):
                 os.dup2(descriptor, target)
             os.environ.update(what["environ"])
+            if CLOCK in os.environ:
+                _move_clock(Path(os.environ[CLOCK]))
+            if PASSES in os.environ:
+                _note_passes(Path(os.environ[PASSES]))
             code = _run(what["arguments"], descriptors[3:], self._address)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
@@ -201,6 +215,21 @@ class _Serving:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+
+def _move_clock(file: Path) -> None:
+    """Let this process's clock be wrong by the seconds that the file says, whenever it is asked."""
+    right = time.time_ns
+    vars(time)["time_ns"] = lambda: right() + round(float(file.read_text()) * 1e9)
+    vars(time)["time"] = lambda: time.time_ns() / 1e9
+
+
+def _note_passes(file: Path) -> None:
+    """Let this process write down each failpoint that it comes by, unless any is armed."""
+    from penstock import failpoints
+
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    vars(failpoints)["_pass_by"] = lambda name: os.write(descriptor, f"{name}\n".encode())
 
 
 def _run(arguments: list[str], more_descriptors: list[int], address: str) -> int:
@@ -238,11 +267,13 @@ def _serve(address: str) -> None:
 
 def _relay(address: str, acknowledgements: int) -> int:
     """In place of the intake process: it gets this one's pipes; ends when it does, with its exit code."""
-    _, connection = _asked(address, {"arguments": ["intake"], "environ": {}}, [0, 1, 2, acknowledgements])
+    _, connection = _asked(address, {"arguments": ["intake"], "environ": dict(os.environ)}, [0, 1, 2, acknowledgements])
     for descriptor in (0, 1, acknowledgements):
         os.close(descriptor)
-    word = connection.recv(64)
-    return int(word) if word else 1
+    code = int(connection.recv(64) or b"1")
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    return code
 
 
 if __name__ == "__main__":

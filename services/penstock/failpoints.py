@@ -58,6 +58,7 @@ Failpoint = Literal[
     "record.begun",
     "record.uploaded",
     "record.registered",
+    "record.not_fenced",
     "record.aliased",
     # A replica's swap: see serving/updater.py.
     "swap.received",

@@ -2,22 +2,27 @@
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka import Producer
 
 from configurations import configuration, events, new_model
-from learnt_state import kill_at_a_random_moment, learnt, newest_checkpoint, same_end
+from learnt_state import learnt, newest_checkpoint, passed, same_end
 from line import Line, line
+from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.flow import ClassRequest
 from penstock.wire.control import CONTROL_TYPE, encode_control
+from random_kills import kill_while_learning, kill_while_starting
 from waiting import wait_for
 
 KILLS = 6
-CHUNKS, CHUNK = 12, 500
+CHUNKS, CHUNK = 12, 250
+AT_MOST = 200
+"""Messages between two kills."""
 COUNT_ONLY = "max_events = 32\nmax_age_seconds = 0"
-SLOW_ENOUGH_TO_BE_KILLED = "inner_steps = 24"
+STEPS = "inner_steps = 8"
 
 
 def fill(running: Line) -> int:
@@ -54,18 +59,21 @@ def has_read(directory: Path, model: str, num_messages: int) -> bool:
     return found is not None and sum(found["offsets"].values()) == num_messages  # type: ignore[attr-defined]
 
 
-def test_classes_sleep_and_wake_the_same_however_often_the_trainer_is_killed(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_classes_sleep_and_wake_the_same_however_often_the_trainer_is_killed(
+    kafka: LocalKafka, nursery: Nursery, tmp_path: Path
+) -> None:
     chance, model = random.Random(1), new_model()
     interrupted, uninterrupted = tmp_path / "interrupted", tmp_path / "uninterrupted"
-    text = configuration(
-        model, kafka.bootstrap_servers, interrupted, intake=COUNT_ONLY, training=SLOW_ENOUGH_TO_BE_KILLED
-    )
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    text = configuration(model, kafka.bootstrap_servers, interrupted, intake=COUNT_ONLY, training=STEPS)
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create", "--partitions", "3").returncode == 0
         num_messages = fill(running)
         for number in range(KILLS):
             trainer = running.start_trainer()
-            kill_at_a_random_moment(trainer, interrupted, model, chance, while_starting=number % 3 == 2)
+            if number % 3 == 2:
+                kill_while_starting(trainer, chance)
+            else:
+                kill_while_learning(trainer, partial(passed, interrupted, model), chance, at_most=AT_MOST)
         assert learnt(interrupted, model) > 0, "the kills came too early to mean anything"
         assert not has_read(interrupted, model, num_messages), "the kills came too late to mean anything"
         running.start_trainer()

@@ -3,6 +3,7 @@
 import itertools
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,25 @@ import msgspec
 from confluent_kafka import Producer
 
 from configurations import configuration, events, new_model
-from learnt_state import kill_at_a_random_moment, learnt, same_end
+from learnt_state import learnt, passed, same_end
 from line import Line, line
+from nursery import Nursery
 from penstock.adapters.disk.outline import newest_outline
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.flow import JudgedAnswers
 from penstock.learning.watching.judged import JudgedVersions
 from penstock.wire.event_writer import json_event
+from random_kills import kill_while_learning, kill_while_starting
 from waiting import wait_for
 
 KILLS = 4
-CHUNKS, CHUNK = 12, 1000
+CHUNKS, CHUNK = 12, 500
+AT_MOST = 800
+"""Messages between two kills."""
 UNMATCHED_EVERY = 50
 HELD_CHUNKS, CHUNKS_AHEAD = 5, 8
 COUNT_ONLY = "max_events = 32\nmax_age_seconds = 0\nmax_invalid_ratio = 1.0\nmax_invalid_run = 9999"
-SLOW_ENOUGH_TO_BE_KILLED = "learning_rate = 0.003\ninner_steps = 32"
+STEPS = "learning_rate = 0.003\ninner_steps = 8"
 BOUNDED = f"""
 [serving.prediction_log]
 enabled = true
@@ -35,7 +40,7 @@ max_predictions = {HELD_CHUNKS * CHUNK // 2}
 
 
 def test_late_labels_find_the_same_predictions_however_often_the_trainer_is_killed(
-    kafka: LocalKafka, tmp_path: Path
+    kafka: LocalKafka, nursery: Nursery, tmp_path: Path
 ) -> None:
     chance, model = random.Random(0), new_model()
     interrupted, uninterrupted = tmp_path / "interrupted", tmp_path / "uninterrupted"
@@ -44,15 +49,18 @@ def test_late_labels_find_the_same_predictions_however_often_the_trainer_is_kill
         kafka.bootstrap_servers,
         interrupted,
         intake=COUNT_ONLY,
-        training=SLOW_ENOUGH_TO_BE_KILLED,
+        training=STEPS,
         more=BOUNDED,
     )
-    with line(tmp_path, kafka.bootstrap_servers, model, text) as running:
+    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create", "--partitions", "3").returncode == 0
         num_late = fill(running, chance)
         for number in range(KILLS):
             trainer = running.start_trainer()
-            kill_at_a_random_moment(trainer, interrupted, model, chance, while_starting=number % 3 == 2)
+            if number % 3 == 2:
+                kill_while_starting(trainer, chance)
+            else:
+                kill_while_learning(trainer, partial(passed, interrupted, model), chance, at_most=AT_MOST)
         so_far = learnt(interrupted, model)
         running.start_trainer()
         num_learnt = int(running.wait_until_announced(CHUNKS * CHUNK, 120).metrics["events_learnt"])

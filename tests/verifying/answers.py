@@ -47,6 +47,10 @@ class Asking:
         """Of the last answer; 0 before the first."""
         return self.answers[-1].version if self.answers else 0
 
+    def pause(self, seconds: float) -> None:
+        """Go on asking for so long."""
+        self._stop.wait(seconds)
+
     def _run(self) -> None:
         while not self._stop.is_set():
             self.answers.append(self._asked())

@@ -56,6 +56,13 @@ def assert_learnt_exactly(state: Path, model: str, expected: Iterable[Place], de
     assert not behind, f"the offsets of the newest checkpoint stand before {min(behind)}, which it has learnt"
 
 
+def assert_count_learnt(state: Path, model: str, expected: int) -> None:
+    """The count of I1 alone, where the reservoir cannot hold every event."""
+    checkpoint = newest_checkpoint(state, model)
+    assert checkpoint is not None, f"there is no checkpoint of {model} in {state}"
+    assert checkpoint.events_learnt == expected, f"{checkpoint.events_learnt} events were learnt of {expected}"
+
+
 def state_digest(state: Path, model: str) -> str:
     """I2: sha256 over weights, optimizer, reservoir, class ledger and all else that training goes on from.
 

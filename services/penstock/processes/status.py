@@ -54,7 +54,7 @@ class Status:
     @property
     def age_seconds(self) -> float | None:
         """Since the newest version was announced."""
-        return (self.now_ms - self.update.announced_at_ms) / 1000 if self.update else None
+        return max(self.now_ms - self.update.announced_at_ms, 0) / 1000 if self.update else None
 
 
 def run(settings: Settings, *, replicas: Sequence[str], as_json: bool) -> int:

@@ -74,13 +74,13 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event, *, accepts_
     intake = IntakeProcess(INTAKE_COMMAND, settings.model.schema, telemetry)  # it imports while we do
     resources.callback(intake.close)
     warm_up(settings.model, settings.training)
-    record = _record(settings)
+    update_log = KafkaUpdateLog(settings.kafka, settings.model.name, signing_keys=publishing_keys(settings))
+    resources.callback(update_log.close)
+    record = _record(settings, update_log)
     checkpoints = _checkpoints(settings, resources)
     failpoints.reach("recovery.begun")
     on_disk = checkpoints.load_newest()
     failpoints.reach("recovery.loaded")
-    update_log = KafkaUpdateLog(settings.kafka, settings.model.name, signing_keys=publishing_keys(settings))
-    resources.callback(update_log.close)
     claimed = patiently(lambda: update_log.claim(_holder()), stop)
     if claimed is None:
         return None
@@ -166,11 +166,11 @@ def _telemetry(settings: Settings, resources: ExitStack) -> PrometheusTelemetry:
     return telemetry
 
 
-def _record(settings: Settings) -> MlflowRecord | None:
+def _record(settings: Settings, update_log: KafkaUpdateLog) -> MlflowRecord | None:
     """Imported before the claim: beside learning, the import would hold it up for a second or two."""
     if not settings.mlflow.enabled:
         return None
-    record = MlflowRecord(settings.mlflow, settings.model.name, shown(settings))
+    record = MlflowRecord(settings.mlflow, settings.model.name, shown(settings), refuse_fenced=update_log.refuse_fenced)
     record.prepare()
     return record
 

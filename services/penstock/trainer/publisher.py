@@ -128,6 +128,7 @@ class Publisher:
         self._announcer.close(LAST_SECONDS)
         self._recorder.close(LAST_RECORD_SECONDS)
         self._raise_failure()
+        log.info("ended", step=learner.step, events_learnt=learner.events_learnt, all_saved=not self._has_news(learner))
 
     def _has_news(self, learner: Learner) -> bool:
         return self._saved_offsets is None or learner.offsets.is_ahead_of(self._saved_offsets)
@@ -137,7 +138,7 @@ class Publisher:
         return self._cadence.is_due and not self._disk_trouble.seconds_until_retry()
 
     def _raise_failure(self) -> None:
-        failure = self._failure or self._announcer.failure
+        failure = self._failure or self._announcer.failure or self._recorder.failure
         if failure is not None:
             raise failure
 

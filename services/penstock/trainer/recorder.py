@@ -8,7 +8,7 @@ from threading import Lock, Thread
 import structlog
 
 from penstock.clock import Clock
-from penstock.errors import UnavailableError
+from penstock.errors import FencedError, UnavailableError
 from penstock.telemetry import Telemetry
 from penstock.trainer.candidate import AnnouncedCandidate
 from penstock.trainer.mailbox import Mailbox
@@ -62,6 +62,8 @@ class Recorder:
         self.run_id = run_id
         self.is_recording = False
         """True while a record is on its way: after `close`, one that MLflow has not taken in time."""
+        self.failure: FencedError | None = None
+        """Set once another trainer has been seen to have taken over."""
         self._due_at = clock.monotonic_seconds()
         self._newest: AnnouncedCandidate | None = None
         self._scores = RecordedScores()
@@ -154,7 +156,7 @@ class Recorder:
 
     def _run(self) -> None:
         assert self._record is not None  # start() sees to it
-        while not self._waiting.is_closed or not self._waiting.is_empty:
+        while self.failure is None and not (self._waiting.is_closed and self._waiting.is_empty):
             announced = self._next()
             self._record_refusal(self._record)
             if announced is not None and self._has_recorded(self._record, announced):
@@ -164,6 +166,9 @@ class Recorder:
         self.is_recording = True
         try:
             self.run_id = record.record(announced, announced.metrics)
+        except FencedError as error:  # the learner's thread raises it
+            self.failure = error
+            return False
         except UnavailableError as error:
             log.warning("not recorded in MLflow, training goes on", reason=str(error))
         except Exception:  # nor the record: MLflow's client may raise anything

@@ -37,7 +37,7 @@ class Claimed:
 
 
 class KafkaUpdateLog:
-    """`trainer.ports.UpdateLog`: one thread claims, then one thread appends; `close` may come from another.
+    """`trainer.ports.UpdateLog`: one thread claims, then one thread appends; all else may come from others.
 
     `holder` must differ between two trainers that can run at the same moment.
     """
@@ -110,6 +110,17 @@ class KafkaUpdateLog:
                 self._look_for_higher_claim()  # somebody wrote in between
             else:
                 self._end = offset + 1
+
+    def refuse_fenced(self) -> None:
+        """Raise if this trainer must not write anywhere any more.
+
+        Raises:
+            FencedError: another trainer has claimed since.
+            UnavailableError: the broker does not answer.
+        """
+        with self._in_use:
+            if self._claim is not None:
+                self._look_for_higher_claim()
 
     def withdraw(self) -> None:
         """Append a tombstone: replicas keep serving the model and flag it. Raises `UnavailableError`."""

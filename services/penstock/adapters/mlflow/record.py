@@ -6,7 +6,7 @@ Nothing in the line waits for it. It uses the client alone: no global run, no `l
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +19,13 @@ from penstock.adapters.mlflow.archive import pack
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Connection
 from penstock.adapters.mlflow.drift import drift_metrics, drift_tags
+from penstock.adapters.mlflow.live_alias import EPOCH_TAG, LiveAlias
 from penstock.adapters.mlflow.metrics import loggable
 from penstock.adapters.mlflow.recovery import CHECKPOINT_TAG, CHECKPOINTS_KEPT, VERSION_TAG, newest_checkpoint
-from penstock.adapters.mlflow.run import LIVE, ModelRun, RunStatus
+from penstock.adapters.mlflow.run import ModelRun, RunStatus
 from penstock.adapters.mlflow.version_figures import VersionFigures
 from penstock.clock import to_rfc3339
-from penstock.errors import UnavailableError
+from penstock.errors import FencedError, UnavailableError
 from penstock.flow import AcceptedLoss, DriftAlarm, ModelUpdate
 from penstock.learning.weights import model_json
 from penstock.trainer.ports import Announced
@@ -47,12 +48,22 @@ class MlflowRecord:
 
     Args:
         params: the configuration as it is shown with the run, by dotted name; without secrets.
+        refuse_fenced: raises `FencedError` once another trainer has claimed the model.
     """
 
-    def __init__(self, config: MlflowConfig, model: str, params: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: MlflowConfig,
+        model: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        refuse_fenced: Callable[[], None] = lambda: None,
+    ) -> None:
         self._connection = Connection(config)
         self._model = model
         self._run = ModelRun(self._connection, model, params or {})
+        self._refuse_fenced = refuse_fenced
+        self._live = LiveAlias(self._connection, model, refuse_fenced)
         self._is_registered = False
         self._registered: tuple[int, str] | None = None
         self._packets: Mapping[str, bytes] = {}
@@ -85,6 +96,7 @@ class MlflowRecord:
                 failpoints.reach("record.begun")
                 self._upload(run, announced)
                 failpoints.reach("record.uploaded")
+                self._refuse_fenced()
                 self._log_metrics(run, announced, metrics)
                 self._figures.tell(run.info.run_id, announced, self._register(run, announced))
                 self._prune_checkpoints(run)
@@ -126,7 +138,12 @@ class MlflowRecord:
         return newest_checkpoint(self._connection, self._model, into)
 
     def close(self, status: RunStatus = "FINISHED") -> None:
-        """End the run, if anything was recorded; the next trainer opens it again."""
+        """End the run, if anything was recorded; the next trainer opens it again. Another's run goes on."""
+        with suppress(UnavailableError):
+            try:
+                self._refuse_fenced()
+            except FencedError:
+                return
         self._run.close(status)
 
     def _upload(self, run: "Run", announced: Announced) -> None:
@@ -185,8 +202,7 @@ class MlflowRecord:
             )
             self._registered = (update.version, version.version)
             failpoints.reach("record.registered")
-        client.set_registered_model_alias(self._model, LIVE, self._registered[1])
-        failpoints.reach("record.aliased")
+        self._live.move_to(self._registered[1])
         return int(self._registered[1])
 
     def _ensure_registered_model(self) -> None:
@@ -225,7 +241,7 @@ def _checkpoint_path(update: ModelUpdate) -> str:
 def _tags(update: ModelUpdate) -> dict[str, str]:
     return {
         VERSION_TAG: str(update.version),
-        "penstock.epoch": str(update.epoch),
+        EPOCH_TAG: str(update.epoch),
         "penstock.sha256": update.sha256,
         "penstock.offsets": json.dumps(update.offsets.to_json()),
         "penstock.trained_until": to_rfc3339(update.trained_until_ms),

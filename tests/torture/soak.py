@@ -1,0 +1,190 @@
+"""Everything at random for a long time: what a process holds on to must not grow."""
+
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from configurations import configuration, events, question
+from line import Line, Process, line, served_version
+from torture.fault import Fault, Figures
+from torture.workspace import Workspace
+from verifying.answers import Asking, assert_answers_hold
+from verifying.letters import assert_dead_lettered_exactly
+from verifying.topics import Place
+from verifying.updates import acceptable, assert_log_of_one_writer, assert_records_whole
+from waiting import wait_for
+
+SQLITE = "sqlite:///"
+SOAK_SECONDS = {False: 20.0, True: 1800.0}
+BURST, POISON_EVERY = 150, 25
+CAPACITY = 500
+ROOM: dict[str, float] = {"descriptors": 8, "threads": 4, "resident MiB": 48, "state MiB": 2, "rows per version": 60}
+"""What a thing may have grown by, from the second third of the time to the last."""
+
+
+@dataclass
+class Soak:
+    """What runs, and what was seen of it."""
+
+    running: Line
+    chance: random.Random
+    trainer: Process
+    replica: Process
+    doomed: Process
+    uri: str
+    produced: int = 0
+    poison: dict[Place, bytes] = field(default_factory=dict)
+    seen: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    actions: int = 0
+
+    def produce(self) -> None:
+        """A burst of events, some of them poison."""
+        values = list(events(BURST, seed=self.chance.randrange(10_000), start=self.produced))
+        for number in range(0, BURST, POISON_EVERY):
+            values[number] = b"poison %d" % (self.produced + number)
+            self.poison[(0, self.produced + number)] = values[number]
+        self.produced += self.running.produce(values)
+
+    def kill_trainer(self) -> None:
+        """kill -9, and another."""
+        self.trainer.kill()
+        self.trainer = self.running.start_trainer()
+
+    def stop_trainer(self) -> None:
+        """SIGTERM, and another."""
+        code = self.trainer.stop(30)
+        assert code in (0, -signal.SIGTERM), f"the trainer left with {code}:\n{self.trainer.text()}"
+        self.trainer = self.running.start_trainer()
+
+    def kill_replica(self) -> None:
+        """kill -9 of the one that is not asked, and another."""
+        self.doomed.kill()
+        self.doomed = self.running.start("serve", "--port", "0")
+
+    def hold_still(self) -> None:
+        """SIGSTOP of one of them for a moment."""
+        pid = self.chance.choice((self.trainer, self.doomed)).pid
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(self.chance.uniform(0.1, 1.0))  # how long it stands still is what is tried here
+        os.kill(pid, signal.SIGCONT)
+
+    def act(self) -> None:
+        """One thing at random."""
+        actions: Sequence[Callable[[], None]] = (
+            *[self.produce] * 8,
+            self.kill_trainer,
+            self.stop_trainer,
+            self.kill_replica,
+            self.hold_still,
+        )
+        self.chance.choice(actions)()
+        self.actions += 1
+
+    def look(self) -> None:
+        """Note what they hold; a trainer once it learns, the replica at any time."""
+        if self.trainer.said("reading labels"):
+            self._look_at("trainer", self.trainer)
+        self._look_at("replica", self.replica)
+        self.seen["state MiB"].append(_bytes_below(self.running.directory / "state") / 2**20)
+        if num_versions := _rows(self.uri, "model_versions"):
+            self.seen["rows per version"].append(_rows(self.uri) / num_versions)
+
+    def _look_at(self, name: str, process: Process) -> None:
+        seen = psutil.Process(process.pid)
+        self.seen[f"{name}, descriptors"].append(seen.num_fds())
+        self.seen[f"{name}, threads"].append(seen.num_threads())
+        self.seen[f"{name}, resident MiB"].append(seen.memory_info().rss / 2**20)
+
+
+def play(workspace: Workspace, seed: int) -> Figures:
+    """Acts and looks until the time is over; then everything must be there, and nothing have grown."""
+    model, directory, chance = workspace.new_model(), workspace.directory, random.Random(seed)
+    uri = f"{SQLITE}{directory / 'mlflow.db'}"
+    text = configuration(
+        model, workspace.kafka.bootstrap_servers, directory / "state", tracking_uri=uri, capacity=CAPACITY
+    )
+    with line(directory, workspace.kafka.bootstrap_servers, model, text, workspace.nursery) as running:
+        assert running.run("topics", "create", "--partitions", "1").returncode == 0
+        replica, url = running.start_replica()
+        soak = Soak(
+            running=running,
+            chance=chance,
+            trainer=running.start_trainer(),
+            replica=replica,
+            doomed=running.start("serve", "--port", "0"),
+            uri=uri,
+        )
+        soak.produce()
+        wait_for(lambda: served_version(url, model), "the replica serves", 60)
+        with Asking(url, model, question(1, label=0), pause_seconds=0.05) as asking:
+            ends = time.monotonic() + SOAK_SECONDS[workspace.is_long]
+            while time.monotonic() < ends:
+                soak.act()
+                asking.pause(chance.uniform(0, 0.5))
+                soak.look()
+            last = running.wait_until_announced(soak.produced, 120)
+            wait_for(lambda: asking.newest_version == last.version, "the replica serves the newest")
+        assert soak.trainer.stop(30) == 0, soak.trainer.text()
+        assert_log_of_one_writer(running.kafka, model)
+        assert_answers_hold(asking.answers, acceptable(running.kafka, model))
+        assert_dead_lettered_exactly(running.kafka, model, soak.poison)
+        assert_records_whole(uri, model)
+        assert last.metrics["events_learnt"] == soak.produced - len(soak.poison), "events were lost, or learnt twice"
+    for name, values in soak.seen.items():
+        _assert_flat(name, values)
+    return {
+        "minutes": SOAK_SECONDS[workspace.is_long] / 60,
+        "actions": float(soak.actions),
+        **{name: _thirds(values)[1:] for name, values in soak.seen.items()},
+    }
+
+
+def _assert_flat(name: str, values: Sequence[float]) -> None:
+    _, middle, last = _thirds(values)
+    room = ROOM[name.rpartition(", ")[2]]
+    assert last <= middle + room, f"{name} grew from {middle:.0f} to {last:.0f}"
+
+
+def _thirds(values: Sequence[float]) -> list[float]:
+    """The most in each third of the time."""
+    third = max(len(values) // 3, 1)
+    return [max(values[:third]), max(values[third : 2 * third] or values), max(values[2 * third :] or values)]
+
+
+def _bytes_below(folder: Path) -> int:
+    """Of all files; those that are pruned meanwhile count for nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def _rows(uri: str, *tables: str) -> int:
+    """In these tables of MLflow's database; in all of them unless named. 0 before they are made."""
+    with closing(sqlite3.connect(f"file:{uri.removeprefix(SQLITE)}?mode=ro", uri=True, timeout=30)) as database:
+        try:
+            known = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return sum(database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables or known)
+        except sqlite3.OperationalError:
+            return 0
+
+
+SOAK = Fault(
+    number=18,
+    title="a soak",
+    injected="for 30 minutes at random: bursts with poison, kill -9, SIGTERM and SIGSTOP of trainers and replicas",
+    must_hold="I1 and I3 to I6; descriptors, threads, memory, disk and MLflow's rows per version are flat",
+    short_tries=1,
+    long_tries=1,
+    play=play,
+)
