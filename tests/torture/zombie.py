@@ -39,7 +39,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
     """Stopped at its second pass, once there is something of it to go on from."""
     moment = MOMENTS[seed % len(MOMENTS)]
     model, directory = workspace.new_model(), workspace.directory
-    uri, chance = f"sqlite:///{directory / 'mlflow.db'}", random.Random(seed)
+    uri, chance = workspace.mlflow().tracking_uri, random.Random(seed)
     text = configuration(model, workspace.kafka.bootstrap_servers, directory / "zombie", tracking_uri=uri)
     text = text.replace("record_interval_seconds = 1.0", "record_interval_seconds = 0.1")
     with line(directory, workspace.kafka.bootstrap_servers, model, text, workspace.nursery) as running:
@@ -65,8 +65,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
             second = running.start_trainer({"PENSTOCK_STATE__DIRECTORY": str(directory / "second")})
             produced += running.produce(events(EVENTS, seed=seed + 2, start=produced))
             newest = running.wait_until_announced(produced)
-            if moment is not None:  # elsewhere it may hold MLflow's SQLite file for as long as it stands
-                wait_for(lambda: _alias(uri, model)[:1] == (newest.epoch,), "the second trainer records", 60)
+            wait_for(lambda: _alias(uri, model)[:1] == (newest.epoch,), "the second trainer records", 60)
             produced += running.produce(events(chance.randrange(50, EVENTS), seed=seed + 3, start=produced))
             os.kill(zombie.pid, signal.SIGCONT)
             assert zombie.wait(60) == 1, f"the zombie left with {zombie.wait()}:\n{zombie.text()}"
