@@ -1,14 +1,20 @@
 """Secrets planted in every place that takes one are found in nothing that Penstock writes."""
 
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from configurations import configuration
+from configurations import configuration, events, new_model
+from line import Line
+from mlflow_servers import MlflowServer
+from nursery import Nursery
+from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.mlflow.artifacts import ArtifactFetcher
 from penstock.errors import PenstockError
 from penstock.processes.signing import publishing_keys
 from penstock.settings import load, shown
+from waiting import wait_for
 
 MARK = "PLANTED"
 KAFKA = """
@@ -32,6 +38,47 @@ def planted(model: str, servers: str, address: str, folder: Path) -> str:
     prefixes = '["mlflow-artifacts:/", "https://PLANTED-8:PLANTED-9@elsewhere/weights"]'
     text = text.replace("[intake]", f"{KAFKA}[intake]", 1)
     return text.replace("[serving]", f'[serving]\nsigning_key_file = "{key}"\nallowed_weights_prefixes = {prefixes}', 1)
+
+
+def test_no_command_log_metric_or_record_shows_a_planted_secret(
+    kafka: LocalKafka, shared_mlflow: MlflowServer, nursery: Nursery, tmp_path: Path
+) -> None:
+    model = new_model()
+    text = planted(model, kafka.bootstrap_servers, shared_mlflow.tracking_uri, tmp_path)
+    line, written = Line(tmp_path, kafka.bootstrap_servers, model, text, nursery), dict[str, bytes]()
+    try:
+        for command in (("topics", "create"), ("doctor",)):
+            done = line.run(*command)
+            written[" ".join(command)] = done.stdout + done.stderr
+            assert done.returncode == 0, written
+        assert b"serving key" in written["doctor"]
+        trainer = line.start_trainer()
+        replica, url = line.start_replica()
+        line.produce([*events(200), b"no event"])
+        wait_for(lambda: recorded(line), "a version is recorded in MLflow", 60)
+        metrics = trainer.says("metrics")
+        assert metrics is not None
+        for name, address in (("trainer's metrics", metrics["url"]), ("replica's metrics", f"{url}/metrics")):
+            with urllib.request.urlopen(str(address), timeout=5) as answer:
+                written[name] = answer.read()
+        for command in (("status",), ("dead-letters", "list"), ("classes", "list")):
+            done = line.run(*command)
+            written[" ".join(command)] = done.stdout + done.stderr
+        line.config.write_text(text.replace(f":{shared_mlflow.port}", ":9"))
+        done = line.run("doctor")
+        assert done.returncode == 1
+        written["doctor without MLflow"] = done.stdout + done.stderr
+        assert trainer.stop(30) == 0, trainer.text()
+        assert replica.stop() == 0, replica.text()
+        written["trainer"], written["replica"] = trainer.text().encode(), replica.text().encode()
+    finally:
+        line.close()
+    for folder in (tmp_path / "state", shared_mlflow.home):
+        written |= {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert any(file.endswith("server.db") for file in written)
+    assert len(written) > 15
+    found = {name for name, content in written.items() if MARK.encode() in content}
+    assert not found, f"{found} show planted secrets"
 
 
 def test_neither_representations_nor_sentences_show_them(tmp_path: Path) -> None:
@@ -58,3 +105,10 @@ def test_neither_representations_nor_sentences_show_them(tmp_path: Path) -> None
     with pytest.raises(PenstockError) as refused:
         ArtifactFetcher(settings.mlflow, ["https://PLANTED-8:PLANTED-9@elsewhere/%zz?"])
     assert MARK not in str(refused.value)
+
+
+def recorded(line: Line) -> bool:
+    from mlflow import MlflowClient
+
+    uri = load(line.config).mlflow.tracking_uri
+    return bool(MlflowClient(tracking_uri=uri).search_model_versions(f"name='{line.model}'"))
