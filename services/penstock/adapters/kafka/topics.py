@@ -171,7 +171,7 @@ def _create(admin: Any, topics: list[NewTopic]) -> dict[str, str]:
     for name, outcome in admin.create_topics(topics, request_timeout=TIMEOUT_SECONDS).items():
         try:
             outcome.result()
-            log.info("topic created", topic=name)
+            log.debug("topic created", topic=name)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 refused[name] = f"{name} cannot be created: {error.args[0].str()}"
