@@ -66,6 +66,8 @@ class Recorder:
         """Set once another trainer has been seen to have taken over."""
         self._due_at = clock.monotonic_seconds()
         self._newest: AnnouncedCandidate | None = None
+        self._unreported: AnnouncedCandidate | None = None
+        """What was recorded last, while there is no report on it."""
         self._scores = RecordedScores()
         self._keeping = Lock()
         self._refusal: Refusal | None = None
@@ -131,13 +133,18 @@ class Recorder:
             announced = self._pinned(newest)
         return announced
 
-    def _report_when_due(self, record: ModelRecord, announced: AnnouncedCandidate) -> None:
-        now, is_last = self._clock.monotonic_seconds(), self._waiting.is_closed and self._waiting.is_empty
-        if self._draw is None or not self._report_interval_seconds or not (is_last or now >= self._report_due_at):
+    @property
+    def _is_report_due(self) -> bool:
+        return self._clock.monotonic_seconds() >= self._report_due_at
+
+    def _report(self, record: ModelRecord) -> None:
+        """On what was recorded last, unless there is a report on it already."""
+        recorded, self._unreported = self._unreported, None
+        if recorded is None or self._draw is None or not self._report_interval_seconds:
             return
-        self._report_due_at = now + self._report_interval_seconds
+        self._report_due_at = self._clock.monotonic_seconds() + self._report_interval_seconds
         try:
-            record.keep_report(self._draw(announced.checkpoint_folder))
+            record.keep_report(self._draw(recorded.checkpoint_folder))
         except UnavailableError as error:
             log.warning("report not kept in MLflow, the next one will be tried", reason=str(error))
         except Exception:  # a page for people must never end training
@@ -160,7 +167,11 @@ class Recorder:
             announced = self._next()
             self._record_refusal(self._record)
             if announced is not None and self._has_recorded(self._record, announced):
-                self._report_when_due(self._record, announced)
+                self._unreported = announced
+                if self._is_report_due:
+                    self._report(self._record)
+        if self.failure is None:
+            self._report(self._record)
 
     def _has_recorded(self, record: ModelRecord, announced: AnnouncedCandidate) -> bool:
         self.is_recording = True

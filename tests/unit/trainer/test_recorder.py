@@ -25,6 +25,7 @@ class MoodyRecord:
 
     def __init__(self) -> None:
         self.versions: list[int] = []
+        self.reports: list[bytes] = []
         self.failures_to_come = 0
 
     def record(self, announced: Announced, metrics: Mapping[str, float]) -> str:
@@ -40,7 +41,7 @@ class MoodyRecord:
         raise AssertionError(f"nothing was refused: {refusal}")
 
     def keep_report(self, page: bytes) -> None:
-        raise AssertionError("no report is drawn")
+        self.reports.append(page)
 
     def newest_checkpoint(self, into: Path) -> bool:
         raise AssertionError(f"nobody asks for a checkpoint in {into}")
@@ -49,7 +50,9 @@ class MoodyRecord:
 class Bench:
     """A running recorder, and versions for it in folders of their own."""
 
-    def __init__(self, directory: Path, *, interval_seconds: float = 0.05) -> None:
+    def __init__(
+        self, directory: Path, *, interval_seconds: float = 0.05, report_interval_seconds: float = 0.0
+    ) -> None:
         self.record = MoodyRecord()
         self.telemetry = CountedTelemetry("trainer")
         self._directory = directory
@@ -58,6 +61,8 @@ class Bench:
             pin=pin,
             pinned_into=directory / "recording",
             interval_seconds=interval_seconds,
+            draw=lambda folder: (folder / "checkpoint.json").read_bytes(),
+            report_interval_seconds=report_interval_seconds,
             telemetry=self.telemetry,
             clock=SystemClock(),
             run_id=None,
@@ -67,7 +72,7 @@ class Bench:
     def announced(self, version: int) -> AnnouncedCandidate:
         folder = self._directory / str(version)
         folder.mkdir()
-        (folder / "checkpoint.json").write_text("{}")
+        (folder / "checkpoint.json").write_text(f"{version}")
         weights = weights_of(version)
         update = ModelUpdate(
             model="m",
@@ -126,6 +131,16 @@ def test_the_last_is_recorded_at_the_end_though_it_failed_before(tmp_path: Path)
     wait_for(lambda: bench.telemetry.value("penstock_mlflow_failures_total") == 1, "the first try fails")
     bench.recorder.close(10)
     assert bench.record.versions == [1]
+
+
+def test_the_report_at_the_end_is_on_the_last_version_though_that_was_on_record_before(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, report_interval_seconds=60.0)
+    bench.recorder.offer(bench.announced(1))
+    wait_for(lambda: bench.record.versions == [1], "the first version is recorded")
+    bench.recorder.offer(bench.announced(2))
+    wait_for(lambda: bench.record.versions == [1, 2], "the second is recorded")
+    bench.recorder.close(10)
+    assert bench.record.reports == [b"1", b"2"]
 
 
 def test_a_disk_that_takes_no_more_links_costs_a_record_and_nothing_else(tmp_path: Path) -> None:
