@@ -1,17 +1,15 @@
-"""TLS, certificates, SASL and Kafka's own authorizer: the rights that docs/security.md lists are enough, and needed."""
+"""TLS, certificates, SASL and Kafka's own authorizer: docs/security.md lists the rights that are asked for."""
 
 import re
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without __all__
     AclBinding,
-    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -36,7 +34,14 @@ PASSWORDS = {
     "producer": "planted-of-the-producer",
     "stranger": "planted-of-nobody",
 }
+USERS = ("trainer", "replica", "producer", "stranger")
 SETTLED_SECONDS = 20.0
+LOG_ALLOWED = "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=debug"
+"""What Kafka's authorizer allows goes to the broker's log as well, not only what it denies."""
+ASKED = re.compile(r"Principal = User:(\w+) is (Allowed|Denied) operation = (\w+) from host = \S+ on resource = (\S+)")
+
+Right = tuple[str, str, str, str]
+"""Who, on what kind of resource, by which name, may do what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +50,8 @@ class Secured:
 
     kafka: LocalKafka
     authority: Authority
-    folder: Path
+    replica: Path
+    """Its key and certificate."""
 
     def sasl(self, user: str, **changes: str) -> dict[str, str]:
         """`[kafka]` keys to log in with a password over TLS."""
@@ -58,15 +64,15 @@ class Secured:
             "sasl.password": PASSWORDS[user],
         } | changes
 
-    def mtls(self, user: str) -> dict[str, str]:
-        """`[kafka]` keys to log in with a certificate."""
-        file = str(self.authority.issue(user))
+    @property
+    def mtls(self) -> dict[str, str]:
+        """`[kafka]` keys to log in with the replica's certificate."""
         return {
             "bootstrap.servers": self.kafka.addresses["CERTIFICATES"],
             "security.protocol": "SSL",
             "ssl.ca.location": str(self.authority.ca_file),
-            "ssl.certificate.location": file,
-            "ssl.key.location": file,
+            "ssl.certificate.location": str(self.replica),
+            "ssl.key.location": str(self.replica),
         }
 
     @property
@@ -80,34 +86,32 @@ class Secured:
         for outcome in admin.create_acls([*bindings]).values():
             outcome.result(10)
 
-    def take_away(self, right: AclBindingFilter) -> None:
-        """Returns once it is gone; it must have been given."""
-        admin = AdminClient({**self.local, "log_level": 0})
-        for outcome in admin.delete_acls([right]).values():
-            assert outcome.result(10)
-
-    def grant(self, model: str) -> None:
-        """Exactly what the document's table says."""
-        bindings = [
-            binding(who, kind, name.replace("<model>", model), operation)
-            for who, kind, name, operations in RIGHT.findall(DOCUMENT.read_text(encoding="utf-8"))
-            for operation in operations.split(", ")
-        ]
-        assert len(bindings) > 10, "the table is read"
-        self.give(*bindings)
+    def asked(self, answer: str, since: int) -> set[Right]:
+        """What the authorizer has `Allowed` or `Denied` to the users, from this byte of its log on."""
+        with self.kafka.log_file.open("rb") as log:
+            log.seek(since)
+            found = ASKED.findall(log.read().decode())
+        places = ((who, operation, place.split(":")) for who, said, operation, place in found if said == answer)
+        return {(who, place[0].lower(), place[-1], operation) for who, operation, place in places if who in USERS}
 
 
-def binding(
-    who: str, kind: str, name: str, operation: str, kind_of: type[AclBinding | AclBindingFilter] = AclBinding
-) -> Any:
-    word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()
-    return kind_of(
+def documented(model: str) -> set[Right]:
+    """The document's table for one model."""
+    return {
+        (who, kind, name.replace("<model>", model), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper())
+        for who, kind, name, operations in RIGHT.findall(DOCUMENT.read_text(encoding="utf-8"))
+        for operation in operations.split(", ")
+    }
+
+
+def binding(who: str, kind: str, name: str, operation: str) -> AclBinding:
+    return AclBinding(
         ResourceType[kind.upper()],
         name,
         ResourcePatternType.LITERAL,
         f"User:{who}",
         "*",
-        AclOperation[word],
+        AclOperation[operation],
         AclPermissionType.ALLOW,
     )
 
@@ -131,84 +135,83 @@ def secured(kafka_libs: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "listener.name.passwords.plain.sasl.jaas.config": plain,
     }
     listeners = {"PASSWORDS": "SASL_SSL", "CERTIFICATES": "SSL"}
-    with LocalKafka(folder / "kafka", libs=kafka_libs, properties=properties, listeners=listeners) as kafka:
-        yield Secured(kafka=kafka, authority=authority, folder=folder)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("JDK_JAVA_OPTIONS", LOG_ALLOWED)
+        with LocalKafka(folder / "kafka", libs=kafka_libs, properties=properties, listeners=listeners) as kafka:
+            yield Secured(kafka=kafka, authority=authority, replica=authority.issue("replica"))
 
 
 @pytest.fixture
 def granted(secured: Secured) -> str:
-    """A model whose topics exist, and for which the document's rights are given."""
+    """A model whose topics exist, and for which exactly the document's rights are given."""
     model = new_model()
     create_model_topics(secured.kafka.bootstrap_servers, model)
-    secured.grant(model)
+    secured.give(*(binding(*right) for right in documented(model)))
     return model
 
 
-def test_the_documented_rights_are_enough_for_a_whole_line_over_tls(
+def test_a_whole_line_over_tls_asks_for_exactly_the_documented_rights(
     secured: Secured, granted: str, nursery: Nursery, tmp_path: Path
 ) -> None:
+    since = secured.kafka.log_file.stat().st_size
     with_password = line_as(secured, secured.sasl("trainer"), granted, tmp_path / "trainer", nursery)
-    with_certificate = line_as(secured, secured.mtls("replica"), granted, tmp_path / "replica", nursery)
+    with_certificate = line_as(secured, secured.mtls, granted, tmp_path / "replica", nursery)
     try:
         trainer = with_password.start_trainer()
         replica, url = with_certificate.start_replica()
         produce(secured.sasl("producer"), with_password.topics.labels, [*events(100), b"poison"])
-        wait_for(lambda: served_version(url, granted) > 0, "the replica serves", 60)
-        wait_for(lambda: len(letters(secured, granted)) == 1, "the poison is a dead letter")
+        update = with_password.wait_until_announced(101)
+        wait_for(lambda: served_version(url, granted) >= update.version, "the replica serves it", 60)
+        assert letters(secured, granted) == [b"poison"]
         assert trainer.stop() == 0, trainer.text()
         assert replica.stop() == 0, replica.text()
-        for text in (trainer.text(), replica.text()):
-            assert "authorization" not in text.lower(), text
-            assert not any(password in text for password in PASSWORDS.values())
-        checkpoint = newest_checkpoint(tmp_path / "trainer" / "state", granted)
-        assert checkpoint is not None
-        assert checkpoint.events_learnt == 100
+        another = with_password.start_trainer()  # it finds updates to read
+        wait_for(lambda: another.says("reading labels"), "another trainer goes on")
+        assert another.stop() == 0, another.text()
     finally:
         with_password.close()
         with_certificate.close()
+    assert secured.asked("Denied", since) == set()
+    assert secured.asked("Allowed", since) == documented(granted)
+    for text in (trainer.text(), replica.text(), another.text()):
+        assert "authorization" not in text.lower(), text
+        assert not any(password in text for password in PASSWORDS.values())
+    checkpoint = newest_checkpoint(tmp_path / "trainer" / "state", granted)
+    assert checkpoint is not None
+    assert checkpoint.events_learnt == 100
 
 
 def test_nobody_can_do_what_is_not_in_the_table(secured: Secured, granted: str) -> None:
-    labels, updates, letters_ = (f"{granted}.{kind}" for kind in ("labels", "updates", "dead-letters"))
-    for who, topic in (
-        (secured.mtls("replica"), updates),
-        (secured.mtls("replica"), labels),
-        (secured.sasl("producer"), updates),
-        (secured.sasl("producer"), letters_),
-        (secured.sasl("trainer"), labels),
-        (secured.sasl("stranger"), labels),
-    ):
+    labels, updates, dead_letters = (f"{granted}.{kind}" for kind in ("labels", "updates", "dead-letters"))
+    replica, producer, trainer, stranger = secured.mtls, *map(secured.sasl, ("producer", "trainer", "stranger"))
+    may_not_write = ((replica, updates), (replica, labels), (producer, updates), (producer, dead_letters))
+    for who, topic in (*may_not_write, (trainer, labels), (stranger, labels)):
         assert not may_write(who, topic), f"{who.get('sasl.username', 'replica')} may write {topic}"
-    for who, topic in (
-        (secured.mtls("replica"), labels),
-        (secured.sasl("producer"), labels),
-        (secured.sasl("producer"), updates),
-        (secured.sasl("trainer"), letters_),
-        (secured.sasl("stranger"), updates),
-    ):
+    may_not_read = ((replica, labels), (producer, labels), (producer, updates), (trainer, dead_letters))
+    for who, topic in (*may_not_read, (stranger, updates)):
         assert not may_read(who, topic), f"{who.get('sasl.username', 'replica')} may read {topic}"
-    assert may_write(secured.sasl("producer"), labels)
-    assert may_read(secured.mtls("replica"), updates)
+    assert may_write(producer, labels)
+    assert may_read(replica, updates)
 
 
 def test_a_wrong_password_authority_or_missing_certificate_is_said_without_the_secret(
     secured: Secured, granted: str, nursery: Nursery, tmp_path: Path
 ) -> None:
-    other = Authority(tmp_path, "others")
-    without = secured.mtls("replica")
-    del without["ssl.certificate.location"], without["ssl.key.location"]
-    for number, options in enumerate(
-        (
-            secured.sasl("trainer", **{"sasl.password": "planted-and-wrong"}),
-            secured.sasl("trainer", **{"ssl.ca.location": str(other.ca_file)}),
-            without,
-        )
-    ):
-        line = line_as(secured, options, granted, tmp_path / str(number), nursery)
-        process = line.start("doctor")
-        assert process.wait(60) == 1, process.text()
-        assert "FAIL" in process.text()
-        assert "planted" not in process.text()
+    wrong = {
+        "password": secured.sasl("trainer", **{"sasl.password": "planted-and-wrong"}),
+        "authority": secured.sasl("trainer", **{"ssl.ca.location": str(Authority(tmp_path, "others").ca_file)}),
+        "certificate": {key: value for key, value in secured.mtls.items() if value != str(secured.replica)},
+    }
+    lines = [line_as(secured, options, granted, tmp_path / what, nursery) for what, options in wrong.items()]
+    doctors = [line.start("doctor") for line in lines]
+    try:
+        for doctor in doctors:
+            assert doctor.wait(60) == 1, doctor.text()
+            assert "FAIL" in doctor.text()
+            assert "planted" not in doctor.text()
+    finally:
+        for line in lines:
+            line.close()
 
 
 def test_no_checkpoint_passes_a_dead_letter_that_the_trainer_may_not_write(
@@ -217,9 +220,8 @@ def test_no_checkpoint_passes_a_dead_letter_that_the_trainer_may_not_write(
     """Row 12: the dead-letter topic denied. Training goes on; what is kept stands before the poison until then."""
     model = new_model()
     create_model_topics(secured.kafka.bootstrap_servers, model, 1)
-    secured.grant(model)
-    write = ("trainer", "topic", f"{model}.dead-letters", "Write")
-    secured.take_away(binding(*write, kind_of=AclBindingFilter))
+    write = ("trainer", "topic", f"{model}.dead-letters", "WRITE")
+    secured.give(*(binding(*right) for right in documented(model) - {write}))
     running = line_as(secured, secured.sasl("trainer"), model, tmp_path, nursery)
     try:
         trainer = running.start_trainer()
@@ -269,22 +271,32 @@ def produce(options: Mapping[str, str], topic: str, values: list[bytes]) -> None
 
 
 def may_write(options: Mapping[str, str], topic: str) -> bool:
-    outcomes: list[object] = []
-    producer = Producer({**options, "log_level": 0, "message.timeout.ms": 10_000})
+    outcomes: list[KafkaError | None] = []
+    producer = Producer({**options, "log_level": 0, "message.timeout.ms": 30_000})
     producer.produce(topic, b"x", on_delivery=lambda error, _: outcomes.append(error))
-    producer.flush(15)
-    return outcomes == [None]
+    producer.flush(40)
+    return is_allowed(outcomes[0])
 
 
 def may_read(options: Mapping[str, str], topic: str) -> bool:
-    consumer = Consumer({**options, "group.id": "any", "log_level": 0, "enable.partition.eof": True})
+    ignored = {"group.id": "penstock"}  # not every one of them may look for it, which is another question
+    consumer = Consumer({**options, **ignored, "log_level": 0, "enable.partition.eof": True})
     try:
+        if not is_allowed(consumer.list_topics(topic, timeout=30).topics[topic].error):
+            return False  # nobody would say so of an assignment
         consumer.assign([TopicPartition(topic, 0, 0)])
-        message = consumer.poll(15)
-        assert message is not None, "neither an end nor an error came"
-        error = message.error()
-        return error is None or "authoriz" not in error.str().lower()
-    except KafkaException:
-        return False
+        while (message := consumer.poll(30)) is not None:
+            error = message.error()
+            if error is None or error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                return is_allowed(error)
+        raise AssertionError("neither a message, nor an end, nor an error came")
     finally:
         consumer.close()
+
+
+def is_allowed(error: KafkaError | None) -> bool:
+    """Any other error fails the test."""
+    if error is None or error.code() == KafkaError._PARTITION_EOF:
+        return True
+    assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED, error.str()
+    return False
