@@ -14,6 +14,7 @@ from configurations import configuration, new_model
 from kafka_brokers import create_model_topics
 from kafka_messages import KafkaMessage
 from line import Line, line
+from nursery import Nursery
 from penstock.adapters.kafka.dead_letter_reader import StoredLetter, read_letters
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.topic_ends import read_ends
@@ -49,11 +50,11 @@ class Full:
 
 
 @pytest.fixture(scope="module")
-def full(kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Full]:
+def full(kafka: LocalKafka, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Full]:
     """Letters over three partitions and three reasons, which differ by partition."""
     folder, model = tmp_path_factory.mktemp("letters"), new_model()
     text = configuration(model, kafka.bootstrap_servers, folder / "state")
-    with line(folder, kafka.bootstrap_servers, model, text) as started:
+    with line(folder, kafka.bootstrap_servers, model, text, nursery) as started:
         create_model_topics(kafka.bootstrap_servers, model)
         filled = Full(started)
         producer = Producer({**started.kafka, "linger.ms": 5})
