@@ -17,7 +17,7 @@ from penstock.learning.class_requests import TARGETS, concerned, listed
 from penstock.learning.class_table import ClassRow, rows_of_checkpoint, rows_of_ledger
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.packet import Packet
-from penstock.processes.class_controls import announced, send, wait_for
+from penstock.processes.classes.controls import announced, send, wait_for
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
