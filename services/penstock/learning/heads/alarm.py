@@ -23,6 +23,7 @@ QUIET_AFTER_BIRTH = 64
 BETTER_BY = 0.4
 SHARE_OF_ROWS = 0.5
 COOLDOWN = 64
+_POWERS = FADING ** np.arange(1023, -1, -1)
 
 
 class Alarm:
@@ -43,7 +44,7 @@ class Alarm:
         self.age = np.concatenate((self.age, events))
         leaving = len(self.classes) - MOST
         if leaving > 0:
-            powers = FADING ** np.arange(leaving - 1, -1, -1)
+            powers = _POWERS[-leaving:] if leaving <= len(_POWERS) else FADING ** np.arange(leaving - 1, -1, -1)
             self._errors = self._errors * FADING**leaving + float(powers @ self.wrong[:leaving])
             self._rows = self._rows * FADING**leaving + float(powers.sum())
             self.classes, self.wrong = self.classes[leaving:], self.wrong[leaving:]
@@ -52,7 +53,7 @@ class Alarm:
 
     def _burst(self) -> int:
         """The number of newest rows over which errors have burst; 0 if they have not."""
-        if self._rows < MOST:
+        if self._rows < MOST or np.count_nonzero(self.wrong) <= EXCESS * FEWEST:
             return 0
         rate = (self._errors + 1) / (self._rows + 2)
         sums = np.cumsum(self.wrong[::-1])
