@@ -74,6 +74,8 @@ EVERY_KEY: Values = {
         "max_interval_seconds": 60,
         "inline_max_bytes": 1_000_000,
         "signing_key_file": "/etc/keys/signing",
+        "delta_updates": False,
+        "full_interval_seconds": 60.0,
         "gate": {
             "enabled": True,
             "held_out_share": 0.05,
@@ -106,6 +108,8 @@ EVERY_KEY: Values = {
         "max_weights_bytes": 20_000_000,
         "cors_origins": ["https://shop.example"],
         "allowed_weights_prefixes": ["s3://models/"],
+        "fetch_timeout_seconds": 20.0,
+        "max_staleness_seconds": 600.0,
         "grace_seconds": 22.5,
         "prediction_log": {"enabled": True, "sample": 0.25},
     },

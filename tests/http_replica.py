@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -17,7 +17,6 @@ from penstock.adapters.http.app import http_app
 from penstock.adapters.http.server import HttpServer, run_on_uvloop
 from penstock.adapters.http.whole_requests import WholeInferRequests
 from penstock.clock import SystemClock
-from penstock.flow import ModelUpdate
 from penstock.learning.config import ModelConfig
 from penstock.serving.batching import Batcher
 from penstock.serving.builder import ModelBuilder
@@ -32,7 +31,7 @@ from waiting import wait_for
 class NoFetcher:
     """`serving.ports.WeightsFetcher` for updates that carry their weights."""
 
-    def fetch(self, update: ModelUpdate) -> bytes:
+    def fetch(self, uri: str, size_bytes: int) -> BinaryIO:
         raise AssertionError("these updates carry their weights")
 
 
@@ -61,6 +60,7 @@ class HttpReplica:
             clock=SystemClock(),
             timeout_seconds=config.timeout_seconds,
             loaded=loaded,
+            max_staleness_seconds=config.max_staleness_seconds,
         )
         self.server = HttpServer(host="127.0.0.1", port=0)
         self.port = self.server.port

@@ -392,8 +392,23 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Delta:
+    """What changed since the whole weights that an earlier update announced by URI, and where these are."""
+
+    content: bytes = field(repr=False)
+    base_version: int
+    base_sha256: str
+    base_size_bytes: int
+    base_uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelUpdate:
-    """A model-updated event: key `<model>` on the update topic. Exactly one of `inline` and `uri` is set."""
+    """A model-updated event on the update topic; exactly one of `inline`, `uri` and `delta` is set.
+
+    Its key is `<model>`, or `<model>#delta` with a delta, so that compaction keeps the newest whole one beside it.
+    `sha256` and `size_bytes` are of the whole weights file, however it travels.
+    """
 
     model: str
     version: int
@@ -410,10 +425,11 @@ class ModelUpdate:
     uri: str | None = None
     topic_id: str | None = None
     """Of the label topic that the offsets are of, where brokers have one."""
+    delta: Delta | None = None
 
     def __post_init__(self) -> None:
-        if (self.inline is None) == (self.uri is None):
-            raise ValueError("a model update carries its weights either inline or by URI")
+        if [self.inline, self.uri, self.delta].count(None) != 2:
+            raise ValueError("a model update carries its weights either inline or by URI or as a delta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -431,5 +447,16 @@ class Claim:
     holder: str
 
 
-LogRecord = ModelUpdate | Withdrawal | Claim
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """MLflow has a version on record: key `<model>#recorded`. `mlflow_version` is its number in the registry."""
+
+    model: str
+    version: int
+    epoch: int
+    sha256: str
+    mlflow_version: str
+
+
+LogRecord = ModelUpdate | Withdrawal | Claim | Recorded
 """What the update topic holds, decoded."""

@@ -27,6 +27,7 @@ MetricName = Literal[
     "penstock_publish_seconds",
     "penstock_publish_failures_total",
     "penstock_updates_published_total",
+    "penstock_announced_bytes_total",
     "penstock_prequential_accuracy_ratio",
     "penstock_prequential_loss",
     "penstock_prequential_kappa_ratio",
@@ -58,6 +59,7 @@ MetricName = Literal[
     "penstock_mlflow_records_total",
     "penstock_mlflow_failures_total",
     "penstock_swaps_total",
+    "penstock_deltas_total",
     "penstock_swap_seconds",
     "penstock_freshness_seconds",
     "penstock_model_withdrawn",
@@ -206,6 +208,13 @@ METRICS: tuple[Metric, ...] = (
         help="Attempts to announce an update that failed and are tried again.",
     ),
     Metric(name="penstock_updates_published_total", kind="counter", side="trainer", help="Model updates announced."),
+    Metric(
+        name="penstock_announced_bytes_total",
+        kind="counter",
+        side="trainer",
+        help="Bytes of weights that were announced, by the way they travel: inline, by URI, or as a delta.",
+        labels=("way",),
+    ),
     Metric(
         name="penstock_prequential_accuracy_ratio",
         kind="gauge",
@@ -389,6 +398,13 @@ METRICS: tuple[Metric, ...] = (
         kind="counter",
         side="replica",
         help="Model updates by result: swapped, or the reason why it was dropped or refused.",
+        labels=("result",),
+    ),
+    Metric(
+        name="penstock_deltas_total",
+        kind="counter",
+        side="replica",
+        help="Delta updates by result: applied, or the reason why one was of no use.",
         labels=("result",),
     ),
     Metric(

@@ -6,10 +6,10 @@ from kafka_brokers import new_name, produce, real
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
-from penstock.flow import Claim, ModelUpdate
+from penstock.flow import Claim, LogRecord, ModelUpdate
 from penstock.wire.model_update import encode_record
 from penstock.wire.signature import SigningKeys
-from update_records import update_of, write_as_another
+from update_records import delta_of, recorded_of, update_of, write_as_another
 
 KEYS, OTHERS = SigningKeys((b"the key of these tests",)), SigningKeys((b"the key of somebody else",))
 
@@ -24,13 +24,13 @@ def test_updates_without_the_right_signature_are_skipped_from_the_end_back_and_a
     try:
         log.claim("trainer")
         log.append(update_of(model, version=1))
-        forge(broker.bootstrap_servers, model, 2)
+        forge(broker.bootstrap_servers, model, update_of(model, version=2))
         assert versions(feed.newest()) == [1]
         assert refused == ["signature"] * 2
-        assert versions(plain.newest()) == [3], "a replica without a key takes all"
+        assert versions(plain.newest()) == [2], "a replica without a key takes all"
 
         log.append(update_of(model, version=4))
-        forge(broker.bootstrap_servers, model, 5)
+        forge(broker.bootstrap_servers, model, update_of(model, version=5))
         write_as_another(broker.bootstrap_servers, model, Claim(epoch=9, holder="the end"))
         came: list[object] = []
         while not any(isinstance(record, Claim) and record.epoch == 9 for record in came):
@@ -42,10 +42,46 @@ def test_updates_without_the_right_signature_are_skipped_from_the_end_back_and_a
             each.close()
 
 
-def forge(bootstrap_servers: str, model: str, version: int) -> None:
-    """An unsigned update, and the next one signed by another key."""
-    write_as_another(bootstrap_servers, model, update_of(model, version=version))
-    key, value = encode_record(update_of(model, version=version + 1), model)
+def test_deltas_and_what_is_recorded_must_be_signed_as_whole_updates_are(kafka: LocalKafka) -> None:
+    broker, model = real(kafka), new_name()
+    broker.create_model_topics(model)
+    log = KafkaUpdateLog(broker.options, model, signing_keys=KEYS)
+    refused: list[str] = []
+    feed = KafkaUpdateFeed(broker.options, model, signing_keys=KEYS, on_refused=refused.append)
+    try:
+        claim = log.claim("trainer").claim
+        whole, delta, recorded = update_of(model, version=1), delta_of(model, version=2), recorded_of(model, version=2)
+        log.append(whole)
+        log.append(delta)
+        log.note_recorded(recorded)
+        for forged in (delta_of(model, version=3), recorded_of(model, version=3)):
+            forge(broker.bootstrap_servers, model, forged)
+        assert feed.newest() == [claim, whole, delta, recorded]
+        assert refused == ["signature"] * 4
+        as_another_kind(broker.bootstrap_servers, model, whole)
+        write_as_another(broker.bootstrap_servers, model, Claim(epoch=9, holder="the end"))
+        came: list[object] = []
+        while not came:
+            came += feed.poll(0.2)
+        assert came == [Claim(epoch=9, holder="the end")]
+        assert refused == ["signature"] * 6
+    finally:
+        feed.close()
+        log.close()
+
+
+def as_another_kind(bootstrap_servers: str, model: str, update: ModelUpdate) -> None:
+    """A value that the trainer has signed, under keys that it was not signed for."""
+    key, value = encode_record(update, model)
+    assert value is not None
+    for suffix in (b"#delta", b"#recorded"):
+        produce(bootstrap_servers, f"{model}.updates", [KEYS.signed(key, value)], key=key + suffix)
+
+
+def forge(bootstrap_servers: str, model: str, record: LogRecord) -> None:
+    """It unsigned, and signed by another key."""
+    write_as_another(bootstrap_servers, model, record)
+    key, value = encode_record(record, model)
     assert value is not None
     produce(bootstrap_servers, f"{model}.updates", [OTHERS.signed(key, value)], key=key)
 

@@ -12,7 +12,8 @@ from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.errors import ConfigurationError, UnavailableError
 from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal
-from update_records import read_log, update_of, write_as_another
+from penstock.wire.model_update import encode_record
+from update_records import delta_of, read_log, update_of, write_as_another
 from waiting import wait_for
 
 Open = Callable[..., KafkaUpdateFeed]
@@ -144,7 +145,9 @@ def test_a_broker_that_does_not_answer_is_unavailable_and_polls_stay_empty(opene
     assert time.monotonic() - began < 3.0
 
 
-def test_the_newest_is_found_across_the_gaps_of_a_compacted_topic(kafka: LocalKafka, opened: Open) -> None:
+def test_of_a_compacted_topic_the_newest_whole_update_and_the_newest_delta_are_found_across_its_gaps(
+    kafka: LocalKafka, opened: Open
+) -> None:
     model, servers = new_name(), kafka.bootstrap_servers
     settings: dict[str, str | int] = {
         "cleanup.policy": "compact",
@@ -156,15 +159,28 @@ def test_the_newest_is_found_across_the_gaps_of_a_compacted_topic(kafka: LocalKa
     write_as_another(servers, model, Claim(epoch=1, holder="a"))
     versions = iter(range(1, 10_000))
 
+    def write(count: int) -> None:
+        """So many whole updates, each with a delta over it."""
+        for _ in range(count):
+            whole = update_of(model, version=next(versions))
+            delta = delta_of(model, version=next(versions), base_version=whole.version)
+            write_as_another(servers, model, whole, delta)
+
     def compacted() -> bool:
-        write_as_another(servers, model, *(update_of(model, version=next(versions)) for _ in range(10)))
+        write(5)
         return len(read_log(servers, model)) < 20
 
-    write_as_another(servers, model, *(update_of(model, version=next(versions)) for _ in range(40)))
+    write(20)
     wait_for(compacted, "most updates are compacted away", every_seconds=0.15)
-    newest = update_of(model, version=next(versions) - 1)
+    newest = next(versions) - 1
+    delta = delta_of(model, version=newest, base_version=newest - 1)
     feed = opened(servers, model)
-    assert feed.newest() == [Claim(epoch=1, holder="a"), newest]
+    assert feed.newest() == [Claim(epoch=1, holder="a"), update_of(model, version=newest - 1), delta]
+    assert {encode_record(record, model)[0] for record in read_log(servers, model)} == {
+        model.encode(),
+        f"{model}#claim".encode(),
+        f"{model}#delta".encode(),
+    }
     write_as_another(servers, model, Claim(epoch=2, holder="b"))
     assert poll_until(feed, 1) == [Claim(epoch=2, holder="b")]
 

@@ -21,9 +21,10 @@ from mlflow import MlflowClient
 import served_models
 from mlflow_servers import MlflowServer
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
-from penstock.adapters.mlflow.artifacts import ArtifactFetcher, ArtifactStore
+from penstock.adapters.mlflow.artifacts import ArtifactStore
 from penstock.adapters.mlflow.check import check
 from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.adapters.mlflow.record import MlflowRecord
 from penstock.adapters.mlflow.recorded_versions import recorded_versions
 from penstock.adapters.mlflow.version_archive import MlflowVersionArchive
@@ -396,18 +397,19 @@ def test_a_model_never_recorded_has_no_checkpoint(config: MlflowConfig, model: s
     assert not MlflowRecord(config, model).newest_checkpoint(tmp_path / "into")
 
 
-def test_large_weights_are_put_fetched_bounded_and_pruned(config: MlflowConfig, model: str, tmp_path: Path) -> None:
+def test_large_weights_are_put_fetched_bounded_and_pruned(config: MlflowConfig, model: str) -> None:
     store = ArtifactStore(config, model, kept=2)
     uris = [store.put(weights_of(step, size=200_000)) for step in (1, 2, 3)]
     assert store.put(weights_of(3, size=200_000)) == uris[-1]
     weights = weights_of(3, size=200_000)
-    update = replace(announced_with(tmp_path, 3, weights).update, inline=None, uri=uris[-1])
     fetcher = ArtifactFetcher(config)
-    assert fetcher.fetch(update) == weights.content
-    with pytest.raises(RefusedUpdateError, match="were announced"):
-        fetcher.fetch(replace(update, size_bytes=weights.size_bytes - 1))
+    with fetcher.fetch(uris[-1], weights.size_bytes) as file:
+        assert file.read() == weights.content
+    for wrong in (weights.size_bytes - 1, weights.size_bytes + 1):
+        with pytest.raises(RefusedUpdateError, match="were announced"):
+            fetcher.fetch(uris[-1], wrong)
     with pytest.raises(UnavailableError):
-        fetcher.fetch(replace(update, uri=uris[0]))
+        fetcher.fetch(uris[0], weights.size_bytes)
 
 
 def test_doctor_finds_a_working_mlflow_working(config: MlflowConfig) -> None:
@@ -461,7 +463,6 @@ def test_a_server_that_is_down_is_said_quickly_and_used_again_when_it_is_back(
     record, store = record_of(config, model), ArtifactStore(config, model)
     run_id = record.record(save(checkpoints, 1), METRICS)
     uri = store.put(weights_of(1))
-    update = replace(announced_with(tmp_path, 1, weights_of(1)).update, inline=None, uri=uri)
     shared_mlflow.stop()
     announced = save(checkpoints, 2)
     began = time.monotonic()
@@ -469,7 +470,7 @@ def test_a_server_that_is_down_is_said_quickly_and_used_again_when_it_is_back(
         lambda: record.record(announced, METRICS),
         lambda: MlflowRecord(config, model).newest_checkpoint(tmp_path / "into"),
         lambda: store.put(weights_of(2)),
-        lambda: ArtifactFetcher(config).fetch(update),
+        lambda: ArtifactFetcher(config).fetch(uri, weights_of(1).size_bytes),
     ):
         with pytest.raises(UnavailableError, match="cannot be reached: connection refused") as failure:
             attempt()

@@ -114,7 +114,7 @@ class Bench:
             recorder=recorder,
             telemetry=telemetry,
             clock=clock,
-            inline_max_bytes=1_000_000,
+            config=PublishConfig(inline_max_bytes=1_000_000),
             announced=last_offsets or Offsets(),
         )
         self.publisher = Publisher(

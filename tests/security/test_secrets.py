@@ -10,7 +10,7 @@ from line import Line
 from mlflow_servers import MlflowServer
 from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
-from penstock.adapters.mlflow.artifacts import ArtifactFetcher
+from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.errors import PenstockError
 from penstock.processes.signing import publishing_keys
 from penstock.settings import load, shown

@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from counted_telemetry import CountedTelemetry
 from kafka_messages import KafkaMessage
 from penstock.adapters.kafka.log_reader import decoded
-from penstock.adapters.mlflow.artifacts import ArtifactFetcher
 from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.clock import SystemClock
 from penstock.errors import StopError
 from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal

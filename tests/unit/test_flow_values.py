@@ -45,7 +45,7 @@ def test_an_instant_is_utc_with_milliseconds() -> None:
 
 @pytest.mark.parametrize(("inline", "uri"), [(None, None), (b"w", "file:///w")])
 def test_an_update_carries_weights_in_exactly_one_way(inline: bytes | None, uri: str | None) -> None:
-    with pytest.raises(ValueError, match="either inline or by URI"):
+    with pytest.raises(ValueError, match="either inline or by URI or as a delta"):
         ModelUpdate(
             model="m",
             version=1,

@@ -10,11 +10,13 @@ import torch
 from penstock.adapters.kafka.config import KafkaValue
 from penstock.adapters.kafka.log_reader import Entry
 from penstock.adapters.kafka.topic_names import TopicNames
-from penstock.adapters.mlflow.artifacts import KEPT, ArtifactFetcher
+from penstock.adapters.mlflow.artifacts import KEPT
 from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.flow import Claim, ModelUpdate
 from penstock.learning.config import ModelConfig
 from penstock.learning.predictor import Predictor
+from penstock.serving.weights_reader import whole_weights
 from verifying.topics import update_entries
 
 
@@ -39,12 +41,12 @@ def assert_updates_whole(
 ) -> int:
     """I3 on the topic: each update's weights are there, are those of its sha256, and can be served; returns how many.
 
-    Weights by URI are kept for the newest few updates only.
+    Weights by URI are kept for the newest few updates only, and so are the bases of deltas.
     """
     updates = announced(options, model.name)
-    by_uri = [update for update in updates if update.uri is not None]
+    kept = [update.uri for update in updates if update.uri is not None][-KEPT:]
     for update in updates:
-        if update.inline is None and update not in by_uri[-KEPT:]:
+        if update.inline is None and (update.delta.base_uri if update.delta else update.uri) not in kept:
             continue
         content = update.inline if update.inline is not None else _fetched(update, mlflow)
         assert len(content) == update.size_bytes, f"version {update.version} has {len(content)} bytes of weights"
@@ -80,7 +82,7 @@ def assert_records_whole(tracking_uri: str, model: str) -> int:
 
 def _fetched(update: ModelUpdate, mlflow: MlflowConfig | None) -> bytes:
     assert mlflow is not None, f"version {update.version} travels by URI: name the MLflow that has it"
-    return ArtifactFetcher(mlflow).fetch(update)
+    return whole_weights(update, ArtifactFetcher(mlflow))
 
 
 def _assert_one_sha256_a_version(updates: "Sequence[ModelUpdate] | Any") -> None:

@@ -1,8 +1,11 @@
 """Encoder aside, everything between encoded rows and class probabilities; trainer and replica share it."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,12 +16,43 @@ from penstock.learning.encoder import Encoder
 from penstock.learning.head import LinearHead
 from penstock.learning.rows import EncodedRows
 from penstock.learning.standardiser import Standardiser
-from penstock.learning.tensors import host_tensor
 
 BACKBONE = "backbone."
 HEAD = "head.rows"
 MEAN = "standardiser.mean"
 INVERSE_DEVIATION = "standardiser.inverse_deviation"
+
+
+class TensorSource(Protocol):
+    """Named tensors that are read one by one."""
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def form(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and type."""
+        ...
+
+    def read_into(self, name: str, array: Array) -> None:
+        """Fill a contiguous array of that form."""
+        ...
+
+
+class HostArrays:
+    """`TensorSource` of arrays in memory."""
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def form(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """As `TensorSource.form`."""
+        return self._arrays[name].shape, self._arrays[name].dtype
+
+    def read_into(self, name: str, array: Array) -> None:
+        """As `TensorSource.read_into`."""
+        np.copyto(array, self._arrays[name])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,23 +99,76 @@ class Network:
         }
 
     def load(self, arrays: Mapping[str, Array], *, num_classes: int) -> None:
+        """As `read`, from arrays in memory."""
+        self.read(HostArrays(arrays), num_classes=num_classes)
+
+    def read(self, source: TensorSource, *, num_classes: int) -> None:
         """Take the values of `tensors()` of another network of the same build; this one must have no classes yet.
+
+        Each is read straight into its place, so nothing is in memory twice.
 
         Raises:
             ValueError: a tensor is missing, not known, or of another shape or type; nothing may be used then.
         """
+        self._check_forms(source, num_classes)
+        for name, tensor in self.tensors().items():
+            if name != HEAD:
+                _read(source, name, tensor)
+        self._read_head(source, num_classes)
+
+    def derived(self, source: TensorSource, *, num_classes: int, unchanged: frozenset[str]) -> "Network":
+        """A network with the values of `source` that shares the memory of the backbone's `unchanged` tensors with this.
+
+        Raises:
+            ValueError: as `read`.
+            Exception: whatever the operator's module raises when it is copied.
+        """
+        kept = {name.removeprefix(BACKBONE) for name in unchanged}
+        named = [
+            *self.backbone.named_parameters(remove_duplicate=False),
+            *self.backbone.named_buffers(remove_duplicate=False),
+        ]
+        backbone = copy.deepcopy(self.backbone, {id(tensor): tensor for name, tensor in named if name in kept})
+        network = Network(
+            standardiser=Standardiser(self.standardiser.width, self.device),
+            backbone=backbone,
+            head=LinearHead(self.head.width, self.device),
+            device=self.device,
+        )
+        network._check_forms(source, num_classes)
+        for name, tensor in network.tensors().items():
+            if name != HEAD and not (name.startswith(BACKBONE) and name in unchanged):
+                _read(source, name, tensor)
+        network._read_head(source, num_classes)
+        return network
+
+    def _check_forms(self, source: TensorSource, num_classes: int) -> None:
         expected = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in self.tensors().items()}
         expected[HEAD] = ((num_classes, self.head.width + 1), torch.float32)
-        tensors = {name: host_tensor(array) for name, array in arrays.items()}
-        found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
+        found = {name: (shape, torch.from_numpy(np.empty(0, dtype)).dtype) for name, (shape, dtype) in _forms(source)}
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise ValueError(f"tensor {name!r} is {_form(found.get(name))}, not {_form(expected.get(name))}")
-        backbone = {name.removeprefix(BACKBONE): tensors[name] for name in tensors if name.startswith(BACKBONE)}
-        self.backbone.load_state_dict(backbone)
-        self.head.extend(tensors[HEAD].to(self.device))
-        self.standardiser.mean.copy_(tensors[MEAN])
-        self.standardiser.inverse_deviation.copy_(tensors[INVERSE_DEVIATION])
+
+    def _read_head(self, source: TensorSource, num_classes: int) -> None:
+        rows = torch.empty(num_classes, self.head.width + 1)
+        _read(source, HEAD, rows)
+        self.head.extend(rows.to(self.device))
+
+
+def _forms(source: TensorSource) -> list[tuple[str, tuple[tuple[int, ...], np.dtype[Any]]]]:
+    return [(name, source.form(name)) for name in source]
+
+
+def _read(source: TensorSource, name: str, tensor: Tensor) -> None:
+    """Into the tensor's own memory where it lies on the host and in one piece."""
+    tensor = tensor.detach()
+    if tensor.device.type == "cpu" and tensor.is_contiguous():
+        source.read_into(name, tensor.numpy())
+        return
+    array = torch.empty(tensor.shape, dtype=tensor.dtype)
+    source.read_into(name, array.numpy())
+    tensor.copy_(array)
 
 
 def build_network(encoder: Encoder, backbone: BackboneConfig, *, seed: int, device: torch.device) -> Network:

@@ -1,27 +1,39 @@
 """A verified model that only answers; what a replica serves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 import torch
 
-from penstock.errors import RefusedUpdateError
-from penstock.flow import Array
+from penstock.errors import PenstockError, RefusedUpdateError
 from penstock.learning.backbones import backbone_json
 from penstock.learning.config import ModelConfig
 from penstock.learning.encoder import Encoder
 from penstock.learning.mixed_answer import MixedAnswer
 from penstock.learning.network import Network, build_network
 from penstock.learning.rows import Columns, EncodedRows
-from penstock.learning.tensors import under
-from penstock.learning.weights import HEADS, ModelCard, read_shared_card, read_tensors
+from penstock.learning.weights import HEADS, ModelCard, read_shared_card
+from penstock.learning.weights_content import Content, MemoryContent
+from penstock.learning.weights_layout import ChosenTensors, Layout, StoredTensors
 
 _ANY_SEED = 0  # every initial weight is replaced
+
+log = structlog.get_logger(__name__)
 
 
 def _go_on() -> None:
     """Nobody waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kin:
+    """A predictor, and the names of those of its tensors that another one has, too."""
+
+    predictor: "Predictor"
+    same: frozenset[str]
 
 
 class Predictor:
@@ -29,7 +41,7 @@ class Predictor:
 
     def __init__(self, card: ModelCard, encoder: Encoder, network: Network, heads: MixedAnswer | None) -> None:
         self._encoder = encoder
-        self._network = network
+        self.network = network
         self._heads = heads
         self.class_names = card.ledger.names
         self.class_ledger_digest = card.ledger.digest
@@ -38,32 +50,34 @@ class Predictor:
 
     @classmethod
     def from_weights(
-        cls, content: bytes, *, model: ModelConfig, device: torch.device, make_way: Callable[[], None] = _go_on
+        cls,
+        content: bytes | Content,
+        *,
+        model: ModelConfig,
+        device: torch.device,
+        make_way: Callable[[], None] = _go_on,
+        kin: Kin | None = None,
     ) -> "Predictor":
-        """Build aside from the bytes of a weights file; code comes from the operator's own configuration only.
+        """Build aside from a weights file; code comes from the operator's own configuration only.
 
-        `make_way` is called between steps of a fraction of a millisecond each, for a model of usual size.
+        Nothing large is in memory twice. `make_way` is called between steps of a fraction of a millisecond each, for a
+        model of usual size. The memory of the backbone's tensors that are the same in `kin` is shared with it.
 
         Raises:
             RefusedUpdateError: `format`, `model`, `schema`, `backbone`, `ledger`, `shape` or `not_finite`.
             ConfigurationError: the operator's own factory does not work here.
         """
-        card = read_shared_card(content)
+        content = MemoryContent(content) if isinstance(content, bytes) else content
+        layout = Layout.of(content)
+        card = read_shared_card(layout.header)
         _check_card(card, model)
         make_way()
-        tensors = read_tensors(content)
-        _check_finite(tensors)
-        make_way()
+        tensors = StoredTensors(content, layout)
         encoder = Encoder(model.schema, model.backbone, card.encoder)
-        network = build_network(encoder, model.backbone, seed=_ANY_SEED, device=device)
-        heads = under(HEADS, tensors)
-        make_way()
         try:
-            network.load(
-                {name: tensor for name, tensor in tensors.items() if not name.startswith(HEADS)},
-                num_classes=len(card.ledger),
-            )
+            network = _network(NetworkTensors(tensors), card, model, encoder, device, kin)
             make_way()
+            heads = ChosenTensors(tensors, HEADS)
             answering = MixedAnswer.read(heads, card, encoder, network) if card.heads is not None else None
         except (ValueError, KeyError, TypeError) as error:
             raise RefusedUpdateError("shape", f"The weights do not fit the model: {error}.") from error
@@ -76,9 +90,9 @@ class Predictor:
     def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
         """[n, classes], each row summing to 1, for any n."""
         if self._heads is not None and self.class_names:
-            return self._heads.probabilities(rows, self._network)
+            return self._heads.probabilities(rows, self.network)
         with torch.inference_mode():
-            network = self._network
+            network = self.network
             logits = network.logits_of(*network.to_tensors(rows))
             if self._asleep is not None:
                 logits[:, self._asleep] = -torch.inf
@@ -101,7 +115,32 @@ def _check_card(card: ModelCard, model: ModelConfig) -> None:
         )
 
 
-def _check_finite(tensors: Mapping[str, Array]) -> None:
-    for name, tensor in tensors.items():
-        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            raise RefusedUpdateError("not_finite", f"The weights hold a value in {name!r} that is not finite.")
+class NetworkTensors:
+    """`TensorSource` of a weights file without those of the heads."""
+
+    def __init__(self, tensors: StoredTensors) -> None:
+        self.form, self.read_into = tensors.form, tensors.read_into
+        self._names = [name for name in tensors if not name.startswith(HEADS)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+
+def _network(
+    tensors: NetworkTensors,
+    card: ModelCard,
+    model: ModelConfig,
+    encoder: Encoder,
+    device: torch.device,
+    kin: Kin | None,
+) -> Network:
+    if kin is not None:
+        try:
+            return kin.predictor.network.derived(tensors, num_classes=len(card.ledger), unchanged=kin.same)
+        except PenstockError:
+            raise
+        except Exception as error:  # whatever the operator's module raises when it is copied
+            log.info("the backbone cannot be shared between versions; it is built anew", reason=repr(error))
+    network = build_network(encoder, model.backbone, seed=_ANY_SEED, device=device)
+    network.read(tensors, num_classes=len(card.ledger))
+    return network

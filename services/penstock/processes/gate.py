@@ -3,10 +3,11 @@
 import structlog
 import torch
 
-from penstock.adapters.mlflow.artifacts import ArtifactFetcher
+from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.errors import PenstockError
 from penstock.flow import ModelUpdate
 from penstock.learning.predictor import Predictor
+from penstock.serving.weights_reader import whole_weights
 from penstock.settings import Settings
 from penstock.telemetry import Telemetry
 from penstock.trainer.gate import Gate
@@ -27,10 +28,8 @@ def gate_of(settings: Settings, newest: ModelUpdate | None, telemetry: Telemetry
 
 
 def _weights_of(settings: Settings, update: ModelUpdate) -> bytes | None:
-    if update.inline is not None:
-        return update.inline
     try:
-        return ArtifactFetcher(settings.mlflow).fetch(update)
+        return whole_weights(update, ArtifactFetcher(settings.mlflow))
     except PenstockError as error:
         log.warning("gate: the weights announced last cannot be read, the next version passes", reason=str(error))
         return None

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import structlog
 
@@ -18,11 +18,11 @@ from penstock.adapters.kafka.config import redacted
 from penstock.adapters.kafka.prediction_sink import KafkaPredictionSink
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
+from penstock.adapters.mlflow.scratch import remove_abandoned
 from penstock.adapters.prometheus.group_metrics import GroupMetrics
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
 from penstock.errors import ConfigurationError, StopError
-from penstock.flow import ModelUpdate
 from penstock.learning.device import choose_device, use_threads
 from penstock.processes import open_files
 from penstock.processes.group_member import Membership
@@ -60,6 +60,8 @@ def run(settings: Settings, member: Membership | None = None) -> int:
     use_threads(settings.serving.num_threads)
     open_files.allow_many()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    if removed := remove_abandoned():
+        log.info("downloads of a killed replica removed", folders=removed)
     gc.freeze()  # what the imports brought stays: walking over it again and again would only delay answers
     log.info("replica starting", model=settings.model.name, kafka=redacted(settings.kafka), pid=os.getpid())
     run_on_uvloop(lambda: _serve(settings, member))
@@ -99,6 +101,7 @@ async def _serve(settings: Settings, member: Membership | None) -> None:
             timeout_seconds=serving.timeout_seconds,
             prediction_log=_prediction_log(settings, telemetry, resources),
             loaded=_loaded_versions(settings, builder),
+            max_staleness_seconds=serving.max_staleness_seconds,
         )
         ending = _Ending(plane)
         ending.when_begun(server.stop)
@@ -267,10 +270,15 @@ class _LazyFetcher:
         self._settings = settings
         self._fetcher: WeightsFetcher | None = None
 
-    def fetch(self, update: ModelUpdate) -> bytes:
+    def fetch(self, uri: str, size_bytes: int) -> BinaryIO:
         """As `serving.ports.WeightsFetcher.fetch`."""
         if self._fetcher is None:
-            from penstock.adapters.mlflow.artifacts import ArtifactFetcher
+            from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 
-            self._fetcher = ArtifactFetcher(self._settings.mlflow, self._settings.serving.allowed_weights_prefixes)
-        return self._fetcher.fetch(update)
+            serving = self._settings.serving
+            self._fetcher = ArtifactFetcher(
+                self._settings.mlflow,
+                serving.allowed_weights_prefixes,
+                timeout_seconds=serving.fetch_timeout_seconds,
+            )
+        return self._fetcher.fetch(uri, size_bytes)

@@ -94,7 +94,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event, *, accepts_
     learner = _learner(settings, checkpoint, stop)
     learner.seek(point.offsets, point.log)
     failpoints.reach("recovery.restored")
-    recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources)
+    recorder = _recorder(settings, record, checkpoints, checkpoint, telemetry, resources, update_log)
     publisher = Publisher(
         checkpoints=checkpoints,
         dead_letters=intake,
@@ -152,7 +152,7 @@ def _announcer(
         recorder=recorder,
         telemetry=telemetry,
         clock=SystemClock(),
-        inline_max_bytes=settings.publish.inline_max_bytes,
+        config=settings.publish,
         announced=announced,
     )
 
@@ -182,6 +182,7 @@ def _recorder(
     checkpoint: Checkpoint | None,
     telemetry: PrometheusTelemetry,
     resources: ExitStack,
+    update_log: KafkaUpdateLog,
 ) -> Recorder:
     """Goes on with the run of the checkpoint."""
     run_id = checkpoint.mlflow_run_id if checkpoint else None
@@ -195,6 +196,7 @@ def _recorder(
         telemetry=telemetry,
         clock=SystemClock(),
         run_id=run_id,
+        update_log=update_log,
     )
     if record is not None:
         record.run_id = run_id

@@ -7,10 +7,13 @@ epoch that came before it is the last word of the trainer before, and good.
 from dataclasses import dataclass
 from typing import Final
 
-from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal
+from penstock.flow import Claim, LogRecord, ModelUpdate, Recorded, Withdrawal
 
 KEPT: Final = 4
-"""Candidates kept at once: the newest, and some to fall back to when it turns out bad."""
+"""Candidates kept at once: the newest, and some to fall back to when it turns out bad.
+
+Of deltas and whole weights each, since deltas are of no use where their base cannot be had.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,8 @@ class Backlog:
         if isinstance(record, Claim):
             self.highest_epoch = max(self.highest_epoch, record.epoch)
             return None
+        if isinstance(record, Recorded):
+            return None
         if isinstance(record, Withdrawal):
             if record.model == self._model:
                 self._withdrawn_at = self._sequence
@@ -67,8 +72,9 @@ class Backlog:
             self.highest_epoch = max(self.highest_epoch, record.epoch)
             self._candidates.append(candidate)
             self._candidates.sort(key=lambda one: one.place, reverse=True)
-            if len(self._candidates) > KEPT:
-                self._candidates.pop()
+            alike = [one for one in self._candidates if (one.update.delta is None) == (record.delta is None)]
+            if len(alike) > KEPT:
+                self._candidates.remove(alike[-1])
                 return "skipped"
         return reason
 

@@ -1,6 +1,5 @@
 """From a model update to a model that can be served: fetched, verified, built aside and warmed."""
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from penstock.learning.predictor import Predictor
 from penstock.learning.rows import Columns
 from penstock.serving.ports import WeightsFetcher
 from penstock.serving.slot import ServedModel
+from penstock.serving.weights_reader import WeightsReader
 
 BREATH_SECONDS = 0.0005
 
@@ -42,35 +42,32 @@ class ModelBuilder:
     ) -> None:
         """`batch_sizes` says which numbers of rows are in use, so that none of them is slow the first time.
 
-        `make_way` is called between the small steps of a build.
+        `make_way` is called between the small steps of a build. Weights of more than `max_weights_bytes` are refused.
         """
         self._model = model
         self._device = device
-        self._fetcher = fetcher
+        self._reader = WeightsReader(fetcher, max_bytes=max_weights_bytes)
         self._batch_sizes = batch_sizes
         self._make_way = make_way
-        self._max_weights_bytes = max_weights_bytes
+
+    def needs_fetch(self, update: ModelUpdate) -> bool:
+        """True if something must be fetched to build this one."""
+        return self._reader.needs_fetch(update)
 
     def build(self, update: ModelUpdate) -> ServedModel:
         """The model that `update` announces.
 
         Raises:
-            RefusedUpdateError: `size`, `digest`, `ledger`, `not_finite`, or a reason of `Predictor.from_weights`.
+            RefusedUpdateError: `ledger`, `not_finite`, or a reason of `WeightsReader` or `Predictor.from_weights`.
             UnavailableError: the weights' store does not answer.
         """
-        if update.size_bytes > self._max_weights_bytes:
-            raise RefusedUpdateError(
-                "size",
-                f"The weights of version {update.version} are {update.size_bytes} bytes; serving.max_weights_bytes is "
-                f"{self._max_weights_bytes}.",
-            )
         self._make_way()
-        content = update.inline if update.inline is not None else self._fetcher.fetch(update)
-        failpoints.reach("swap.fetched")
-        _check_bytes(content, update)
+        weights = self._reader.verified(update)
         failpoints.reach("swap.verified")
         self._make_way()
-        predictor = Predictor.from_weights(content, model=self._model, device=self._device, make_way=self._make_way)
+        predictor = Predictor.from_weights(
+            weights.content, model=self._model, device=self._device, make_way=self._make_way, kin=weights.kin
+        )
         _check_ledger(predictor, update)
         served = ServedModel.of(update, predictor)
         failpoints.reach("swap.built")
@@ -78,6 +75,7 @@ class ModelBuilder:
             self._make_way()
             _warm(served, blank_columns(self._model.schema, num_rows))
         failpoints.reach("swap.warmed")
+        self._reader.built(weights, predictor)
         return served
 
 
@@ -92,18 +90,6 @@ def blank_columns(schema: FeatureSchema, num_rows: int) -> Columns:
         else:
             columns[feature.name] = pa.array([""] * num_rows, type=pa.string())
     return columns
-
-
-def _check_bytes(content: bytes, update: ModelUpdate) -> None:
-    if len(content) != update.size_bytes:
-        raise RefusedUpdateError(
-            "size", f"The weights of version {update.version} are {len(content)} bytes, not {update.size_bytes}."
-        )
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != update.sha256:
-        raise RefusedUpdateError(
-            "digest", f"The weights of version {update.version} have sha256 {digest}, not {update.sha256}."
-        )
 
 
 def _check_ledger(predictor: Predictor, update: ModelUpdate) -> None:

@@ -6,6 +6,15 @@ from typing import Literal
 from penstock.errors import ConfigurationError
 
 MAX_PROCESSES = 1024
+_AT_LEAST_ONE = (
+    "processes",
+    "num_threads",
+    "max_queued_requests",
+    "max_batch_rows",
+    "max_body_bytes",
+    "resident_versions",
+    "max_weights_bytes",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +69,10 @@ class ServingConfig:
     """With a file of keys, one a line, updates that none of them has signed are refused."""
     max_weights_bytes: int = 4_294_967_296
     """Weights that an update says are larger are refused before a byte of them is fetched."""
+    fetch_timeout_seconds: float = 60.0
+    """Weights by URI that have not been copied by then are given up, and tried again."""
+    max_staleness_seconds: float = 0.0
+    """Not ready while the newest event that the newest model has learnt is older; 0: ready whatever its age."""
     grace_seconds: float = 10.0
     """How long requests in flight may take after SIGTERM."""
     prediction_log: PredictionLogConfig = field(default_factory=PredictionLogConfig)
@@ -71,15 +84,7 @@ class ServingConfig:
             raise ConfigurationError(f'serving.grpc_port is {self.grpc_port}; it must be from 0 to 65535, or "off".')
         if self.processes > MAX_PROCESSES:
             raise ConfigurationError(f"serving.processes is {self.processes}; it must be at most {MAX_PROCESSES}.")
-        for name in (
-            "processes",
-            "num_threads",
-            "max_queued_requests",
-            "max_batch_rows",
-            "max_body_bytes",
-            "resident_versions",
-            "max_weights_bytes",
-        ):
+        for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")
         if self.load_on_demand < 0:
@@ -88,7 +93,12 @@ class ServingConfig:
             raise ConfigurationError(
                 f"serving.max_batch_delay_seconds is {self.max_batch_delay_seconds}; it must be from 0 to 1."
             )
-        if self.timeout_seconds <= 0:
-            raise ConfigurationError(f"serving.timeout_seconds is {self.timeout_seconds}; it must be above 0.")
+        for name in ("timeout_seconds", "fetch_timeout_seconds"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be above 0.")
+        if not self.max_staleness_seconds >= 0:
+            raise ConfigurationError(
+                f"serving.max_staleness_seconds is {self.max_staleness_seconds}; it must be 0 or more, 0 for no limit."
+            )
         if self.grace_seconds < 0:
             raise ConfigurationError(f"serving.grace_seconds is {self.grace_seconds}; it must be 0 or more.")

@@ -45,6 +45,7 @@ class DataPlane:
     Args:
         timeout_seconds: a request that has waited longer is dropped before it is computed.
         loaded: fetches versions that are not in the slot; without it they are unknown.
+        max_staleness_seconds: not ready while the newest model is staler than this; 0: whatever its age.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class DataPlane:
         timeout_seconds: float = math.inf,
         prediction_log: PredictionLog | None = None,
         loaded: LoadedVersions | None = None,
+        max_staleness_seconds: float = 0.0,
     ) -> None:
         self.model = model.name
         self.inputs = tuple(
@@ -78,6 +80,7 @@ class DataPlane:
         self._timeout_seconds = timeout_seconds
         self._prediction_log = prediction_log
         self._loaded = loaded
+        self._max_staleness_seconds = max_staleness_seconds
         self._draining = False
 
     def drain(self) -> None:
@@ -88,12 +91,14 @@ class DataPlane:
         """Return if ready (and serving this model and version).
 
         Raises:
-            NotReadyError: no model yet, or shutting down.
+            NotReadyError: no model yet, the newest too stale, or shutting down.
             UnknownModelError: another model or version.
         """
-        await self._served(self.model if model is None else model, version)
+        served = await self._served(self.model if model is None else model, version)
         if self._draining:
             raise NotReadyError("This replica is shutting down; ask another one.")
+        if version is None:
+            self._refuse_stale(served)
 
     async def check_served(self, model: str, version: str | None) -> None:
         """Return if there is a model to answer with. Raises as `check_ready`, except while shutting down."""
@@ -112,7 +117,12 @@ class DataPlane:
                 TensorMetadata(name="probability", datatype="FP32", shape=(-1,)),
                 TensorMetadata(name="probabilities", datatype="FP32", shape=(-1, len(served.class_names))),
             ),
-            parameters={**_identity(served), "epoch": served.epoch, "withdrawn": self._slot.withdrawn},
+            parameters={
+                **_identity(served),
+                "epoch": served.epoch,
+                "withdrawn": self._slot.withdrawn,
+                "staleness_seconds": self._staleness_seconds(served),
+            },
         )
 
     def index(self, *, ready_only: bool = False) -> list[IndexEntry]:
@@ -190,6 +200,19 @@ class DataPlane:
         )
         self._telemetry.observe("penstock_request_seconds", self.clock.monotonic_seconds() - request.arrived_seconds)
         return response
+
+    def _staleness_seconds(self, served: ServedModel) -> float:
+        """Since the newest event that these weights have learnt, by its Kafka timestamp."""
+        return max(0.0, (self.clock.now_ms() - served.trained_until_ms) / 1000)
+
+    def _refuse_stale(self, served: ServedModel) -> None:
+        staleness = self._staleness_seconds(served)
+        if 0 < self._max_staleness_seconds < staleness:
+            raise NotReadyError(
+                f"The newest model, version {served.version_text}, has learnt nothing newer than "
+                f"{served.trained_until}, {staleness:.0f} s ago; serving.max_staleness_seconds is "
+                f"{self._max_staleness_seconds:g}."
+            )
 
     def _deadline_seconds(self, request: InferRequest) -> float:
         timeout = self._timeout_seconds

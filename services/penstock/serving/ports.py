@@ -1,7 +1,7 @@
 """What a replica needs from the outside."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from penstock.flow import LogRecord, ModelUpdate
 
@@ -52,12 +52,12 @@ class PredictionSink(Protocol):
 class WeightsFetcher(Protocol):
     """Reads weights that an update names by URI."""
 
-    def fetch(self, update: ModelUpdate) -> bytes:
-        """All bytes behind `update.uri`, at most `update.size_bytes`.
+    def fetch(self, uri: str, size_bytes: int) -> BinaryIO:
+        """A copy of what lies behind `uri`, as an open file that nobody else has and that is gone when it is closed.
 
         Raises:
-            RefusedUpdateError: the URI is outside the allow-list, or holds more bytes than announced.
-            UnavailableError: the store does not answer.
+            RefusedUpdateError: the URI is outside the allow-list (`uri`), or holds another number of bytes (`size`).
+            UnavailableError: the store does not answer, or not in time.
         """
         ...
 

@@ -89,7 +89,7 @@ class ModelMetadata:
     platform: str
     inputs: tuple[TensorMetadata, ...]
     outputs: tuple[TensorMetadata, ...]
-    parameters: Mapping[str, str | int | bool]
+    parameters: Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

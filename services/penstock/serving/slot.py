@@ -1,13 +1,13 @@
 """The one place a replica serves from: a single reference, replaced whole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.clock import to_rfc3339
-from penstock.flow import ModelUpdate
+from penstock.flow import ModelUpdate, Recorded
 from penstock.learning.predictor import Predictor
 from penstock.learning.rows import Columns
 from penstock.serving.refusals import NotReadyError
@@ -47,6 +47,11 @@ class ServedModel:
             trained_until=to_rfc3339(update.trained_until_ms),
             mlflow_version=mlflow_version,
         )
+
+    def recorded_as(self, recorded: Recorded) -> "ServedModel":
+        """The same with its number in MLflow's registry, if these are the weights that were recorded."""
+        is_it = (recorded.epoch, recorded.version, recorded.sha256) == (*self.place, self.sha256)
+        return replace(self, mlflow_version=recorded.mlflow_version) if is_it else self
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -93,6 +98,12 @@ class Slot:
     def residents(self) -> Sequence[ServedModel]:
         """Those that answer, the newest last."""
         return self._residents
+
+    def note_recorded(self, recorded: Recorded) -> None:
+        """Answers of this version name its number in MLflow's registry from now on."""
+        self._residents = tuple(served.recorded_as(recorded) for served in self._residents)
+        if self._current is not None:
+            self._current = self._residents[-1]
 
     def newest(self) -> ServedModel:
         """What answers a request that names no version.

@@ -9,6 +9,7 @@ A bad update leaves the current model in place and is counted; an older one in t
 served. While the broker is away the replica serves what it has.
 """
 
+from collections import deque
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -17,7 +18,7 @@ import structlog
 from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import RefusedUpdateError, StopError, UnavailableError
-from penstock.flow import LogRecord, Withdrawal
+from penstock.flow import LogRecord, Recorded, Withdrawal
 from penstock.serving.backlog import Backlog, Candidate
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.ports import UpdateFeed
@@ -28,6 +29,8 @@ POLL_SECONDS = 0.2
 RETRY_SECONDS = 1.0
 MAX_DRAIN_POLLS = 1000
 CLOSE_SECONDS = 2.5
+MAX_RECORDED = 16
+"""Versions on record that are remembered, as their models may be served only later."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +63,7 @@ class Updater:
         self._away = False
         self._unfetched: tuple[int, int] | None = None
         self._fetch_again_seconds = 0.0
+        self._recorded: deque[Recorded] = deque(maxlen=MAX_RECORDED)
         self._stop = Event()
         self._thread = Thread(target=self._run, name="updater", daemon=True)
 
@@ -76,7 +80,7 @@ class Updater:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._step()
+                self.follow()
             except StopError as error:
                 self._give_up(error)
                 break
@@ -85,7 +89,12 @@ class Updater:
                 self._stop.wait(self._retry_seconds)
         self._feed.close()
 
-    def _step(self) -> None:
+    def follow(self) -> None:
+        """One round: take in what is new on the topic, and serve the newest good update of it.
+
+        Raises:
+            StopError: this replica cannot follow the topic.
+        """
         was_following = self._following
         records = self._read(POLL_SECONDS)
         for _ in range(MAX_DRAIN_POLLS):
@@ -118,12 +127,16 @@ class Updater:
             self._telemetry.count("penstock_swaps_total", result=reason)
             if reason != "skipped":
                 log.info("update dropped", reason=reason, update=record)
+        if isinstance(record, Recorded):
+            self._recorded.append(record)
+            self._slot.note_recorded(record)
         if isinstance(record, Withdrawal):
             log.warning("model withdrawn; serving goes on", model=record.model)
 
     def _serve_newest(self, *, measure_freshness: bool) -> None:
         for candidate in self._backlog.candidates:
-            if candidate.update.uri is not None and self._clock.monotonic_seconds() < self._fetch_again_seconds:
+            waits = self._clock.monotonic_seconds() < self._fetch_again_seconds
+            if waits and self._builder.needs_fetch(candidate.update):
                 continue
             served = self._built(candidate)
             if served is not None:
@@ -148,12 +161,15 @@ class Updater:
 
     def _swap(self, candidate: Candidate, served: ServedModel, *, measure_freshness: bool) -> None:
         first = self._slot.current is None
+        for recorded in self._recorded:
+            served = served.recorded_as(recorded)
         self._slot.current = served
         failpoints.reach("swap.swapped")
         skipped = self._backlog.served(candidate)
         now_ms = self._clock.now_ms()
         count, gauge, observe = self._telemetry.count, self._telemetry.gauge, self._telemetry.observe
         count("penstock_swaps_total", result="swapped")
+        self._count_delta(candidate, "applied")
         if skipped:
             count("penstock_swaps_total", skipped, result="skipped")
         observe("penstock_swap_seconds", self._clock.monotonic_seconds() - candidate.arrived_seconds)
@@ -175,15 +191,21 @@ class Updater:
     def _refuse(self, candidate: Candidate, reason: str, sentence: str) -> None:
         self._backlog.refused(candidate)
         self._telemetry.count("penstock_swaps_total", result=reason)
+        self._count_delta(candidate, reason)
         log.warning("update refused", version=candidate.update.version, reason=reason, sentence=sentence)
 
     def _postpone(self, candidate: Candidate, sentence: str) -> None:
         """The weights cannot be fetched now: the candidate stays, and is tried again."""
         self._telemetry.count("penstock_swaps_total", result="fetch")
+        self._count_delta(candidate, "fetch")
         if self._unfetched != candidate.place:
             log.warning("weights out of reach; trying again", version=candidate.update.version, sentence=sentence)
         self._unfetched = candidate.place
         self._fetch_again_seconds = self._clock.monotonic_seconds() + self._retry_seconds
+
+    def _count_delta(self, candidate: Candidate, result: str) -> None:
+        if candidate.update.delta is not None:
+            self._telemetry.count("penstock_deltas_total", result=result)
 
     def _flag_withdrawal(self) -> None:
         if self._slot.withdrawn != self._backlog.withdrawn:

@@ -1,6 +1,7 @@
 """Tells the replicas: weights out of line if need be, then the model-updated event, then the group offsets."""
 
 from threading import Event, Thread
+from typing import Literal
 
 import structlog
 
@@ -10,6 +11,8 @@ from penstock.errors import UnavailableError
 from penstock.flow import ModelUpdate, Offsets
 from penstock.telemetry import Telemetry
 from penstock.trainer.candidate import AnnouncedCandidate, Candidate, SavedCandidate
+from penstock.trainer.config import PublishConfig
+from penstock.trainer.deltas import Deltas
 from penstock.trainer.mailbox import Mailbox
 from penstock.trainer.ports import OffsetLog, UpdateLog, WeightsStore
 from penstock.trainer.recorder import Recorder
@@ -36,7 +39,7 @@ class Announcer:
         recorder: Recorder,
         telemetry: Telemetry,
         clock: Clock,
-        inline_max_bytes: int,
+        config: PublishConfig,
         announced: Offsets,
     ) -> None:
         self._update_log = update_log
@@ -45,7 +48,8 @@ class Announcer:
         self._recorder = recorder
         self._telemetry = telemetry
         self._clock = clock
-        self._inline_max_bytes = inline_max_bytes
+        self._inline_max_bytes = config.inline_max_bytes
+        self._deltas = Deltas(config, clock)
         self._announced = announced
         self._waiting: Mailbox[SavedCandidate] = Mailbox()
         self._closing = Event()
@@ -100,11 +104,13 @@ class Announcer:
             inline_max_bytes=self._inline_max_bytes,
             announced_at_ms=self._clock.now_ms(),
             lag_events=self._lag_events(candidate.offsets),
+            delta=self._deltas.delta_of(candidate.weights),
         )
         failpoints.reach("publication.stored")
         self._update_log.append(update)
         failpoints.reach("publication.announced")
         self._announced = update.offsets
+        self._deltas.announced(candidate.weights, update)
         self._offset_log.commit(update.offsets)
         failpoints.reach("publication.committed")
         self._report(candidate, update)
@@ -118,7 +124,16 @@ class Announcer:
         seconds = self._clock.monotonic_seconds() - candidate.captured_at_seconds
         self._telemetry.observe("penstock_publish_seconds", seconds)
         self._telemetry.count("penstock_updates_published_total")
+        num_bytes, way = _travelled(update)
+        self._telemetry.count("penstock_announced_bytes_total", num_bytes, way=way)
         self._telemetry.gauge("penstock_model_version", update.version)
         self._telemetry.gauge("penstock_model_trained_until_timestamp_seconds", update.trained_until_ms / 1000)
         self._telemetry.identify(model=update.model, version=update.version, sha256=update.sha256)
         log.debug("update announced", version=update.version, epoch=update.epoch, seconds=round(seconds, 4))
+
+
+def _travelled(update: ModelUpdate) -> tuple[int, Literal["inline", "uri", "delta"]]:
+    """How many bytes of weights replicas must be given for an update, and in which way."""
+    if update.delta is not None:
+        return len(update.delta.content), "delta"
+    return update.size_bytes, "inline" if update.inline is not None else "uri"

@@ -60,7 +60,11 @@ class PublishConfig:
     max_interval_seconds: float = 5.0
     """The most that the interval grows to where taking a candidate is slow (large models)."""
     inline_max_bytes: int = 524_288
-    """Weights up to this size travel inside the model-updated event; larger ones by URI."""
+    """Weights up to this size travel inside the model-updated event; larger ones by URI, or what changed in them."""
+    delta_updates: bool = True
+    """Of larger weights, announce only what changed since the last whole ones, where that is within this size."""
+    full_interval_seconds: float = 300.0
+    """Whole weights are announced at least this often, by the first update that is due."""
     signing_key_file: str = ""
     """A file with a key, of at least 16 characters, that signs every update; of several, one a line, the first."""
     gate: GateConfig = field(default_factory=GateConfig)
@@ -73,6 +77,10 @@ class PublishConfig:
             )
         if self.inline_max_bytes < 0:
             raise ConfigurationError(f"publish.inline_max_bytes is {self.inline_max_bytes}; it must be 0 or more.")
+        if not self.full_interval_seconds > 0:
+            raise ConfigurationError(
+                f"publish.full_interval_seconds is {self.full_interval_seconds}; it must be above 0."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

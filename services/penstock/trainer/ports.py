@@ -14,6 +14,7 @@ from penstock.flow import (
     JudgedAnswers,
     ModelUpdate,
     Offsets,
+    Recorded,
     RefusedEvent,
     Weights,
 )
@@ -100,6 +101,19 @@ class UpdateLog(Protocol):
         ...
 
 
+class RecordedLog(Protocol):
+    """Where replicas are told what MLflow has on record."""
+
+    def note_recorded(self, recorded: Recorded) -> None:
+        """Append it; returns only when the broker has acknowledged it.
+
+        Raises:
+            FencedError: another trainer has claimed since.
+            UnavailableError: not acknowledged in time.
+        """
+        ...
+
+
 class Claimed(Protocol):
     """The outcome of a claim: read-only attributes."""
 
@@ -159,6 +173,11 @@ class ModelRecord(Protocol):
 
         Returns the run id. Raises `UnavailableError`.
         """
+        ...
+
+    @property
+    def mlflow_version(self) -> str | None:
+        """The registry's number of the version that was recorded last."""
         ...
 
     def note_refusal(self, refusal: Refusal) -> None:

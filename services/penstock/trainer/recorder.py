@@ -8,11 +8,12 @@ from threading import Lock, Thread
 import structlog
 
 from penstock.clock import Clock
-from penstock.errors import FencedError, UnavailableError
+from penstock.errors import FencedError, PenstockError, UnavailableError
+from penstock.flow import ModelUpdate, Recorded
 from penstock.telemetry import Telemetry
 from penstock.trainer.candidate import AnnouncedCandidate
 from penstock.trainer.mailbox import Mailbox
-from penstock.trainer.ports import ModelRecord
+from penstock.trainer.ports import ModelRecord, RecordedLog
 from penstock.trainer.refusal import Refusal
 from penstock.trainer.version_scores import RecordedScores
 
@@ -32,6 +33,7 @@ class Recorder:
     """A thread that records the newest announced candidate every `interval_seconds`, and the last one at the end.
 
     What was not recorded, as it was not due or failed, is recorded once it is due, announced anything new or not.
+    Replicas are told through `update_log` what is on record.
 
     Every `report_interval_seconds`, and at the end, it draws the report as well; 0 never. With `record` None it records
     nothing.
@@ -49,8 +51,10 @@ class Recorder:
         telemetry: Telemetry,
         clock: Clock,
         run_id: str | None,
+        update_log: RecordedLog | None = None,
     ) -> None:
         self._record = record
+        self._update_log = update_log
         self._pin = pin
         self._pinned_into = pinned_into
         self._interval_seconds = interval_seconds
@@ -187,6 +191,8 @@ class Recorder:
         else:
             self._telemetry.count("penstock_mlflow_records_total")
             log.info("recorded in MLflow", version=announced.update.version, run_id=self.run_id)
+            if self._update_log is not None:
+                tell_replicas(self._update_log, announced.update, record.mlflow_version)
             return True
         finally:
             self.is_recording = False
@@ -194,3 +200,22 @@ class Recorder:
         if self._newest is None:  # nothing newer was announced meanwhile: this one is tried again when it is due
             self._newest = announced
         return False
+
+
+def tell_replicas(update_log: RecordedLog, update: ModelUpdate, mlflow_version: str | None) -> None:
+    """That MLflow has this version; raises nothing: where that fails they answer without its number."""
+    if mlflow_version is None:
+        return
+    recorded = Recorded(
+        model=update.model,
+        version=update.version,
+        epoch=update.epoch,
+        sha256=update.sha256,
+        mlflow_version=mlflow_version,
+    )
+    try:
+        update_log.note_recorded(recorded)
+    except PenstockError as error:  # of a fence the next record or announcement hears as well
+        log.warning("replicas not told what is on record", version=update.version, reason=str(error))
+    except Exception:  # nor by a log that is closed already: the record stands
+        log.exception("replicas not told what is on record", version=update.version)

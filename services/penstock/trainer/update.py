@@ -1,6 +1,6 @@
 """The model-updated event of a candidate."""
 
-from penstock.flow import ModelUpdate
+from penstock.flow import Delta, ModelUpdate
 from penstock.trainer.candidate import Candidate
 from penstock.trainer.ports import WeightsStore
 
@@ -12,8 +12,9 @@ def update_of(
     inline_max_bytes: int,
     announced_at_ms: int,
     lag_events: float,
+    delta: Delta | None = None,
 ) -> ModelUpdate:
-    """Its weights inline, or put where replicas can read them first.
+    """Its weights inline, as the `delta`, or put where replicas can read them first.
 
     Raises:
         UnavailableError: the store does not answer.
@@ -33,6 +34,7 @@ def update_of(
         metrics={**candidate.metrics, "lag_events": lag_events},
         mlflow_run_id=checkpoint.mlflow_run_id,
         inline=weights.content if inline else None,
-        uri=None if inline else weights_store.put(weights),
+        uri=None if inline or delta is not None else weights_store.put(weights),
+        delta=None if inline else delta,
         topic_id=checkpoint.label_log.topic_id,
     )

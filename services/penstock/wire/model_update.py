@@ -1,22 +1,26 @@
-"""The records of the update topic, to bytes and back: model updates, withdrawals and claims."""
+"""The records of the update topic, to bytes and back: model updates, deltas, withdrawals, claims, what is recorded."""
 
 import math
-from typing import Annotated, TypeVar
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from penstock.clock import from_rfc3339, to_rfc3339
 from penstock.errors import InvalidEventError
-from penstock.flow import Claim, LogRecord, ModelUpdate, Offsets, Withdrawal
+from penstock.flow import Claim, Delta, LogRecord, ModelUpdate, Offsets, Recorded, Withdrawal
 from penstock.wire.instant import RFC3339
 
 CLAIM_SUFFIX = "#claim"
+DELTA_SUFFIX = "#delta"
+RECORDED_SUFFIX = "#recorded"
 LARGEST = 2**63 - 1
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 Instant = Annotated[str, msgspec.Meta(pattern=RFC3339)]
 Partition = Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,9})$")]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Name = Annotated[str, msgspec.Meta(min_length=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 
 
@@ -25,19 +29,27 @@ class WeightsDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     inline: bytes | None = None
     """In JSON base64 (RFC 4648, section 4)."""
-    uri: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    uri: Name | None = None
 
 
-class ModelUpdatedDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """`schemas/model-updated.schema.json`."""
+class BaseDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole weights that a delta builds on."""
 
-    model: Annotated[str, msgspec.Meta(min_length=1)]
+    version: Positive
+    sha256: Sha256
+    size_bytes: NotNegative
+    uri: Name
+
+
+class AnnouncedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What every update says, however its weights travel."""
+
+    model: Name
     version: Positive
     epoch: Positive
     sha256: Sha256
     size_bytes: NotNegative
     class_ledger_digest: Sha256
-    weights: WeightsDocument
     trained_until: Instant
     announced_at: Instant
     offsets: dict[Partition, NotNegative]
@@ -48,6 +60,29 @@ class ModelUpdatedDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Put there and verified by `wire.signature`, over the bytes."""
 
 
+class ModelUpdatedDocument(AnnouncedDocument, frozen=True, kw_only=True):
+    """`schemas/model-updated.schema.json`."""
+
+    weights: WeightsDocument
+
+
+class ModelDeltaDocument(AnnouncedDocument, frozen=True, kw_only=True):
+    """`schemas/model-delta.schema.json`."""
+
+    base: BaseDocument
+    delta: bytes
+
+
+class RecordedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """`schemas/version-recorded.schema.json`."""
+
+    model: Name
+    version: Positive
+    epoch: Positive
+    sha256: Sha256
+    mlflow_version: Name
+
+
 class ClaimDocument(msgspec.Struct, frozen=True, kw_only=True):
     """`schemas/trainer-claim.schema.json`."""
 
@@ -55,7 +90,7 @@ class ClaimDocument(msgspec.Struct, frozen=True, kw_only=True):
     holder: str
 
 
-Document = TypeVar("Document", ModelUpdatedDocument, ClaimDocument)
+Document = TypeVar("Document", ModelUpdatedDocument, ModelDeltaDocument, RecordedDocument, ClaimDocument)
 
 
 def encode_record(record: LogRecord, model: str) -> tuple[bytes, bytes | None]:
@@ -68,6 +103,10 @@ def encode_record(record: LogRecord, model: str) -> tuple[bytes, bytes | None]:
         return (model + CLAIM_SUFFIX).encode(), msgspec.json.encode(document)
     if isinstance(record, Withdrawal):
         return model.encode(), None
+    if isinstance(record, Recorded):
+        return (model + RECORDED_SUFFIX).encode(), msgspec.json.encode(_recorded_document(record))
+    if record.delta is not None:
+        return (model + DELTA_SUFFIX).encode(), msgspec.json.encode(_delta_document(record, record.delta))
     return model.encode(), msgspec.json.encode(_document(record))
 
 
@@ -81,36 +120,76 @@ def decode_record(key: bytes | None, value: bytes | None) -> LogRecord:
     if name.endswith(CLAIM_SUFFIX):
         claim = _read(value, ClaimDocument, "trainer claim")
         return Claim(epoch=claim.epoch, holder=claim.holder)
+    if name.endswith(DELTA_SUFFIX):
+        delta = _read(value, ModelDeltaDocument, "model delta")
+        _check_model(delta.model, name.removesuffix(DELTA_SUFFIX))
+        return _update(delta, delta=_delta(delta))
+    if name.endswith(RECORDED_SUFFIX):
+        recorded = _read(value, RecordedDocument, "record of a version")
+        _check_model(recorded.model, name.removesuffix(RECORDED_SUFFIX))
+        return Recorded(**msgspec.structs.asdict(recorded))
     if value is None:
         return Withdrawal(model=name)
     document = _read(value, ModelUpdatedDocument, "model update")
-    if document.model != name:
-        raise InvalidEventError("key", f"model is {document.model!r}; it must be {name!r}, as the message's key is.")
-    return _update(document)
-
-
-def _document(update: ModelUpdate) -> ModelUpdatedDocument:
-    return ModelUpdatedDocument(
-        model=update.model,
-        version=update.version,
-        epoch=update.epoch,
-        sha256=update.sha256,
-        size_bytes=update.size_bytes,
-        class_ledger_digest=update.class_ledger_digest,
-        weights=WeightsDocument(inline=update.inline, uri=update.uri),
-        trained_until=to_rfc3339(update.trained_until_ms),
-        announced_at=to_rfc3339(update.announced_at_ms),
-        offsets=update.offsets.to_json(),
-        metrics={name: value for name, value in update.metrics.items() if math.isfinite(value)},
-        mlflow_run_id=update.mlflow_run_id,
-        topic_id=update.topic_id,
-    )
-
-
-def _update(document: ModelUpdatedDocument) -> ModelUpdate:
+    _check_model(document.model, name)
     weights = document.weights
     if (weights.inline is None) == (weights.uri is None):
         raise InvalidEventError("field", "weights must hold either 'inline' or 'uri', and not both.")
+    return _update(document, inline=weights.inline, uri=weights.uri)
+
+
+def _check_model(model: str, name: str) -> None:
+    if model != name:
+        raise InvalidEventError("key", f"model is {model!r}; it must be {name!r}, as the message's key is.")
+
+
+def _document(update: ModelUpdate) -> ModelUpdatedDocument:
+    weights = WeightsDocument(inline=update.inline, uri=update.uri)
+    return ModelUpdatedDocument(weights=weights, **_announced(update))
+
+
+def _delta_document(update: ModelUpdate, delta: Delta) -> ModelDeltaDocument:
+    base = BaseDocument(
+        version=delta.base_version, sha256=delta.base_sha256, size_bytes=delta.base_size_bytes, uri=delta.base_uri
+    )
+    return ModelDeltaDocument(base=base, delta=delta.content, **_announced(update))
+
+
+def _recorded_document(recorded: Recorded) -> RecordedDocument:
+    return RecordedDocument(**asdict(recorded))
+
+
+def _announced(update: ModelUpdate) -> dict[str, Any]:
+    return {
+        "model": update.model,
+        "version": update.version,
+        "epoch": update.epoch,
+        "sha256": update.sha256,
+        "size_bytes": update.size_bytes,
+        "class_ledger_digest": update.class_ledger_digest,
+        "trained_until": to_rfc3339(update.trained_until_ms),
+        "announced_at": to_rfc3339(update.announced_at_ms),
+        "offsets": update.offsets.to_json(),
+        "metrics": {name: value for name, value in update.metrics.items() if math.isfinite(value)},
+        "mlflow_run_id": update.mlflow_run_id,
+        "topic_id": update.topic_id,
+    }
+
+
+def _delta(document: ModelDeltaDocument) -> Delta:
+    base = document.base
+    return Delta(
+        content=document.delta,
+        base_version=base.version,
+        base_sha256=base.sha256,
+        base_size_bytes=base.size_bytes,
+        base_uri=base.uri,
+    )
+
+
+def _update(
+    document: AnnouncedDocument, *, inline: bytes | None = None, uri: str | None = None, delta: Delta | None = None
+) -> ModelUpdate:
     return ModelUpdate(
         model=document.model,
         version=document.version,
@@ -124,8 +203,9 @@ def _update(document: ModelUpdatedDocument) -> ModelUpdate:
         metrics=document.metrics,
         mlflow_run_id=document.mlflow_run_id,
         topic_id=document.topic_id,
-        inline=weights.inline,
-        uri=weights.uri,
+        inline=inline,
+        uri=uri,
+        delta=delta,
     )
 
 

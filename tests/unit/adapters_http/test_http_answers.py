@@ -1,5 +1,6 @@
 """The Open Inference Protocol over HTTP: what a replica answers to good requests."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,7 +164,10 @@ def test_the_server_says_what_it_is(replica: HttpReplica) -> None:
 @pytest.mark.parametrize("path", ["/v2/models/digits", "/v2/models/digits/versions/3"])
 def test_metadata_describes_what_is_served(replica: HttpReplica, path: str) -> None:
     assert replica.get(f"{path}/ready") == (200, {"name": "digits", "ready": True})
-    assert replica.get(path) == (
+    status, metadata = replica.get(path)
+    age = time.time() - update_of(3).trained_until_ms / 1000
+    assert metadata["parameters"].pop("staleness_seconds") == pytest.approx(age, abs=60)
+    assert (status, metadata) == (
         200,
         {
             "name": "digits",

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from penstock.adapters.kafka.log_reader import Entry
 from penstock.adapters.kafka.tail import Tail, condensed, read_tail
-from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal
-from update_records import update_of
+from penstock.flow import Claim, LogRecord, ModelUpdate, Recorded, Withdrawal
+from penstock.wire.model_update import encode_record
+from update_records import delta_of, recorded_of, update_of
 
 MODEL = "m"
 
@@ -45,7 +46,10 @@ def trainers_in_turn(draw: st.DrawFn) -> Log:
             if number % 15 == 14:
                 records.append(Claim(epoch=epoch, holder=f"trainer-{epoch}"))
             version += 1
-            records.append(update_of(MODEL, version=version, epoch=epoch))
+            whole, delta = update_of(MODEL, version=version, epoch=epoch), delta_of(MODEL, version=version, epoch=epoch)
+            records.append(draw(st.sampled_from((whole, delta))))
+            if draw(st.integers(0, 9)) == 0:
+                records.append(recorded_of(MODEL, version=version, epoch=epoch))
         if draw(st.booleans()):
             records.append(Withdrawal(model=MODEL))
     entries = [Entry(offset=offset, record=record) for offset, record in enumerate(records)]
@@ -56,8 +60,8 @@ def trainers_in_turn(draw: st.DrawFn) -> Log:
 def compacted(entries: list[Entry], until: int) -> list[Entry]:
     """Kafka's rule: below `until` an entry stays only if no later one has its key."""
 
-    def key(entry: Entry) -> bool:
-        return isinstance(entry.record, Claim)
+    def key(entry: Entry) -> bytes:
+        return encode_record(entry.record, MODEL)[0]
 
     return [
         entry
@@ -77,11 +81,15 @@ def test_stepping_back_finds_what_reading_everything_finds(log: Log) -> None:
 
 
 @given(trainers_in_turn())
-def test_what_is_kept_is_in_log_order_and_holds_one_update_an_epoch(log: Log) -> None:
+def test_what_is_kept_is_in_log_order_and_holds_one_update_an_epoch_of_either_kind(log: Log) -> None:
     kept = condensed(log.entries)
     assert [entry.offset for entry in kept] == sorted(entry.offset for entry in kept)
-    epochs = [entry.record.epoch for entry in kept if isinstance(entry.record, ModelUpdate)]
-    assert len(epochs) == len(set(epochs))
+    updates = [entry.record for entry in kept if isinstance(entry.record, ModelUpdate)]
+    kinds = [(update.epoch, update.delta is None) for update in updates]
+    assert len(kinds) == len(set(kinds))
+    assert [entry for entry in kept if isinstance(entry.record, Recorded)] == [
+        entry for entry in log.entries if isinstance(entry.record, Recorded)
+    ][-1:]
     assert [entry for entry in kept if isinstance(entry.record, Claim)] == [
         entry for entry in log.entries if isinstance(entry.record, Claim)
     ]

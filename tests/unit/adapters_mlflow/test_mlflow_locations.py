@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.adapters.mlflow.artifacts import ArtifactFetcher, ArtifactStore
+from penstock.adapters.mlflow.artifacts import ArtifactStore
 from penstock.adapters.mlflow.config import MlflowConfig
+from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.adapters.mlflow.metrics import MAX_RECALLS, loggable, metric_name
 from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
-from penstock.flow import ModelUpdate, Offsets
 from sample_checkpoints import weights_of
 
 SERVER = MlflowConfig(tracking_uri="http://127.0.0.1:9", timeout_seconds=1)
@@ -20,40 +20,27 @@ def embedded(folder: Path) -> MlflowConfig:
     return MlflowConfig(tracking_uri=f"sqlite:///{folder}/mlflow.db")
 
 
-def update_with(uri: str, size_bytes: int) -> ModelUpdate:
-    return ModelUpdate(
-        model="digits",
-        version=1,
-        epoch=1,
-        sha256="",
-        size_bytes=size_bytes,
-        class_ledger_digest="",
-        trained_until_ms=0,
-        announced_at_ms=0,
-        offsets=Offsets(),
-        metrics={},
-        uri=uri,
-    )
+def fetched(fetcher: ArtifactFetcher, uri: str, size_bytes: int) -> bytes:
+    with fetcher.fetch(uri, size_bytes) as file:
+        return file.read()
 
 
 def test_large_weights_travel_through_the_folder_of_the_embedded_default(tmp_path: Path) -> None:
     weights = weights_of(1, size=200_000)
     uri = ArtifactStore(embedded(tmp_path), "digits").put(weights)
     assert uri.startswith(f"file://{tmp_path}/mlflow-artifacts/weights/digits/")
-    assert ArtifactFetcher(embedded(tmp_path)).fetch(update_with(uri, weights.size_bytes)) == weights.content
+    assert fetched(ArtifactFetcher(embedded(tmp_path)), uri, weights.size_bytes) == weights.content
 
 
 def test_the_embedded_default_moves_weights_without_importing_mlflow(tmp_path: Path) -> None:
     program = (
         "import sys; from penstock.adapters.mlflow.artifacts import *;"
+        "from penstock.adapters.mlflow.fetcher import ArtifactFetcher;"
         "from penstock.adapters.mlflow.check import check; from penstock.adapters.mlflow.record import MlflowRecord;"
         f"config = MlflowConfig(tracking_uri='sqlite:///{tmp_path}/mlflow.db');"
         "weights = Weights(content=b'abc', sha256='d', class_ledger_digest='');"
         "uri = ArtifactStore(config, 'digits').put(weights);"
-        "from penstock.flow import Offsets;"
-        "update = ModelUpdate(model='m', version=1, epoch=1, sha256='d', size_bytes=3, class_ledger_digest='',"
-        " trained_until_ms=0, announced_at_ms=0, offsets=Offsets(), metrics={}, uri=uri);"
-        "assert ArtifactFetcher(config).fetch(update) == b'abc'; assert 'mlflow' not in sys.modules"
+        "assert ArtifactFetcher(config).fetch(uri, 3).read() == b'abc'; assert 'mlflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -101,7 +88,7 @@ def test_weights_outside_the_embedded_default_are_refused(tmp_path: Path, uri: s
     (root / "link.bin").symlink_to(tmp_path / "outside.bin")
     (root / "linked").symlink_to(outside)
     with pytest.raises(RefusedUpdateError) as refusal:
-        ArtifactFetcher(embedded(tmp_path)).fetch(update_with(uri.format(root=root), 6))
+        ArtifactFetcher(embedded(tmp_path)).fetch(uri.format(root=root), 6)
     assert refusal.value.reason == "uri"
 
 
@@ -118,7 +105,7 @@ def test_weights_outside_the_embedded_default_are_refused(tmp_path: Path, uri: s
 )
 def test_weights_outside_the_servers_store_are_refused_without_asking_it(uri: str) -> None:
     with pytest.raises(RefusedUpdateError, match=r"refused|outside what serving\.allowed_weights_prefixes allows"):
-        ArtifactFetcher(SERVER).fetch(update_with(uri, 6))
+        ArtifactFetcher(SERVER).fetch(uri, 6)
 
 
 def test_allowed_prefixes_replace_the_default(tmp_path: Path) -> None:
@@ -126,9 +113,9 @@ def test_allowed_prefixes_replace_the_default(tmp_path: Path) -> None:
     allowed.mkdir()
     (allowed / "weights.bin").write_bytes(b"whole")
     fetcher = ArtifactFetcher(embedded(tmp_path), [allowed.as_uri()])
-    assert fetcher.fetch(update_with((allowed / "weights.bin").as_uri(), 5)) == b"whole"
+    assert fetched(fetcher, (allowed / "weights.bin").as_uri(), 5) == b"whole"
     with pytest.raises(RefusedUpdateError):
-        fetcher.fetch(update_with((tmp_path / "mlflow-artifacts" / "weights.bin").as_uri(), 5))
+        fetcher.fetch((tmp_path / "mlflow-artifacts" / "weights.bin").as_uri(), 5)
 
 
 @pytest.mark.parametrize("prefix", ["/a/folder", "weights", "file:///a/../b"])
@@ -139,14 +126,14 @@ def test_a_prefix_that_is_no_uri_is_refused_by_name(prefix: str) -> None:
 
 def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:
     uri = ArtifactStore(embedded(tmp_path), "digits").put(weights_of(1))
-    with pytest.raises(RefusedUpdateError, match=f"{weights_of(1).size_bytes} bytes, but 10 were announced"):
-        ArtifactFetcher(embedded(tmp_path)).fetch(update_with(uri, 10))
+    with pytest.raises(RefusedUpdateError, match="more than 10 bytes, but 10 were announced"):
+        ArtifactFetcher(embedded(tmp_path)).fetch(uri, 10)
 
 
 def test_weights_that_are_gone_may_come_back(tmp_path: Path) -> None:
     (tmp_path / "mlflow-artifacts").mkdir()
     with pytest.raises(UnavailableError, match="No such file"):
-        ArtifactFetcher(embedded(tmp_path)).fetch(update_with(f"file://{tmp_path}/mlflow-artifacts/gone.bin", 10))
+        ArtifactFetcher(embedded(tmp_path)).fetch(f"file://{tmp_path}/mlflow-artifacts/gone.bin", 10)
 
 
 def test_with_mlflow_switched_off_there_is_nowhere_to_put_large_weights() -> None:

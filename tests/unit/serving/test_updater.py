@@ -10,29 +10,15 @@ import torch
 from safetensors.numpy import load, save
 
 from counted_telemetry import CountedTelemetry
+from large_updates import Store
 from penstock.clock import SystemClock
-from penstock.errors import ConfigurationError, RefusedUpdateError, StopError, UnavailableError
+from penstock.errors import ConfigurationError, StopError, UnavailableError
 from penstock.flow import Claim, ModelUpdate, Withdrawal
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.slot import Slot
 from penstock.serving.updater import Updater
 from served_models import CPU, MIXED, PIXELS, QueuedFeed, corrupt, update_of, update_with, weights_of
 from waiting import wait_for
-
-
-class Store:
-    """Weights by URI; one that is not there is out of reach."""
-
-    def __init__(self) -> None:
-        self.content: dict[str, bytes] = {}
-
-    def fetch(self, update: ModelUpdate) -> bytes:
-        assert update.uri is not None
-        if update.uri.startswith("http"):
-            raise RefusedUpdateError("uri", f"{update.uri} is outside the allowed prefixes.")
-        if update.uri not in self.content:
-            raise UnavailableError(f"{update.uri} cannot be read now.")
-        return self.content[update.uri]
 
 
 class Replica:

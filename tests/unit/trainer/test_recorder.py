@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from structlog.testing import capture_logs
 from counted_telemetry import CountedTelemetry
 from penstock.adapters.disk.pinning import pin
 from penstock.clock import SystemClock
-from penstock.errors import UnavailableError
-from penstock.flow import ModelUpdate, Offsets
+from penstock.errors import FencedError, UnavailableError
+from penstock.flow import ModelUpdate, Offsets, Recorded
 from penstock.trainer.candidate import AnnouncedCandidate
 from penstock.trainer.ports import Announced
 from penstock.trainer.recorder import Recorder
@@ -37,6 +38,10 @@ class MoodyRecord:
         self.versions.append(announced.update.version)
         return "run"
 
+    @property
+    def mlflow_version(self) -> str | None:
+        return str(100 + self.versions[-1]) if self.versions else None
+
     def note_refusal(self, refusal: Refusal) -> None:
         raise AssertionError(f"nothing was refused: {refusal}")
 
@@ -47,13 +52,26 @@ class MoodyRecord:
         raise AssertionError(f"nobody asks for a checkpoint in {into}")
 
 
+class ToldLog:
+    """A `RecordedLog` that is away as often as it is told to be."""
+
+    def __init__(self) -> None:
+        self.told: list[Recorded] = []
+        self.failures_to_come: list[Exception] = []
+
+    def note_recorded(self, recorded: Recorded) -> None:
+        if self.failures_to_come:
+            raise self.failures_to_come.pop()
+        self.told.append(recorded)
+
+
 class Bench:
     """A running recorder, and versions for it in folders of their own."""
 
     def __init__(
         self, directory: Path, *, interval_seconds: float = 0.05, report_interval_seconds: float = 0.0
     ) -> None:
-        self.record = MoodyRecord()
+        self.record, self.update_log = MoodyRecord(), ToldLog()
         self.telemetry = CountedTelemetry("trainer")
         self._directory = directory
         self.recorder = Recorder(
@@ -66,6 +84,7 @@ class Bench:
             telemetry=self.telemetry,
             clock=SystemClock(),
             run_id=None,
+            update_log=self.update_log,
         )
         self.recorder.start()
 
@@ -105,6 +124,25 @@ def test_what_failed_is_recorded_later_though_nothing_new_is_announced(bench: Be
     bench.recorder.offer(bench.announced(1))
     wait_for(lambda: bench.record.versions == [1], "the version is recorded")
     assert bench.telemetry.value("penstock_mlflow_failures_total") == 2
+
+
+def test_replicas_are_told_what_is_on_record_and_those_who_cannot_be_told_hold_up_nothing(bench: Bench) -> None:
+    bench.update_log.failures_to_come = [
+        RuntimeError("closed"), FencedError("another trainer"), UnavailableError("the broker is away")
+    ]  # fmt: skip
+    for version in (1, 2, 3, 4):
+        announced = bench.announced(version)
+        bench.recorder.offer(announced)
+        wait_for(partial(_has, bench.record.versions, version), "the version is recorded")
+    wait_for(lambda: bench.update_log.told, "they are told")
+    assert bench.update_log.told == [
+        Recorded(model="m", version=4, epoch=1, sha256=announced.update.sha256, mlflow_version="104")
+    ]
+    assert bench.record.versions == [1, 2, 3, 4]
+
+
+def _has(versions: list[int], version: int) -> bool:
+    return version in versions
 
 
 def test_what_was_not_due_when_it_was_announced_is_recorded_once_it_is(bench: Bench) -> None:

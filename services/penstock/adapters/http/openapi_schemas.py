@@ -63,10 +63,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
         inputs=_list(_ref("TensorMetadata")),
         outputs=_list(_ref("TensorMetadata")),
         parameters=_object(
-            ["trained_until", "sha256", "epoch", "withdrawn"],
+            ["trained_until", "sha256", "epoch", "withdrawn", "staleness_seconds"],
             **_WEIGHTS,
             epoch={"type": "integer"},
             withdrawn={"type": "boolean"},
+            staleness_seconds={"type": "number", "minimum": 0},
         ),
     ),
     "IndexRequest": _taken([], ready={"type": "boolean"}),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from penstock.adapters.kafka.log_reader import Entry
-from penstock.flow import Claim, ModelUpdate, Withdrawal
+from penstock.flow import Claim, ModelUpdate, Recorded, Withdrawal
 
 WINDOW_GROWTH = 16
 
@@ -26,7 +26,8 @@ class ReadableLog(Protocol):
 class Tail:
     """The entries that matter, in log order, and `end`, the offset behind the last record of the log.
 
-    Of the updates only those are kept that no later one of the same epoch replaces: they hold weights.
+    Of the updates only those are kept that no later one of the same epoch replaces: they hold weights. A delta stands
+    beside the whole weights before it, which a reader without its base may fall back to.
     """
 
     entries: tuple[Entry, ...]
@@ -71,14 +72,20 @@ def epoch_of(entry: Entry) -> int:
 
 
 def condensed(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries without updates that a later one of the same epoch, and as stale, replaces."""
+    """The entries without updates that a later one of the same kind and epoch, and as stale, replaces."""
     kept: list[Entry] = []
-    replaced: set[tuple[int, bool]] = set()
+    replaced: set[tuple[int, bool, bool]] = set()
+    has_recorded = False
     for entry, stale in reversed(_with_staleness(entries)):
-        if isinstance(entry.record, ModelUpdate):
-            if (entry.record.epoch, stale) in replaced:
+        if isinstance(entry.record, Recorded):
+            if has_recorded:
                 continue
-            replaced.add((entry.record.epoch, stale))
+            has_recorded = True
+        if isinstance(entry.record, ModelUpdate):
+            kind = (entry.record.epoch, stale, entry.record.delta is not None)
+            if kind in replaced:
+                continue
+            replaced.add(kind)
         kept.append(entry)
     return kept[::-1]
 

@@ -16,7 +16,7 @@ from penstock.adapters.kafka.tail import Tail, epoch_of, read_tail
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.topics import read_settings, update_topic_problem
 from penstock.errors import ConfigurationError, FencedError
-from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal
+from penstock.flow import Claim, LogRecord, ModelUpdate, Recorded, Withdrawal
 from penstock.wire.model_update import encode_record
 from penstock.wire.signature import SigningKeys
 
@@ -37,7 +37,7 @@ class Claimed:
 
 
 class KafkaUpdateLog:
-    """`trainer.ports.UpdateLog`: one thread claims, then one thread appends; all else may come from others.
+    """`trainer.ports.UpdateLog`: one thread claims; then any may use it, one after the other.
 
     `holder` must differ between two trainers that can run at the same moment.
     """
@@ -102,14 +102,15 @@ class KafkaUpdateLog:
             self._look_for_higher_claim()
             failpoints.reach("announcement.not_fenced")
             repeats_claim = self._updates_since_claim >= UPDATES_PER_CLAIM
-            claim = self._own_claim()
-            offset = self._write([claim, update] if repeats_claim else [update])
+            self._append([self._own_claim(), update] if repeats_claim else [update])
             failpoints.reach("announcement.acknowledged")
             self._updates_since_claim = 1 if repeats_claim else self._updates_since_claim + 1
-            if offset != self._end + repeats_claim:
-                self._look_for_higher_claim()  # somebody wrote in between
-            else:
-                self._end = offset + 1
+
+    def note_recorded(self, recorded: Recorded) -> None:
+        """As `trainer.ports.UpdateLog.note_recorded`; raises as `append`."""
+        with self._in_use:
+            self._look_for_higher_claim()
+            self._append([recorded])
 
     def refuse_fenced(self) -> None:
         """Raise if this trainer must not write anywhere any more.
@@ -156,6 +157,13 @@ class KafkaUpdateLog:
         between = self._reader.read(tail.end, self._end - 1)
         return Tail(entries=(*tail.entries, *between), end=self._end - 1)
 
+    def _append(self, records: Sequence[LogRecord]) -> None:
+        offset = self._write(records)
+        if offset != self._end + len(records) - 1:
+            self._look_for_higher_claim()  # somebody wrote in between
+        else:
+            self._end = offset + 1
+
     def _look_for_higher_claim(self) -> None:
         """One question to the broker, unless somebody else has written."""
         low, end = self._reader.ends()
@@ -186,6 +194,6 @@ class KafkaUpdateLog:
 
     def _encoded(self, record: LogRecord) -> tuple[bytes, bytes | None]:
         key, value = encode_record(record, self._model)
-        if self._signing_keys is not None and isinstance(record, ModelUpdate) and value is not None:
+        if self._signing_keys is not None and isinstance(record, ModelUpdate | Recorded) and value is not None:
             value = self._signing_keys.signed(key, value)
         return key, value

@@ -34,6 +34,9 @@ _import_lock = threading.Lock()
 class Artifacts(Protocol):
     """What we use of MLflow's `ArtifactRepository`, which declares no types. Paths are relative to its root."""
 
+    artifact_uri: str
+    """The root; of a store behind an MLflow server its address there."""
+
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """Upload a file into the folder `artifact_path`."""
         ...

@@ -88,6 +88,11 @@ class MlflowRecord:
         """Go on with this run, the one that the restored checkpoint names."""
         self._run.run_id = run_id
 
+    @property
+    def mlflow_version(self) -> str | None:
+        """See `ModelRecord.mlflow_version`."""
+        return None if self._registered is None else str(self._registered[1])
+
     def record(self, announced: Announced, metrics: Mapping[str, float]) -> str:
         """See `ModelRecord.record`. What the registry names is uploaded first, so it is always whole."""
         try:

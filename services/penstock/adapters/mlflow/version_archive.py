@@ -32,7 +32,7 @@ class MlflowVersionArchive:
                 return None
             (registered,) = found
             try:
-                content = download_weights(self._connection, registered, scratch_prefix="penstock-version-")
+                content = download_weights(self._connection, registered)
             except MissingWeightsError as error:
                 raise RefusedUpdateError("missing", f"MLflow's version {registered.version} holds {error}.") from None
         tags = registered.tags

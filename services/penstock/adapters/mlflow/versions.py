@@ -1,11 +1,11 @@
 """The weights of a registered model version, ours or of anyone who keeps safetensors in one."""
 
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Artifacts, Connection, is_missing
+from penstock.adapters.mlflow.scratch import scratch_folder
 from penstock.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def read_version(config: MlflowConfig, uri: str) -> bytes:
     connection = Connection(config)
     with connection.failures_as_unavailable():
         try:
-            return download_weights(connection, _find(connection, uri), scratch_prefix="penstock-warm-start-")
+            return download_weights(connection, _find(connection, uri))
         except MissingWeightsError as error:
             raise ConfigurationError(
                 f"model.warm_start.uri is {uri!r}, which holds {error}; one is needed (pickled models are not read)."
@@ -38,7 +38,7 @@ class MissingWeightsError(Exception):
     """Not one safetensors file, but what the text names."""
 
 
-def download_weights(connection: Connection, version: "ModelVersion", *, scratch_prefix: str) -> bytes:
+def download_weights(connection: Connection, version: "ModelVersion") -> bytes:
     """The one safetensors file of a registered version.
 
     Raises:
@@ -49,8 +49,8 @@ def download_weights(connection: Connection, version: "ModelVersion", *, scratch
     files = _weights_files(repository)
     if len(files) != 1:
         raise MissingWeightsError(", ".join(files) or "no safetensors file")
-    with tempfile.TemporaryDirectory(prefix=scratch_prefix) as scratch:
-        path = Path(repository.download_artifacts(files[0], scratch)).resolve(strict=True)
+    with scratch_folder() as folder:
+        path = Path(repository.download_artifacts(files[0], str(folder))).resolve(strict=True)
         return path.read_bytes()
 
 

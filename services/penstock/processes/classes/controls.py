@@ -7,12 +7,13 @@ from penstock.adapters.kafka.label_producer import LabelProducer, Outgoing
 from penstock.adapters.kafka.topic_ends import read_ends
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
-from penstock.adapters.mlflow.artifacts import ArtifactFetcher
+from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.errors import StopError, UnavailableError
 from penstock.flow import ClassRequest, ImportRequest, ModelUpdate
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.weights import read_card
 from penstock.processes.signing import serving_keys
+from penstock.serving.weights_reader import whole_weights
 from penstock.settings import Settings
 from penstock.wire.control import CONTROL_TYPE, encode_control
 
@@ -56,10 +57,8 @@ def announced(settings: Settings) -> tuple[ModelUpdate, ClassLedger]:
 
 
 def ledger_of(settings: Settings, update: ModelUpdate) -> ClassLedger:
-    content = update.inline
-    if content is None:
-        content = ArtifactFetcher(settings.mlflow, settings.serving.allowed_weights_prefixes).fetch(update)
-    return read_card(content).ledger
+    fetcher = ArtifactFetcher(settings.mlflow, settings.serving.allowed_weights_prefixes)
+    return read_card(whole_weights(update, fetcher)).ledger
 
 
 def send(settings: Settings, request: ClassRequest | ImportRequest) -> Sent:

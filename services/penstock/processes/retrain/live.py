@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
+from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.errors import RefusedUpdateError, UnavailableError
 from penstock.flow import ModelUpdate
 from penstock.learning.config import BackboneConfig, ModelConfig
@@ -14,6 +15,7 @@ from penstock.learning.weights import read_card
 from penstock.processes.signing import serving_keys
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.slot import ServedModel
+from penstock.serving.weights_reader import whole_weights
 from penstock.settings import Settings
 
 BUILT_IN = ("mlp", "text")
@@ -41,9 +43,13 @@ def read_live(settings: Settings) -> LiveModel | None:
         feed.close()
     if update is None:
         return None
-    content = update.inline if update.inline is not None else _fetched(settings, update)
+    fetcher = ArtifactFetcher(settings.mlflow, settings.serving.allowed_weights_prefixes)
     try:
-        return LiveModel(update=update, served=_built(settings, update, content))
+        content = whole_weights(update, fetcher)
+    except RefusedUpdateError as error:
+        raise UnavailableError(f"The live model's weights cannot be fetched: {error}") from None
+    try:
+        return LiveModel(update=update, served=_built(settings, update, content, fetcher))
     except RefusedUpdateError as error:
         return LiveModel(update=update, served=None, problem=str(error))
 
@@ -54,30 +60,11 @@ def newest(records: Sequence[object]) -> ModelUpdate | None:
     return max(updates, key=lambda update: (update.epoch, update.version), default=None)
 
 
-class _Fetched:
-    """`WeightsFetcher` for weights that are there already."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def fetch(self, _update: ModelUpdate) -> bytes:
-        return self._content
-
-
-def _fetched(settings: Settings, update: ModelUpdate) -> bytes:
-    from penstock.adapters.mlflow.artifacts import ArtifactFetcher
-
-    try:
-        return ArtifactFetcher(settings.mlflow, settings.serving.allowed_weights_prefixes).fetch(update)
-    except RefusedUpdateError as error:
-        raise UnavailableError(f"The live model's weights cannot be fetched: {error}") from None
-
-
-def _built(settings: Settings, update: ModelUpdate, content: bytes) -> ServedModel:
+def _built(settings: Settings, update: ModelUpdate, content: bytes, fetcher: ArtifactFetcher) -> ServedModel:
     """Verified as a replica would; with the backbone that it was made with, if that is another built-in one."""
     model = _with_backbone_of(settings.model, read_card(content).backbone)
-    builder = ModelBuilder(model, device=torch.device("cpu"), fetcher=_Fetched(content), batch_sizes=lambda: (1,))
-    return builder.build(update)
+    builder = ModelBuilder(model, device=torch.device("cpu"), fetcher=fetcher, batch_sizes=lambda: (1,))
+    return builder.build(replace(update, inline=content, uri=None, delta=None))
 
 
 def _with_backbone_of(model: ModelConfig, backbone: Any) -> ModelConfig:

@@ -35,6 +35,7 @@ from penstock.processes.retrain.topic import TopicReplay
 from penstock.processes.signing import publishing_keys
 from penstock.settings import Settings, shown
 from penstock.trainer.candidate import AnnouncedCandidate, Candidate, SavedCandidate
+from penstock.trainer.recorder import tell_replicas
 from penstock.trainer.scores import scores, standing
 from penstock.trainer.update import update_of
 
@@ -144,11 +145,13 @@ def _announced(
             raise
         announced = AnnouncedCandidate.of(SavedCandidate(candidate=candidate, checkpoint_folder=pinned), update)
         return Published(
-            update=update, handover_folder=folder, is_recorded=record is not None and _recorded(record, announced)
+            update=update,
+            handover_folder=folder,
+            is_recorded=record is not None and _recorded(record, announced, update_log),
         )
 
 
-def _recorded(record: MlflowRecord, announced: AnnouncedCandidate) -> bool:
+def _recorded(record: MlflowRecord, announced: AnnouncedCandidate, update_log: KafkaUpdateLog) -> bool:
     record.run_id = announced.update.mlflow_run_id
     try:
         record.record(announced, announced.metrics)
@@ -157,4 +160,5 @@ def _recorded(record: MlflowRecord, announced: AnnouncedCandidate) -> bool:
         return False
     finally:
         record.close()
+    tell_replicas(update_log, announced.update, record.mlflow_version)
     return True

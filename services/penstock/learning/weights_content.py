@@ -1,0 +1,93 @@
+"""The bytes of a weights file, wherever they lie, read stretch by stretch: a large file is never in memory twice."""
+
+import hashlib
+import weakref
+from typing import BinaryIO, Protocol
+
+from penstock.errors import RefusedUpdateError
+
+CHUNK_BYTES = 1024 * 1024
+
+
+class Content(Protocol):
+    """Bytes that do not change. Not thread-safe."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many there are."""
+        ...
+
+    def read_into(self, offset: int, into: memoryview) -> None:
+        """Fill `into`, of bytes, with those that begin at `offset`. Raises `RefusedUpdateError` where they end."""
+        ...
+
+
+class MemoryContent:
+    """Bytes in memory; not copied."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = memoryview(content)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._content)
+
+    def read_into(self, offset: int, into: memoryview) -> None:
+        """As `Content.read_into`."""
+        if offset + len(into) > len(self._content):
+            raise ended(offset + len(into), len(self._content))
+        into[:] = self._content[offset : offset + len(into)]
+
+
+class FileContent:
+    """An open file of `size_bytes` that nobody writes to any more; closed when this is let go."""
+
+    def __init__(self, file: BinaryIO, size_bytes: int) -> None:
+        self._file = file
+        weakref.finalize(self, file.close)
+        self.size_bytes = size_bytes
+
+    def read_into(self, offset: int, into: memoryview) -> None:
+        """As `Content.read_into`."""
+        self._file.seek(offset)
+        filled = 0
+        while filled < len(into):
+            count = self._file.readinto(into[filled:])  # type: ignore[attr-defined]  # every binary file has it
+            if not count:
+                raise ended(offset + len(into), self.size_bytes)
+            filled += count
+
+
+class Digest:
+    """sha256 of all bytes, and of every whole number of chunks from their start."""
+
+    def __init__(self, content: Content) -> None:
+        self._states = [hashlib.sha256()]
+        self.hexdigest = self._over(content, self._states[0].copy(), 0, keep=True)
+
+    def with_changes_from(self, offset: int, content: Content) -> str:
+        """The sha256 of a content whose bytes before `offset` are those that were digested here; reads the others."""
+        chunk = min(offset // CHUNK_BYTES, len(self._states) - 1)
+        return self._over(content, self._states[chunk].copy(), chunk * CHUNK_BYTES, keep=False)
+
+    def _over(self, content: Content, state: "hashlib._Hash", start: int, *, keep: bool) -> str:
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, max(content.size_bytes - start, 0))))
+        for offset in range(start, content.size_bytes, CHUNK_BYTES):
+            chunk = buffer[: min(CHUNK_BYTES, content.size_bytes - offset)]
+            content.read_into(offset, chunk)
+            state.update(chunk)
+            if keep and len(chunk) == CHUNK_BYTES:
+                self._states.append(state.copy())
+        return state.hexdigest()
+
+
+def read(content: Content, offset: int, size_bytes: int) -> bytes:
+    """A stretch as bytes of its own. Raises `RefusedUpdateError` where they end."""
+    found = bytearray(size_bytes)
+    content.read_into(offset, memoryview(found))
+    return bytes(found)
+
+
+def ended(wanted: int, size_bytes: int) -> RefusedUpdateError:
+    """The error of a file that is shorter than what was asked of it."""
+    return RefusedUpdateError("format", f"The weights file ends after {size_bytes} bytes; {wanted} were asked for.")
