@@ -77,9 +77,7 @@ class WeightsReader:
         assert base is not None
         self._base = base
         content = PatchedContent(base.content, base.layout, delta.content)
-        failpoints.reach("swap.fetched")
-        if content.size_bytes != update.size_bytes:
-            raise _wrong_size(content.size_bytes, update.size_bytes, update.version)
+        _check_all_has_come(content, update.size_bytes, update.version)
         start = content.layout.first_difference(base.layout, content.changed)
         _check_digest(base.digest.with_changes_from(start, content), update.sha256, update.version)
         same = frozenset(content.layout.places) - content.changed
@@ -117,9 +115,7 @@ def whole_weights(update: ModelUpdate, fetcher: WeightsFetcher) -> bytes:
 
 
 def _digested(content: Content, size_bytes: int, sha256: str, version: int) -> Digest:
-    failpoints.reach("swap.fetched")
-    if content.size_bytes != size_bytes:
-        raise _wrong_size(content.size_bytes, size_bytes, version)
+    _check_all_has_come(content, size_bytes, version)
     digest = Digest(content)
     _check_digest(digest.hexdigest, sha256, version)
     return digest
@@ -130,5 +126,9 @@ def _check_digest(found: str, sha256: str, version: int) -> None:
         raise RefusedUpdateError("digest", f"The weights of version {version} have sha256 {found}, not {sha256}.")
 
 
-def _wrong_size(found: int, size_bytes: int, version: int) -> RefusedUpdateError:
-    return RefusedUpdateError("size", f"The weights of version {version} are {found} bytes, not {size_bytes}.")
+def _check_all_has_come(content: Content, size_bytes: int, version: int) -> None:
+    failpoints.reach("swap.fetched")
+    if content.size_bytes != size_bytes:
+        raise RefusedUpdateError(
+            "size", f"The weights of version {version} are {content.size_bytes} bytes, not {size_bytes}."
+        )
