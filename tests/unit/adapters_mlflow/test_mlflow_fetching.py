@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(CONTENT)
             while name == "trickle":
                 self.wfile.write(b"x")
-                time.sleep(0.02)
+                time.sleep(0.02)  # a sender's pace
         except OSError:
             return  # the replica has had enough
 
@@ -121,13 +121,13 @@ class SlowRepository:
         self.go_on = threading.Event()
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
-        raise NotImplementedError
+        raise AssertionError("it is only read from")
 
     def list_artifacts(self, path: str | None = None) -> list[object]:
-        raise NotImplementedError
+        raise AssertionError("it is only read from")
 
     def delete_artifacts(self, artifact_path: str) -> None:
-        raise NotImplementedError
+        raise AssertionError("it is only read from")
 
     def download_artifacts(self, artifact_path: str, dst_path: str) -> str:
         path = Path(dst_path, artifact_path)
