@@ -25,7 +25,7 @@ def play(workspace: Workspace, seed: int, *, num_trainers: int) -> Figures:
     with line(workspace.directory, workspace.kafka.bootstrap_servers, model, text, workspace.nursery) as running:
         assert running.run("topics", "create").returncode == 0
         urls = [running.start_replica()[1] for _ in range(2)]
-        trainers = [_trainer(running, text, number) for number in range(num_trainers)]
+        trainers = [_trainer(running, number) for number in range(num_trainers)]
         produced = running.produce(events(EVENTS, seed=chance.randrange(1000)))
         with Asking(urls[0], model, question(1, label=0)) as one, Asking(urls[1], model, question(1, label=0)) as two:
             running.wait_until_announced(produced)
@@ -50,8 +50,7 @@ def play(workspace: Workspace, seed: int, *, num_trainers: int) -> Figures:
         return {"claims": float(sum(isinstance(record, Claim) for record in claims))}
 
 
-def _trainer(running: Line, text: str, number: int) -> Process:
-    running.config.write_text(text)
+def _trainer(running: Line, number: int) -> Process:
     return running.start_trainer({"PENSTOCK_STATE__DIRECTORY": str(running.directory / f"state-{number}")})
 
 
