@@ -166,7 +166,12 @@ def test_a_replica_that_can_never_serve_ends_with_a_sentence(tmp_path: Path) -> 
         with line(tmp_path, broker.bootstrap_servers, MODEL, text) as running:
             misled = running.start("serve", "--port", "0")
             crowded_out = running.start("serve", "--port", str(port))
-            for replica, sentence in ((misled, "2 partitions"), (crowded_out, f"serving.port is {port}")):
+            without_grpc = running.start("serve", "--port", "0", "--grpc-port", str(port))
+            for replica, sentence in (
+                (misled, "2 partitions"),
+                (crowded_out, f"serving.port is {port}"),
+                (without_grpc, f"serving.grpc_port is {port}"),
+            ):
                 assert replica.wait(30) == 1
                 assert sentence in replica.text()
                 assert "Traceback" not in replica.text()
@@ -203,5 +208,5 @@ def test_a_replica_answers_over_grpc_and_asks_mlflow_for_old_versions_where_it_i
 
 
 def test_a_replica_does_not_pay_for_what_it_does_not_use() -> None:
-    code = "import sys, penstock.processes.replica; sys.exit(len({'mlflow', 'grpc'} & set(sys.modules)))"
+    code = "import sys, penstock.processes.replica.run; sys.exit(len({'mlflow', 'grpc'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

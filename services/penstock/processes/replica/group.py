@@ -19,7 +19,7 @@ from types import FrameType
 import structlog
 
 from penstock.adapters.http.sockets import reserved_socket
-from penstock.processes.group_member import COMMAND
+from penstock.processes.replica.group_member import COMMAND
 from penstock.serving.config import ServingConfig
 
 RESTART_SECONDS = 1.0

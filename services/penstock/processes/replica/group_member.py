@@ -1,35 +1,24 @@
 """One of the processes that `penstock serve --processes N` starts; it ends when the one that started it does.
 
-`python -m penstock.processes.group_member CONFIG NUMBER FOLDER NOW|READY`: the last says from when on it listens.
+Run as a module, with CONFIG NUMBER FOLDER NOW|READY: the last says from when on it listens.
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-COMMAND = (sys.executable, "-m", "penstock.processes.group_member")
+from penstock.processes.replica.membership import Membership
 
-
-@dataclass(frozen=True, kw_only=True)
-class Membership:
-    """Which of the group this is, and where its members meet.
-
-    All listen on the same ports. Only one of them does so before it has a model: somebody must say that the replica
-    is alive but not ready, and a process that comes later must not take connections from those that can answer.
-    """
-
-    number: int
-    folder: Path
-    listens_at_once: bool
+COMMAND = (sys.executable, "-m", "penstock.processes.replica.group_member")
 
 
 def main(arguments: list[str]) -> int:
     """Serve; returns the exit code."""
     from penstock import settings
     from penstock.errors import StopError
-    from penstock.processes import logs, replica
+    from penstock.processes import logs
+    from penstock.processes.replica import run as replica
 
     config, number, folder, when = arguments
     logs.configure()
