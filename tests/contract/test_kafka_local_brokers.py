@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from kafka_brokers import create_topic, new_name
 from penstock.adapters.kafka.embedded import LIMITS, EmbeddedBroker
-from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.adapters.kafka.local_kafka import DEFAULT_CACHE, LocalKafka
 from penstock.adapters.kafka.local_kafka_jars import resolve
 from penstock.errors import ConfigurationError, UnavailableError
 from waiting import wait_for
@@ -119,3 +119,12 @@ def test_jars_that_cannot_be_resolved_leave_nothing_behind(tmp_path: Path, monke
     with pytest.raises(UnavailableError, match=r"(?s)Maven cannot resolve Apache Kafka:.*no such repository"):
         resolve(tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_jars_come_into_a_cache_that_is_named_from_the_working_folder(
+    kafka_libs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = resolve(DEFAULT_CACHE)
+    assert {jar.name for jar in found.iterdir()} == {jar.name for jar in kafka_libs.iterdir()}
+    assert resolve(tmp_path / DEFAULT_CACHE) == found

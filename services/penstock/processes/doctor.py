@@ -1,16 +1,17 @@
 """`penstock doctor`: one line for everything the trainer and the replicas depend on, and what is wrong with it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.errors import PenstockError
 from penstock.settings import Settings, load
 
-NAME_WIDTH = len("configuration")
+CONFIGURATION = "configuration"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,22 +25,26 @@ class Line:
 
 def run(config: Path) -> int:
     """Print every check as it ends; 0 if all is well, 1 otherwise."""
-    all_well, width = True, NAME_WIDTH
-    for line in _check_all(config):
-        width = max(width, len(line.name))
+    try:
+        settings = load(config)
+    except PenstockError as error:
+        return _said([Line(name=CONFIGURATION, ok=False, sentence=str(error))], len(CONFIGURATION))
+    names = TopicNames(settings.model.name)
+    topics = (names.labels, names.updates, names.dead_letters, names.predictions)
+    return _said(_check_all(config, settings), max(len(CONFIGURATION), *(len(f"topic {name}") for name in topics)))
+
+
+def _said(lines: Iterable[Line], width: int) -> int:
+    all_well = True
+    for line in lines:
         mark = click.style("ok  ", fg="green") if line.ok else click.style("FAIL", fg="red", bold=True)
         click.echo(f"{mark}  {line.name:<{width}}  {line.sentence}")
         all_well = all_well and line.ok
     return 0 if all_well else 1
 
 
-def _check_all(config: Path) -> Iterator[Line]:
-    try:
-        settings = load(config)
-    except PenstockError as error:
-        yield Line(name="configuration", ok=False, sentence=str(error))
-        return
-    yield Line(name="configuration", ok=True, sentence=f"{config} is complete; the model is {settings.model.name!r}.")
+def _check_all(config: Path, settings: Settings) -> Iterator[Line]:
+    yield Line(name=CONFIGURATION, ok=True, sentence=f"{config} is complete; the model is {settings.model.name!r}.")
     checks: list[Callable[[Settings], Iterator[Line]]] = [
         _check_kafka,
         _check_mlflow,

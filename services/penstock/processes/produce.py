@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from penstock.adapters.kafka.catalog import require_topic
 from penstock.adapters.kafka.label_producer import LabelProducer, Outgoing
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.errors import ConfigurationError
@@ -23,11 +25,17 @@ REPORT_SECONDS = 0.1
 
 
 def run(settings: Settings, file: Path, *, rate: float | None, rows_per_message: int) -> int:
-    """Send all of `file`; 0 once every event is acknowledged, 1 if some were not."""
+    """Send all of `file`; 0 once every event is acknowledged, 1 if some were not.
+
+    Raises:
+        ConfigurationError: there is no such file, or no such topic.
+        UnavailableError: no broker answers.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    topic = TopicNames(settings.model.name).labels
-    producer = LabelProducer(settings.kafka, topic)
     total = _count(file)
+    topic = TopicNames(settings.model.name).labels
+    require_topic(settings.kafka, topic)
+    producer = LabelProducer(settings.kafka, topic)
     with _progress() as progress:
         task = progress.add_task(f"→ {topic}", total=total)
         began = shown_at = time.monotonic()
@@ -94,6 +102,9 @@ def _count(file: Path) -> int | None:
     if not file.is_file():
         raise ConfigurationError(f"There is no file {file}.")
     if file.suffix == ".parquet":
-        return int(pq.ParquetFile(file).metadata.num_rows)
+        try:
+            return int(pq.ParquetFile(file).metadata.num_rows)
+        except pa.ArrowInvalid as error:
+            raise ConfigurationError(f"{file} is no Parquet file: {error}") from None
     with _lines(file) as stream:
         return sum(1 for line in stream if line.strip())

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from penstock import failpoints
-from penstock.adapters.disk.files import FileDigest, link_or_copy, sync_folder
+from penstock.adapters.disk.files import FileDigest, link_or_copy, make_folder, sync_folder
 from penstock.adapters.disk.folder import load_folder, merged_files, read_manifest, write_folder
 from penstock.adapters.disk.handover import handover_folder
 from penstock.adapters.disk.lock import FolderLock
@@ -125,7 +125,7 @@ class DiskCheckpoints:
         if self._is_open:
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._lock.acquire()
             for leftover in (*self._folder.glob(f"{UNFINISHED}*"), self.incoming_folder, self.recording_folder):
                 if leftover.exists():

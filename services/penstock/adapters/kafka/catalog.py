@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from penstock.adapters.kafka.config import KafkaValue
 from penstock.adapters.kafka.connection import (
     EMBEDDED_CLUSTER_PREFIX,
+    address,
     connect_consumer,
     consumer_config,
     unanswered,
@@ -113,6 +114,12 @@ class Catalog:
     def _serve_callbacks(self) -> None:
         """Errors wait in the client until it is polled; nothing is assigned, so nothing else can come."""
         self.consumer.poll(0)
+
+
+def require_topic(options: Mapping[str, KafkaValue], topic: str) -> None:
+    """Return if there is such a topic. Raises as `Catalog.partitions`."""
+    with Catalog(options, BrokerHealth(address(options))) as catalog:
+        catalog.partitions(topic)
 
 
 def is_embedded(metadata: Any) -> bool:

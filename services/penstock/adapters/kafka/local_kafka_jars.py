@@ -23,6 +23,7 @@ def resolve(cache_directory: Path) -> Path:
         ConfigurationError: Maven is not installed.
         UnavailableError: Maven cannot resolve them.
     """
+    cache_directory = cache_directory.absolute()  # Maven takes a relative path from where its pom.xml lies
     jars = cache_directory / f"libs-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
     if jars.is_dir():
         return jars

@@ -121,7 +121,7 @@ def describe(
     try:
         admin = connect_admin(options, health)
         metadata = _metadata(admin, health)
-        reachable = f"{len(metadata.brokers)} of its brokers answer at {health.address}."
+        reachable = f"Reached at {health.address}; {_counted(len(metadata.brokers), 'broker')} in the cluster."
         topics = _check_topics(admin, health, TopicNames(model), prediction_window_seconds)
         return [Finding(name="kafka", ok=True, sentence=reachable), *topics]
     except (UnavailableError, ConfigurationError) as error:
@@ -258,8 +258,8 @@ def _predictions(window_seconds: float, topic: str, num_partitions: int, setting
     return True, f"{topic} has {_counted(num_partitions)}; predictions are kept {_retention(settings)}."
 
 
-def _counted(num_partitions: int) -> str:
-    return f"{num_partitions} partition{'' if num_partitions == 1 else 's'}"
+def _counted(number: int, what: str = "partition") -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _retention(settings: Settings | None) -> str:

@@ -41,11 +41,13 @@ def show_result(show: Show, directory: Path, view: View) -> Path:
     for name, marks in (("with replay", with_replay[-1]), ("without replay", without[-1])):
         table.add_row(name, *(f"{marks.by_digit[digit]:.2f}" for digit in range(10)), f"{marks.accuracy:.3f}")
     view.table(table)
-    view.say("(the same network, seed and stream; without replay it keeps no past events)\n")
+    view.say(
+        "(the same network, seed and stream; with replay the heads beside it remember too, without it nothing does)\n"
+    )
     p50, p99 = (float(np.percentile(freshness, share)) for share in (50, 99))
     view.say(
-        f"freshness  p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms: label produced → first answer of a version that "
-        f"learnt it, {len(freshness):,} measurements at 2 replicas, {show.num_versions} versions"
+        f"freshness  p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, label produced → first answer that has learnt it"
+        f"\n           {len(freshness):,} measurements at 2 replicas, {show.num_versions} versions"
     )
     result = {
         "accuracy_with_replay": with_replay[-1].accuracy,

@@ -55,7 +55,7 @@ def _accuracy(axes: Axes, stream: DigitStream, with_replay: Sequence[Marks], wit
 
 def _freshness(axes: Axes, milliseconds: npt.NDArray[np.float64]) -> None:
     axes.set_title("Freshness", loc="left")
-    axes.set(xlabel="label produced → first answer that has learnt it (ms)", ylabel="events")
+    axes.set(xlabel="label produced → first answer that has learnt it (ms)", ylabel="events, at each replica")
     axes.spines[["top", "right"]].set_visible(False)
     if not len(milliseconds):
         return

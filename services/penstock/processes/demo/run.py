@@ -1,5 +1,6 @@
 """`penstock demo`: the main job as real processes, and beside it the same network without replay."""
 
+import logging
 import shutil
 import signal
 import time
@@ -12,6 +13,7 @@ from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.topics import create_topics
 from penstock.errors import ConfigurationError
+from penstock.processes import logs
 from penstock.processes.demo.children import Children
 from penstock.processes.demo.configuration import BASELINE, MODEL, Line, write_line
 from penstock.processes.demo.digits import digit_stream
@@ -31,6 +33,7 @@ def run(*, directory: Path, broker: str, keep: bool, seed: int) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
+    logs.configure(logging.WARNING)  # what goes well, the view says
     view = View()
     playing = True
     try:

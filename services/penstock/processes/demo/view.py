@@ -86,7 +86,7 @@ def _panel(snapshot: Snapshot) -> Panel:
     )
     facts.add_row("classes", f"{snapshot.classes} known")
     facts.add_row(
-        "replicas", "   ".join(f"#{index} version {version}" for index, version in enumerate(snapshot.versions, 1))
+        "replicas", "   ".join(f"#{index} {_version(version)}" for index, version in enumerate(snapshot.versions, 1))
     )
     facts.add_row("freshness", _freshness(snapshot) + "  label produced → first answer that has learnt it")
     digits = Table(box=None, padding=(0, 1, 0, 0))
@@ -116,11 +116,15 @@ def _freshness(snapshot: Snapshot) -> str:
     return f"p50 {snapshot.freshness_p50 * 1000:.0f} ms, p99 {snapshot.freshness_p99 * 1000:.0f} ms"
 
 
+def _version(version: int) -> str:
+    return f"version {version}" if version else "no model yet"
+
+
 def _line(snapshot: Snapshot) -> str:
-    versions = ",".join(str(version) for version in snapshot.versions)
+    versions = ", ".join(_version(version) for version in snapshot.versions)
     return (
         f"{snapshot.stage}: {snapshot.num_learnt}/{snapshot.num_total} events learnt, "
-        f"{snapshot.events_per_second:.0f}/s, {snapshot.classes} classes, replicas at version {versions}, "
+        f"{snapshot.events_per_second:.0f}/s, {snapshot.classes} classes, replicas at {versions}, "
         f"freshness {_freshness(snapshot)}, accuracy {_share(snapshot.accuracy)} with replay, "
         f"{_share(snapshot.baseline_accuracy)} without"
     )
