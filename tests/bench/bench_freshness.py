@@ -76,9 +76,9 @@ def _freshness(running: Line) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         ),
         "both replicas serve what was produced",
     )
-    watch.close()
+    watch.end()
     for probe in probes:
-        probe.close()
+        probe.end()
     return np.concatenate([produced.freshness_seconds(watch, probe) for probe in probes])
 
 

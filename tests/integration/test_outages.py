@@ -20,18 +20,18 @@ def tracking_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("shared_mlflow").tracking_uri)
 
 
-def recorded(running: Line, tracking_uri: str) -> int:
-    """The newest version that the alias `live` names, 0 if none."""
+def run_of_recorded(running: Line, tracking_uri: str, version: int) -> str | None:
+    """The run of the version that the alias `live` names, None while that is another one or none."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     try:
         live = MlflowClient(tracking_uri).get_model_version_by_alias(running.model, "live")
     except MlflowException:
-        return 0
+        return None
     assert live.tags["penstock.sha256"]
     assert live.tags["penstock.offsets"]
-    return int(live.tags["penstock.version"])
+    return str(live.run_id) if int(live.tags["penstock.version"]) == version else None
 
 
 def test_a_lost_disk_is_restored_from_mlflow_and_the_topic(
@@ -45,7 +45,7 @@ def test_a_lost_disk_is_restored_from_mlflow_and_the_topic(
         produced = running.produce(events(400))
         first = running.wait_until_announced(produced)
         assert trainer.stop(15) == 0
-        wait_for(lambda: recorded(running, tracking_uri) == first.version, "the last version is recorded")
+        run = wait_for(lambda: run_of_recorded(running, tracking_uri, first.version), "the last version is recorded")
         shutil.rmtree(tmp_path / "state" / model)
 
         again = running.start_trainer()
@@ -55,7 +55,9 @@ def test_a_lost_disk_is_restored_from_mlflow_and_the_topic(
         second = running.wait_until_announced(produced)
         assert second.metrics["events_learnt"] == 600
         assert second.version > first.version
-        assert second.mlflow_run_id == first.mlflow_run_id or first.mlflow_run_id is None
+        assert second.mlflow_run_id == run
+        assert again.stop(15) == 0
+        assert run_of_recorded(running, tracking_uri, second.version) == run
 
 
 def test_weights_too_large_to_travel_inline_reach_the_replica_by_uri(

@@ -90,6 +90,16 @@ def test_an_update_appended_later_replaces_it_and_is_measured(start: Start) -> N
     assert value("penstock_model_info", model="digits", version="2", sha256=update_of(2).sha256) == 1
 
 
+def test_freshness_counts_from_the_newest_event_learnt_not_from_the_announcement(start: Start) -> None:
+    replica = start(QueuedFeed([update_of(1)]))
+    replica.wait_for_version(1)
+    assert replica.telemetry.value("penstock_freshness_seconds_count") == 0  # found at start, however old it is
+    now_ms = SystemClock().now_ms()
+    replica.feed.append(replace(update_of(2), trained_until_ms=now_ms - 7_000, announced_at_ms=now_ms))
+    wait_for(lambda: replica.telemetry.value("penstock_freshness_seconds_count") == 1, "it is measured", 10, 0.002)
+    assert 7 <= replica.telemetry.value("penstock_freshness_seconds_sum") < 20
+
+
 def test_a_replica_that_is_behind_goes_straight_to_the_newest(start: Start) -> None:
     replica = start(QueuedFeed([update_of(1)]))
     replica.wait_for_version(1)

@@ -38,10 +38,13 @@ class UpdateWatch:
         """The update announced last."""
         return self.updates[-1] if self.updates else None
 
-    def close(self) -> None:
-        """Stop."""
+    def end(self) -> None:
+        """Stop soon."""
         self._stopping.set()
-        self._thread.join(1.0)
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Until it has stopped."""
+        self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         try:
@@ -68,10 +71,13 @@ class VersionProbe:
         """Begin."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop."""
+    def end(self) -> None:
+        """Stop soon."""
         self._stopping.set()
-        self._thread.join(1.0)
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Until it has stopped."""
+        self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         image = np.zeros((1, 64), dtype=np.float32)

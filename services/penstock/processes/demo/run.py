@@ -90,6 +90,7 @@ def _start_broker(broker: str, directory: Path, view: View, resources: ExitStack
         return embedded.bootstrap_servers
     view.say("broker    Apache Kafka 4.3, resolved by Maven the first time …")
     kafka = resources.enter_context(LocalKafka(directory / "kafka"))
+    resources.callback(kafka.kill)  # nobody needs its data, and it may take its time to stop
     for model in (MODEL, BASELINE):
         create_topics(
             {"bootstrap.servers": kafka.bootstrap_servers}, model, partitions=LABEL_PARTITIONS, replication_factor=1

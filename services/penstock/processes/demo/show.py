@@ -24,6 +24,8 @@ EVENTS_PER_SECOND = 50.0
 TICK_SECONDS = 0.05
 EXAMINATION_SECONDS = 0.6
 START_SECONDS = 90.0
+END_SECONDS = 0.5
+"""For all threads together; one that waits for an answer longer than that ends with the process."""
 LEARNT_SECONDS = 40.0
 
 
@@ -56,10 +58,12 @@ class Show:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for probe in self._probes:
-            probe.close()
-        for watch in self._watches:
-            watch.close()
+        followers = (*self._probes, *self._watches)
+        for each in followers:
+            each.end()
+        deadline = time.monotonic() + END_SECONDS
+        for each in followers:
+            each.wait(max(deadline - time.monotonic(), 0))
 
     @property
     def num_versions(self) -> int:
