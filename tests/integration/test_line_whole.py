@@ -184,6 +184,12 @@ def test_status_and_doctor_tell_an_operator_how_it_is(running: Line) -> None:
         "no lag",
     )
 
+    assert trainer.stop(15) == 0
+    running.produce(events(30, seed=3))
+    behind = running.run("status", "--replica", url)
+    assert behind.returncode == 0, behind.stderr
+    assert re.search(r"^lag +30 messages behind", behind.stdout.decode(), re.MULTILINE)
+
 
 def test_processes_end_cleanly_on_sigterm(running: Line) -> None:
     trainer = running.start_trainer()
@@ -192,6 +198,16 @@ def test_processes_end_cleanly_on_sigterm(running: Line) -> None:
     assert trainer.stop(5) == 0
     assert replica.stop(5) == 0
     assert "Traceback" not in trainer.text() + replica.text()
+
+
+def test_what_the_broker_refuses_is_counted_and_fails(running: Line, tmp_path: Path) -> None:
+    mixed = tmp_path / "events.jsonl"
+    good = list(events(2))
+    mixed.write_bytes(b"\n".join([good[0], b'"' + b"x" * 2_000_000 + b'"', good[1]]))
+    done = running.run("produce", str(mixed))
+    assert done.returncode == 1
+    assert b"2 of 3 events delivered" in done.stdout
+    assert b"1 not delivered: Broker: Message size too large" in done.stderr
 
 
 def test_what_cannot_be_produced_is_said_at_once(running: Line, tmp_path: Path, unused_address: str) -> None:
