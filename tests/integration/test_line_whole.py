@@ -198,34 +198,3 @@ def test_processes_end_cleanly_on_sigterm(running: Line) -> None:
     assert trainer.stop(5) == 0
     assert replica.stop(5) == 0
     assert "Traceback" not in trainer.text() + replica.text()
-
-
-def test_what_the_broker_refuses_is_counted_and_fails(running: Line, tmp_path: Path) -> None:
-    mixed = tmp_path / "events.jsonl"
-    good = list(events(2))
-    mixed.write_bytes(b"\n".join([good[0], b'"' + b"x" * 2_000_000 + b'"', good[1]]))
-    done = running.run("produce", str(mixed))
-    assert done.returncode == 1
-    assert b"2 of 3 events delivered" in done.stdout
-    assert b"1 not delivered: Broker: Message size too large" in done.stderr
-
-
-def test_what_cannot_be_produced_is_said_at_once(running: Line, tmp_path: Path, unused_address: str) -> None:
-    one = tmp_path / "one.jsonl"
-    one.write_bytes(next(iter(events(1))))
-    no_parquet = tmp_path / "no.parquet"
-    no_parquet.write_bytes(b"PAR1")
-    (tmp_path / "events.csv").touch()
-    configured = running.config.read_text()
-    for name, text, sentence in (
-        (one, configured.replace(running.model, "nowhere"), "'nowhere.labels' does not exist"),
-        (one, configured.replace(str(running.kafka["bootstrap.servers"]), unused_address), unused_address),
-        (no_parquet, configured, "no.parquet is no Parquet file"),
-        (tmp_path / "none.jsonl", configured, "There is no file"),
-        (tmp_path / "events.csv", configured, "is none of .jsonl"),
-    ):
-        running.config.write_text(text)
-        done = running.run("produce", str(name), timeout_seconds=20)
-        assert done.returncode == 1
-        assert sentence in done.stderr.decode()
-        assert len(done.stderr.splitlines()) == 1, done.stderr
