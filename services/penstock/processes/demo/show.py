@@ -58,7 +58,7 @@ class Show:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        followers = (*self._probes, *self._watches)
+        followers: list[VersionProbe | UpdateWatch] = [*self._probes, *self._watches]
         for each in followers:
             each.end()
         deadline = time.monotonic() + END_SECONDS
