@@ -65,6 +65,9 @@ class EventBatch:
         yield from self._between(start, self.events.num_rows, max_events)
 
     def _between(self, start: int, stop: int, max_events: int) -> Iterator[pa.RecordBatch]:
+        if start == 0 and stop == self.events.num_rows and 0 < stop <= max_events:
+            yield self.events
+            return
         for first in range(start, stop, max_events):
             yield self.events.slice(first, min(max_events, stop - first))
 

@@ -6,7 +6,9 @@ blocks that were born together, those of an embedding table one by one.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +36,9 @@ class DenseAdam:
         self._second = {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
         self._steps = {name: torch.zeros((), device=p.device) for name, p in self._parameters.items()}
         self._head = HeadMoments(head)
-        self._names_by_rate = {learning_rate: (*self._parameters, HEAD)}
+        self._names_by_rate: Mapping[float, tuple[str, ...]] = {learning_rate: (*self._parameters, HEAD)}
+        self._groups: tuple[_Group, ...] = ()
+        self._group_again = True
 
     def use_rates(self, rates: Mapping[str, float]) -> None:
         """Learn each parameter, and the head as `HEAD`, at a rate of its own; what is not named keeps still."""
@@ -42,57 +46,36 @@ class DenseAdam:
             rate: tuple(name for name in (*self._parameters, HEAD) if rates.get(name) == rate)
             for rate in dict.fromkeys(rates.values())
         }
+        self._group_again = True
 
     def follow_head(self) -> None:
         """Begin with head rows that were born since; needed before the next step."""
-        self._head.follow()
+        if self._head.follow():
+            self._group_again = True
 
     def step(self) -> None:
         """One update from each parameter's `.grad` and from the head's `row_gradients`.
 
         A parameter without a gradient keeps still. Gradient recording must be off.
         """
-        for rate, names in self._names_by_rate.items():
-            self._step(rate, names)
+        if self._group_again:
+            self._groups, self._group_again = tuple(self._grouped()), False
+        for group in self._groups:
+            group.step()
 
-    def _step(self, rate: float, names: tuple[str, ...]) -> None:
-        rows: list[Tensor] = []
-        gradients: list[Tensor] = []
-        first: list[Tensor] = []
-        second: list[Tensor] = []
-        steps: list[Tensor] = []
-        for name in names:
-            if name == HEAD:
-                rows += self._head.rows
-                gradients += self._head.gradients
-                first += self._head.first
-                second += self._head.second
-                steps += self._head.steps
-            elif (gradient := (parameter := self._parameters[name]).grad) is not None:
-                rows.append(parameter)
-                gradients.append(gradient)
-                first.append(self._first[name])
-                second.append(self._second[name])
-                steps.append(self._steps[name])
-        if not rows:
-            return
-        torch._foreach_add_(steps, 1)
-        # What torch.optim.Adam(fused=True) calls in the end; its own bookkeeping costs more than this arithmetic.
-        torch._fused_adam_(
-            rows,
-            gradients,
-            first,
-            second,
-            [],
-            steps,
-            lr=rate,
-            beta1=BETA1,
-            beta2=BETA2,
-            weight_decay=0.0,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
+    def _grouped(self) -> Iterator["_Group"]:
+        for rate, names in self._names_by_rate.items():
+            own = [name for name in names if name != HEAD]
+            head = self._head if HEAD in names else None
+            yield _Group(
+                rate=rate,
+                parameters=[self._parameters[name] for name in own],
+                head_rows=head.rows if head else [],
+                head_gradients=head.gradients if head else [],
+                first=[self._first[name] for name in own] + (head.first if head else []),
+                second=[self._second[name] for name in own] + (head.second if head else []),
+                steps=[self._steps[name] for name in own] + (head.steps if head else []),
+            )
 
     def head_moments(self, index: int) -> tuple[Tensor, Tensor]:
         """Both moments of a row of the head, to be read or overwritten."""
@@ -112,6 +95,59 @@ class DenseAdam:
             self._second[name].copy_(host_tensor(arrays[f"second.{name}"]))
             self._steps[name].copy_(host_tensor(arrays[f"steps.{name}"]))
         self._head.load(arrays["head.first"], arrays["head.second"], arrays["head.steps"])
+        self._group_again = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """What moves at one rate: `parameters`, then blocks of the head's rows; the other lists go along with both."""
+
+    rate: float
+    parameters: list[nn.Parameter]
+    head_rows: list[Tensor]
+    head_gradients: list[Tensor]
+    first: list[Tensor]
+    second: list[Tensor]
+    steps: list[Tensor]
+
+    def step(self) -> None:
+        rows: list[Tensor] = [*self.parameters, *self.head_rows]
+        gradients = [*(parameter.grad for parameter in self.parameters), *self.head_gradients]
+        moving = [place for place, gradient in enumerate(gradients) if gradient is not None]
+        if len(moving) == len(rows):
+            _fused(self.rate, rows, gradients, self.first, self.second, self.steps)
+        elif moving:
+            tensors = (rows, gradients, self.first, self.second, self.steps)
+            _fused(self.rate, *([each[place] for place in moving] for each in tensors))
+
+
+def _fused(
+    rate: float,
+    rows: list[Tensor],
+    gradients: Any,  # none of them is None
+    first: list[Tensor],
+    second: list[Tensor],
+    steps: list[Tensor],
+) -> None:
+    """What torch.optim.Adam(fused=True) calls in the end; its own bookkeeping costs more than this arithmetic."""
+    if not rows:
+        return
+    torch._foreach_add_(steps, 1)
+    torch._fused_adam_(
+        rows,
+        gradients,
+        first,
+        second,
+        [],
+        steps,
+        lr=rate,
+        beta1=BETA1,
+        beta2=BETA2,
+        weight_decay=0.0,
+        eps=EPSILON,
+        amsgrad=False,
+        maximize=False,
+    )
 
 
 class HeadMoments:
@@ -130,13 +166,15 @@ class HeadMoments:
         self.rows: list[Tensor] = []
         self.gradients: list[Tensor] = []
 
-    def follow(self) -> None:
-        """Make a block of the rows born since the last call."""
+    def follow(self) -> bool:
+        """Make a block of the rows born since the last call; returns whether there are any."""
         head = self._head
-        if head.num_live > self._num_seen:
-            self._merge_settled()
-            self._append(head.rows.new_zeros(head.num_live - self._num_seen, head.width + 1))
-            self._view()
+        if head.num_live == self._num_seen:
+            return False
+        self._merge_settled()
+        self._append(head.rows.new_zeros(head.num_live - self._num_seen, head.width + 1))
+        self._view()
+        return True
 
     def _view(self) -> None:
         head = self._head

@@ -99,10 +99,12 @@ class MlpBackbone(Backbone):
         return dense
 
     def forward_to_learn(self, dense: Tensor, tokens: Tensor) -> Tensor:
-        self._outputs = [dense]
+        outputs = self._outputs
+        outputs.clear()  # the list stays the same one: setting an attribute of a module costs as much as a step's sum
+        outputs.append(dense)
         for weight, bias in self._linears:
             dense = torch.addmm(bias, dense, weight.t()).relu_()
-            self._outputs.append(dense)
+            outputs.append(dense)
         return dense
 
     def backward(self, feature_gradients: Tensor) -> None:

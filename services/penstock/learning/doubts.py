@@ -87,8 +87,12 @@ class Doubt:
 def errors_burst(parts: "LearnerParts", found: Scored) -> bool:
     """Take in rows as they were predicted; True where doubt begins with them. They are not in the reservoir yet."""
     doubt, known, before = parts.doubt, len(parts.class_events), parts.watch.events
-    old = np.flatnonzero(found.labels < known)
-    old = old[parts.class_events[found.labels[old]] >= ESTABLISHED_ROWS]
+    is_old = found.labels < known
+    if is_old.all():
+        is_old = parts.class_events[found.labels] >= ESTABLISHED_ROWS
+    else:
+        is_old[is_old] = parts.class_events[found.labels[is_old]] >= ESTABLISHED_ROWS
+    old = slice(None) if is_old.all() else is_old
     if not doubt.burst.saw(found.labels[old], ~found.hits[old], before + found.rows[old]) or doubt.is_on:
         return False
     _, _, began = doubt.burst.suspects()

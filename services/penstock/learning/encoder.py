@@ -142,7 +142,7 @@ class Encoder:
     def _encode_vector(self, feature: Feature, columns: Columns, block: Floats) -> None:
         """Clipped, since one absurd element would otherwise make the loss infinite."""
         lowest, highest, origin, scale = self._vector_scalars[feature.name]
-        np.clip(columns[feature.name], lowest, highest, out=block)
+        np.minimum(np.maximum(columns[feature.name], lowest, out=block), highest, out=block)
         np.subtract(block, origin, out=block)
         np.multiply(block, scale, out=block)
 

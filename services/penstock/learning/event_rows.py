@@ -18,7 +18,8 @@ def values_of(events: Any, name: str) -> npt.NDArray[Any]:
 
 def weights_of(events: Any) -> npt.NDArray[np.float32]:
     """What each event counts for, [n]."""
-    clipped = np.clip(values_of(events, column.WEIGHT), _LEAST_WEIGHT, _LARGEST_WEIGHT)
+    # Not np.clip: at some dozens of rows its way to the same two operations takes longer than they do.
+    clipped = np.minimum(np.maximum(values_of(events, column.WEIGHT), _LEAST_WEIGHT), _LARGEST_WEIGHT)
     weights: npt.NDArray[np.float32] = clipped.astype(np.float32)
     return weights
 

@@ -54,7 +54,11 @@ class History:
         largest = int(partitions.max())
         if largest >= len(self._frontier):
             self._frontier = _widened(self._frontier, largest + 1)
-        np.maximum.at(self._frontier, partitions, (offsets << _ROW_BITS) + rows + 1)
+        places = (offsets << _ROW_BITS) + rows + 1
+        if int(partitions.min()) == largest:  # mostly there is one, and then this takes a tenth of the time
+            self._frontier[largest] = max(int(self._frontier[largest]), int(places.max()))
+        else:
+            np.maximum.at(self._frontier, partitions, places)
 
     def rescaled(self, scale: Scale) -> None:
         """What is learnt from here on is standardised so."""

@@ -49,7 +49,7 @@ class Scored:
 
     def moved_to(self, places: Int64s) -> "Scored":
         """The same, of rows that stand at `places` [all rows of the run]."""
-        return replace(self, rows=places[self.rows])
+        return replace(self, rows=places[self.rows]) if len(places) and places[-1] >= len(places) else self
 
     @property
     def hits(self) -> npt.NDArray[np.bool_]:
@@ -62,15 +62,20 @@ def scored(classes: Int64s, rows: Int64s, log_probabilities: Float64s, loss: flo
 
     A row of a class not known yet is missed, at the loss of an even guess, ln(known + 1).
     """
-    known, labels = log_probabilities.shape[1], classes[rows]
-    losses = np.full(len(labels), math.log(known + 1))
-    predicted = np.full(len(labels), -1, dtype=np.int64)
-    true_probability = np.zeros(len(labels))
-    if known:
-        seen = np.flatnonzero(labels < known)
+    known = log_probabilities.shape[1]
+    labels = classes if len(rows) == len(classes) else classes[rows]
+    if known and int(labels.max()) < known:
         predicted = log_probabilities.argmax(axis=1)
-        losses[seen] = -log_probabilities[seen, labels[seen]]
-        true_probability[seen] = np.exp(-losses[seen])
+        losses = -log_probabilities[np.arange(len(labels)), labels]
+        true_probability = np.exp(-losses)
+    else:
+        losses, true_probability = np.full(len(labels), math.log(known + 1)), np.zeros(len(labels))
+        predicted = np.full(len(labels), -1, dtype=np.int64)
+        if known:
+            seen = np.flatnonzero(labels < known)
+            predicted = log_probabilities.argmax(axis=1)
+            losses[seen] = -log_probabilities[seen, labels[seen]]
+            true_probability[seen] = np.exp(-losses[seen])
     return Scored(
         classes=classes,
         rows=rows,

@@ -106,7 +106,7 @@ class Reservoir:
             self._rows.classes[plan.freed] = EMPTY_SLOT
             self._changed[plan.freed] = True
         if len(plan.rows):
-            self._rows.put(plan.slots, rows.at(plan.rows))
+            self._rows.put(plan.slots, rows, at=plan.rows)
             self._times[plan.slots] = arrivals.times[plan.rows]
             self._changed[plan.slots] = True
 

@@ -47,7 +47,7 @@ class Progress:
 def report_of(parts: LearnerParts, batch: EventBatch, learnt: Learnt, progress: Progress) -> StepReport:
     """Scores, alarms and counts, rows in the order of the batch."""
     names, found = parts.ledger.names, learnt.scored
-    counts = np.bincount(np.concatenate([one.classes for one in found])).tolist() if found else []
+    counts = np.bincount(_joined([one.classes for one in found], np.int64)).tolist() if found else []
     alarms = tuple(one.alarm for one in found if one.alarm is not None)
     parts.watch.judged.add(batch.judged)
     for alarm in alarms:

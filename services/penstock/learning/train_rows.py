@@ -97,8 +97,16 @@ class TrainRows:
             remembered=None if self.remembered is None else self.remembered.between(start, stop),
         )
 
-    def put(self, places: Int64s, rows: "TrainRows") -> None:
-        """Overwrite the rows at `places` [k] by `rows` [k]."""
+    def put(self, places: Int64s, rows: "TrainRows", at: Int64s | None = None) -> None:
+        """Overwrite the rows at `places` [k] by `rows` [k], or by those of them that stand `at` [k]."""
+        if self.remembered is None and self.dense.device.type == "cpu":  # in place, since it is done at every step
+            chosen = slice(None) if at is None else at
+            self.dense.numpy()[places] = rows.dense.numpy()[chosen]
+            if self.tokens.shape[1]:
+                self.tokens.numpy()[places] = rows.tokens.numpy()[chosen]
+            self.classes[places], self.weights[places] = rows.classes[chosen], rows.weights[chosen]
+            return
+        rows = rows if at is None else rows.at(at)
         on_device = torch.from_numpy(places).to(self.dense.device)
         self.dense.index_copy_(0, on_device, rows.dense)
         if self.tokens.shape[1]:

@@ -67,7 +67,7 @@ class ClassBalancedPolicy:
             return NO_CHANGE
         classes, priorities = arrivals.classes, arrivals.priorities
         self._know_classes(int(classes.max()) + 1)
-        candidates = np.flatnonzero(priorities <= self._ceilings[classes])
+        candidates = (priorities <= self._ceilings[classes]).nonzero()[0]
         if len(candidates) == 0:
             return NO_CHANGE
         replaced, waiting = self._replace(candidates, classes, priorities)
@@ -128,6 +128,7 @@ class ClassBalancedPolicy:
         """
         replaced: dict[int, int] = {}
         waiting: dict[int, int] = {}
+        changed: set[int] = set()
         full_at, slot_of, heaps = max(self.quota, 1), self._slot_of, self._worst_first
         rows = zip(candidates.tolist(), classes[candidates].tolist(), priorities[candidates].tolist(), strict=True)
         for row, label, priority in rows:
@@ -139,8 +140,9 @@ class ClassBalancedPolicy:
             elif priority < -heap[0]:
                 slot_of[priority] = slot = slot_of.pop(-heapq.heapreplace(heap, -priority))
                 replaced[slot] = row
+                changed.add(label)
         if replaced:
-            self._set_ceilings(set(classes[list(replaced.values())].tolist()))
+            self._set_ceilings(changed)
         return replaced, waiting
 
     def _make_room(self, waiting: dict[int, int], classes: Int64s) -> list[int]:

@@ -5,6 +5,7 @@ young, or few of all, or their old rows are wrong as well.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,13 @@ QUIET_AFTER_BIRTH = 64
 BETTER_BY = 0.4
 SHARE_OF_ROWS = 0.5
 COOLDOWN = 64
-_POWERS = FADING ** np.arange(1023, -1, -1)
+
+
+@lru_cache(maxsize=64)
+def _powers(num_rows: int) -> tuple[Float64s, float, float]:
+    """α^(n−1) … α^0, their sum, and α^n: mostly as many rows leave as left before."""
+    powers = FADING ** np.arange(num_rows - 1, -1, -1)
+    return powers, float(powers.sum()), FADING**num_rows
 
 
 class Alarm:
@@ -44,9 +51,9 @@ class Alarm:
         self.age = np.concatenate((self.age, events))
         leaving = len(self.classes) - MOST
         if leaving > 0:
-            powers = _POWERS[-leaving:] if leaving <= len(_POWERS) else FADING ** np.arange(leaving - 1, -1, -1)
-            self._errors = self._errors * FADING**leaving + float(powers @ self.wrong[:leaving])
-            self._rows = self._rows * FADING**leaving + float(powers.sum())
+            powers, rows, faded = _powers(leaving)
+            self._errors = self._errors * faded + float(powers @ self.wrong[:leaving])
+            self._rows = self._rows * faded + rows
             self.classes, self.wrong = self.classes[leaving:], self.wrong[leaving:]
             self.age = self.age[leaving:]
         return self._burst() > 0
