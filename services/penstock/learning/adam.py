@@ -8,7 +8,6 @@ blocks that were born together, those of an embedding table one by one.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -112,19 +111,22 @@ class _Group:
 
     def step(self) -> None:
         rows: list[Tensor] = [*self.parameters, *self.head_rows]
-        gradients = [*(parameter.grad for parameter in self.parameters), *self.head_gradients]
-        moving = [place for place, gradient in enumerate(gradients) if gradient is not None]
-        if len(moving) == len(rows):
+        found = [*(parameter.grad for parameter in self.parameters), *self.head_gradients]
+        gradients = [gradient for gradient in found if gradient is not None]
+        if len(gradients) == len(rows):
             _fused(self.rate, rows, gradients, self.first, self.second, self.steps)
-        elif moving:
-            tensors = (rows, gradients, self.first, self.second, self.steps)
-            _fused(self.rate, *([each[place] for place in moving] for each in tensors))
+        elif gradients:
+            moving = [place for place, gradient in enumerate(found) if gradient is not None]
+            rows, first, second, steps = (
+                [each[place] for place in moving] for each in (rows, self.first, self.second, self.steps)
+            )
+            _fused(self.rate, rows, gradients, first, second, steps)
 
 
 def _fused(
     rate: float,
     rows: list[Tensor],
-    gradients: Any,  # none of them is None
+    gradients: list[Tensor],
     first: list[Tensor],
     second: list[Tensor],
     steps: list[Tensor],

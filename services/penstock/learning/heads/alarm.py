@@ -29,7 +29,7 @@ COOLDOWN = 64
 @lru_cache(maxsize=64)
 def _powers(num_rows: int) -> tuple[Float64s, float, float]:
     """α^(n−1) … α^0, their sum, and α^n: mostly as many rows leave as left before."""
-    powers = FADING ** np.arange(num_rows - 1, -1, -1)
+    powers: Float64s = np.power(FADING, np.arange(num_rows - 1, -1, -1), dtype=np.float64)
     return powers, float(powers.sum()), FADING**num_rows
 
 
