@@ -21,9 +21,9 @@ from penstock.adapters.mlflow.artifacts import ArtifactStore
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
-from penstock.errors import FencedError, RetentionError
+from penstock.errors import FencedError, RetentionError, UnavailableError
 from penstock.features import Feature
-from penstock.flow import EventBatch, ModelUpdate, Offsets
+from penstock.flow import Checkpoint, EventBatch, ModelUpdate, Offsets, Weights
 from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.replay.config import ReplayConfig
@@ -34,7 +34,11 @@ from penstock.trainer.disk_trouble import DiskTrouble
 from penstock.trainer.publisher import Publisher
 from penstock.trainer.recorder import Recorder
 from penstock.wire.columns import batch_schema
+from scripted_log import SteppedClock
 from waiting import wait_for
+
+SLOW_SECONDS = 2.5
+"""Of a disk, for one checkpoint."""
 
 
 class HeldLetters:
@@ -100,7 +104,7 @@ class Bench:
         self.checkpoints.load_newest()  # as a trainer does at start: it takes the folder over
         self._folder = state / model / "checkpoints"
         self.letters, self.offset_log = HeldLetters(), QuietLog()
-        self.topic, self.told = LabelTopic(), Told()
+        self.topic, self.told, self.disk_clock = LabelTopic(), Told(), SteppedClock()
         self.update_log = KafkaUpdateLog(broker.options, model)
         claimed = self.update_log.claim("bench")
         mlflow = MlflowConfig(enabled=False)
@@ -122,7 +126,7 @@ class Bench:
             dead_letters=self.letters,
             label_topic=self.topic,
             resumable=self.told,
-            disk_trouble=DiskTrouble(telemetry, clock, pauses=True),
+            disk_trouble=DiskTrouble(telemetry, self.disk_clock, pauses=True),
             announcer=self.announcer,
             recorder=recorder,
             cadence=Cadence(PublishConfig(min_interval_seconds=0.01), clock),
@@ -173,7 +177,7 @@ class Bench:
             self.publisher.publish_when_due(self.learner, None)
             return next((update for update in self.see_updates() if update.offsets[0] == offset), None)
 
-        return wait_for(announced, f"an update at offset {offset}", 15)
+        return wait_for(announced, f"an update at offset {offset}")
 
     def close(self) -> None:
         """End threads and connections."""
@@ -253,8 +257,40 @@ def test_a_fenced_trainer_hears_of_it_when_it_next_publishes(made: Bench, embedd
             return True
         return False
 
-    wait_for(fenced, "the older trainer is told", 15)
+    wait_for(fenced, "the older trainer is told")
     made.announcer.failure = None  # so that closing does not raise it again
+
+
+def test_a_trainer_that_is_stopped_waits_for_a_slow_disk_and_announces_what_it_has_saved(
+    made: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = made.checkpoints.save
+
+    def slowly(checkpoint: Checkpoint, weights: Weights) -> Path:
+        threading.Event().wait(SLOW_SECONDS)
+        return save(checkpoint, weights)
+
+    monkeypatch.setattr(made.checkpoints, "save", slowly)
+    made.learn(8)
+    made.publisher.publish_when_due(made.learner, None)
+    made.learn(16)
+    made.publisher.publish_last(made.learner)
+    assert [update.offsets[0] for update in made.see_updates()][-1:] == [16]
+
+
+def test_a_trainer_that_is_stopped_does_not_ask_twice_where_nobody_answers(
+    made: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def unanswered(update: ModelUpdate) -> None:
+        tries.append(update.version)
+        raise UnavailableError("Kafka does not answer")
+
+    monkeypatch.setattr(made.update_log, "append", unanswered)
+    made.learn(8)
+    made.publisher.publish_last(made.learner)
+    assert (tries, made.num_saved()) == ([1], 1)
 
 
 def test_nothing_learnt_of_another_topic_of_that_name_is_saved(made: Bench) -> None:
@@ -271,7 +307,7 @@ def test_nothing_learnt_of_another_topic_of_that_name_is_saved(made: Bench) -> N
             return True
         return False
 
-    wait_for(stopped, "the trainer is told", 15)
+    wait_for(stopped, "the trainer is told")
     saved = made.checkpoints.load_newest()
     assert saved is not None
     assert saved.offsets == Offsets(next={0: 8})
@@ -286,6 +322,7 @@ def test_a_trainer_that_is_to_pause_learns_nothing_while_no_checkpoint_can_be_wr
         wait_for(lambda: made.publisher.holds_up(0.0), "learning pauses", every_seconds=0.005)
         assert made.num_saved() == 0
         assert made.publisher.seconds_until_due(made.learner) > 0.5
+        made.disk_clock.seconds += 1.0
         made.publish_until_announced(8)
         assert not made.publisher.holds_up(0.0)
     finally:

@@ -69,11 +69,10 @@ class Announcer:
         self._waiting.put(saved)
 
     def close(self, timeout_seconds: float) -> None:
-        """Announce what waits, if that succeeds in time, and stop."""
-        self._waiting.close()
-        self._thread.join(timeout_seconds / 2)
+        """Announce what waits, if its first try succeeds in time, and stop."""
         self._closing.set()
-        self._thread.join(timeout_seconds / 2)
+        self._waiting.close()
+        self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         try:
@@ -84,14 +83,14 @@ class Announcer:
             self.failure = error
 
     def _announce_or_retry(self, saved: SavedCandidate) -> None:
-        while not self._closing.is_set():
+        while True:
             try:
                 self._announce(saved)
             except UnavailableError as error:
                 self._telemetry.count("penstock_publish_failures_total")
-                log.warning("update not announced, trying again", reason=str(error))
-                self._closing.wait(RETRY_SECONDS)
-                if not self._waiting.is_empty:
+                gives_up = self._closing.is_set()
+                log.warning(f"update not announced{'' if gives_up else ', trying again'}", reason=str(error))
+                if self._closing.wait(RETRY_SECONDS) or not self._waiting.is_empty:
                     return
             else:
                 return

@@ -37,8 +37,11 @@ from penstock.trainer.version_scores import ACCURACY, VersionScores
 
 ACKNOWLEDGEMENT_SECONDS = 1.0
 WRITER_POLL_SECONDS = 0.005
-LAST_SECONDS = 2.0
-"""How long a stopping trainer waits for its last candidate to be saved and announced."""
+LAST_SAVE_SECONDS = 20.0
+"""How long a stopping trainer waits for a disk that is slow; for dead letters only as long as one look takes."""
+
+LAST_ANNOUNCEMENT_SECONDS = 10.0
+"""And for the broker, if it is slow; one that does not answer is not asked twice."""
 
 LAST_RECORD_SECONDS = 10.0
 """And for MLflow, whose record a trainer with a new disk would go on from."""
@@ -85,6 +88,7 @@ class Publisher:
         self._waiting: Mailbox[Candidate] = Mailbox()
         self._writer_idle = Event()
         self._writer_idle.set()
+        self._stopping = Event()
         self._failure: BaseException | None = None
         self._writer = Thread(target=self._write_checkpoints, name="checkpoint-writer", daemon=True)
 
@@ -121,11 +125,12 @@ class Publisher:
 
     def publish_last(self, learner: Learner) -> None:
         """When stopping: see the newest state onto disk and, if the broker answers in time, to the replicas."""
-        if self._writer_idle.wait(LAST_SECONDS) and self._has_news(learner):
+        self._stopping.set()
+        if self._writer_idle.wait(LAST_SAVE_SECONDS) and self._has_news(learner):
             self._capture(learner)
         self._waiting.close()
-        self._writer.join(LAST_SECONDS)
-        self._announcer.close(LAST_SECONDS)
+        self._writer.join(LAST_SAVE_SECONDS)
+        self._announcer.close(LAST_ANNOUNCEMENT_SECONDS)
         self._recorder.close(LAST_RECORD_SECONDS)
         self._raise_failure()
         log.info("ended", step=learner.step, events_learnt=learner.events_learnt, all_saved=not self._has_news(learner))
@@ -193,7 +198,7 @@ class Publisher:
     def _save_and_pass_on(self, candidate: Candidate) -> None:
         while not self._dead_letters.wait_acknowledged(ACKNOWLEDGEMENT_SECONDS):
             log.warning("the dead-letter topic has not acknowledged yet; the checkpoint waits")
-            if self._waiting.is_closed:
+            if self._stopping.is_set():
                 raise UnavailableError("the dead-letter topic has not acknowledged before the trainer stopped")
         failpoints.reach("publication.letters_acknowledged")
         self._label_topic.confirm(candidate.checkpoint.label_log.topic_id)
