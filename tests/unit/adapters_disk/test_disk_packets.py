@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
+from penstock.adapters.disk.folder import load_folder
 from penstock.adapters.disk.reading import read_newest
 from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of
 
@@ -23,9 +24,7 @@ def store(tmp_path: Path) -> Iterator[DiskCheckpoints]:
 def save(store: DiskCheckpoints, step: int, packets: dict[str, bytes]) -> Path:
     checkpoint = replace(checkpoint_of(step, rows_of(range(4), step, full=True)), packets=packets)
     folder = store.save(checkpoint, weights_of(step))
-    found = store.load_newest()
-    assert found is not None
-    assert_same(found, checkpoint)
+    assert_same(load_folder(folder), checkpoint)
     return folder
 
 
@@ -43,6 +42,22 @@ def test_what_sleeps_is_in_the_checkpoint_and_beside_it_until_it_wakes(store: Di
     for step, packets in enumerate((ONE, ONE | TWO, {**TWO, **dict.fromkeys(ONE, b"changed")}, TWO, {}), start=2):
         save(store, step, packets)
         assert files_beside(tmp_path) == packets
+
+
+def test_what_a_trainer_killed_behind_its_checkpoint_left_undone_is_done_by_the_next(
+    store: DiskCheckpoints, tmp_path: Path
+) -> None:
+    save(store, 1, ONE)
+    save(store, 2, TWO)
+    beside = tmp_path / MODEL / "packets"
+    (*_, there) = beside.iterdir()
+    there.rename(beside / f".{there.name}")
+    (beside / "000001-a.safetensors").write_bytes(b"awake by now")
+    store.close()
+    next_trainer = DiskCheckpoints(tmp_path, model=MODEL, schema_digest=SCHEMA, kept=2)
+    assert next_trainer.load_newest() is not None
+    next_trainer.close()
+    assert files_beside(tmp_path) == TWO
 
 
 def test_while_the_same_classes_sleep_the_file_is_linked_not_written_again(store: DiskCheckpoints) -> None:

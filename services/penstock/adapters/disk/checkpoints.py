@@ -113,6 +113,7 @@ class DiskCheckpoints:
                 self._torn.add(folder)
             else:
                 self._refuse_another(checkpoint, folder)
+                self._packet_folder.mirror(checkpoint.packets)  # a trainer may have been killed before it did
                 return checkpoint
         return None
 
