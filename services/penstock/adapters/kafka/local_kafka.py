@@ -24,6 +24,8 @@ from penstock.errors import UnavailableError
 
 DEFAULT_CACHE = Path(".cache/kafka")
 START_SECONDS = 60.0
+ASK_SECONDS, MOST_ASK_SECONDS = 0.5, 4.0
+RECONNECTING = {"reconnect.backoff.ms": 50}
 STOP_SECONDS = 2.0
 """It usually takes half a second, but may wait for itself; what is acknowledged survives SIGKILL."""
 JAVA_OPTIONS = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -208,16 +210,17 @@ class LocalKafka:
             raise UnavailableError(f"Kafka cannot format {self.data_directory}: {(done.stdout + done.stderr).strip()}")
 
     def _wait_until_it_answers(self) -> None:
-        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0, "reconnect.backoff.ms": 50})
-        deadline = time.monotonic() + START_SECONDS
+        deadline, patience = time.monotonic() + START_SECONDS, ASK_SECONDS
         while time.monotonic() < deadline:
+            # A new one each time: one that has heard of the advertised port asks there, though nothing may listen yet.
+            client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0, **RECONNECTING})
             if self._process is None or self._process.poll() is not None:
                 raise UnavailableError(f"Kafka ended while starting; the end of {self.log_file}:\n{self._log_tail()}")
             try:
-                if client.list_topics(timeout=0.5).brokers:
+                if client.list_topics(timeout=patience).brokers:
                     return
             except KafkaException:
-                continue
+                patience = min(2 * patience, MOST_ASK_SECONDS)  # a busy machine may need longer
         raise UnavailableError(
             f"Kafka has not answered within {START_SECONDS:.0f} s; the end of {self.log_file}:\n{self._log_tail()}"
         )
