@@ -126,10 +126,11 @@ class Publisher:
     def publish_last(self, learner: Learner) -> None:
         """When stopping: see the newest state onto disk and, if the broker answers in time, to the replicas."""
         self._stopping.set()
+        deadline = self._clock.monotonic_seconds() + LAST_SAVE_SECONDS
         if self._writer_idle.wait(LAST_SAVE_SECONDS) and self._has_news(learner):
             self._capture(learner)
         self._waiting.close()
-        self._writer.join(LAST_SAVE_SECONDS)
+        self._writer.join(max(deadline - self._clock.monotonic_seconds(), 0.0))
         self._announcer.close(LAST_ANNOUNCEMENT_SECONDS)
         self._recorder.close(LAST_RECORD_SECONDS)
         self._raise_failure()
