@@ -72,8 +72,8 @@ class HttpReplica:
     def start(self) -> None:
         self._thread.start()
         if self._config.grpc_port != "off":
-            wait_for(lambda: self.grpc_port or not self._thread.is_alive(), "gRPC listens", 10, 0.01)
-        wait_for(lambda: self.get("/v2/health/live")[0] == 200, "the server answers", 10, 0.01)
+            wait_for(lambda: self.grpc_port or not self._thread.is_alive(), "gRPC listens", every_seconds=0.01)
+        wait_for(lambda: self.get("/v2/health/live")[0] == 200, "the server answers", every_seconds=0.01)
 
     def stop(self) -> None:
         if self.loop is not None and self._thread.is_alive():
@@ -81,7 +81,7 @@ class HttpReplica:
             self.loop.call_soon_threadsafe(self.server.stop)
             if self.grpc_server is not None:
                 self.loop.call_soon_threadsafe(self.grpc_server.stop)
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         self.batcher.close()
 

@@ -72,8 +72,8 @@ def create_topic(
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     config = {key: str(value) for key, value in (settings or {}).items()}
     for outcome in admin.create_topics([NewTopic(name, partitions, 1, config=config)]).values():
-        outcome.result(10)
-    wait_for(lambda: name in admin.list_topics(timeout=5).topics, f"{name} is served", every_seconds=0.01)
+        outcome.result(60)
+    wait_for(lambda: name in admin.list_topics(timeout=60).topics, f"{name} is served", every_seconds=0.01)
 
 
 def produce(
@@ -95,7 +95,7 @@ def produce(
             partition=partition,
             on_delivery=lambda error, _message: failures.append(error) if error else None,
         )
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     assert not failures
 
 

@@ -18,7 +18,7 @@ from nursery import Forked, Nursery
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.flow import ModelUpdate
-from waiting import wait_for
+from waiting import PATIENCE_SECONDS, wait_for
 
 PENSTOCK = [sys.executable, "-m", "penstock.processes.cli"]
 
@@ -63,6 +63,11 @@ class Process:
         """Everything it wrote."""
         return self.log.read_text(errors="replace")
 
+    def last_words(self) -> str:
+        """The last sentence that the command line said; what ends beside it may still write after that."""
+        said = [text for text in self.text().splitlines() if text.startswith("penstock: ")]
+        return said[-1] if said else ""
+
     def said(self, event: str) -> dict[str, Any] | None:
         """The last log line with this event, whether the process runs still or not."""
         return next((record for record in reversed(self.records()) if record.get("event") == event), None)
@@ -74,14 +79,14 @@ class Process:
     def kill(self) -> None:
         """kill -9."""
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_SECONDS)
 
-    def stop(self, timeout_seconds: float = 10.0) -> int:
+    def stop(self, timeout_seconds: float = PATIENCE_SECONDS) -> int:
         """SIGTERM; returns the exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout_seconds)
 
-    def wait(self, timeout_seconds: float = 30.0) -> int:
+    def wait(self, timeout_seconds: float = PATIENCE_SECONDS) -> int:
         """Until it ends by itself; returns the exit code."""
         return self._process.wait(timeout_seconds)
 
@@ -118,7 +123,7 @@ class Line:
         self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 5, "log_level": 0})
 
     def run(
-        self, *arguments: str, stdin: bytes | None = None, timeout_seconds: float = 60.0
+        self, *arguments: str, stdin: bytes | None = None, timeout_seconds: float = PATIENCE_SECONDS
     ) -> "subprocess.CompletedProcess[bytes]":
         """A command that ends by itself."""
         if self._nursery is not None:
@@ -158,19 +163,19 @@ class Line:
             self._producer.produce(self.topics.labels, value, headers=list(headers.items()))
             self._producer.poll(0)
             count += 1
-        assert self._producer.flush(60) == 0
+        assert self._producer.flush(PATIENCE_SECONDS) == 0
         return count
 
     def newest_update(self) -> ModelUpdate | None:
         """Of the highest version on the update topic."""
-        feed = KafkaUpdateFeed(self.kafka, self.model)
+        feed = KafkaUpdateFeed(self.kafka, self.model, timeout_seconds=PATIENCE_SECONDS)
         try:
             updates = [record for record in feed.newest() if isinstance(record, ModelUpdate)]
         finally:
             feed.close()
         return max(updates, key=lambda update: update.version, default=None)
 
-    def wait_until_announced(self, num_messages: int, timeout_seconds: float = 60.0) -> ModelUpdate:
+    def wait_until_announced(self, num_messages: int, timeout_seconds: float = PATIENCE_SECONDS) -> ModelUpdate:
         """The update whose weights have learnt this many messages of the label topic."""
 
         def announced() -> ModelUpdate | None:
@@ -193,7 +198,7 @@ def ask(url: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str,
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
             return response.status, json.loads(response.read() or b"{}")
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"{}")
@@ -205,6 +210,12 @@ def served_version(url: str, model: str) -> int:
     """What the replica serves; 0 if nothing yet."""
     status, answer = ask(f"{url}/v2/models/{model}")
     return int(answer["versions"][-1]) if status == 200 and answer.get("versions") else 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used of the processor so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

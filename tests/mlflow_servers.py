@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-START_SECONDS = 90.0
+START_SECONDS = 300.0
 POLL_SECONDS = 0.05
 
 

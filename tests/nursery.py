@@ -21,7 +21,10 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.flow import EventBatch
 
 MAX_MESSAGE = 1 << 20
 ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -30,6 +33,9 @@ PASSES = "NURSERY_PASSES"
 """In a process's environment: the file to which it adds the name of each failpoint that it comes by."""
 CLOCK = "NURSERY_CLOCK"
 """In a process's environment: the file that says by how many seconds its clock is wrong."""
+PACE = "NURSERY_PACE"
+"""In a trainer's environment: a file with two numbers. It runs for so many events, then walks, one micro-batch in so
+many seconds, and runs again once the file is gone."""
 
 
 class Nursery:
@@ -93,7 +99,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it ends at this very moment
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """kill -9."""
@@ -206,6 +213,8 @@ class _Serving:
                 _move_clock(Path(os.environ[CLOCK]))
             if PASSES in os.environ:
                 _note_passes(Path(os.environ[PASSES]))
+            if PACE in os.environ:
+                _keep_pace(Path(os.environ[PACE]))
             code = _run(what["arguments"], descriptors[3:], self._address)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
@@ -230,6 +239,25 @@ def _note_passes(file: Path) -> None:
 
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     vars(failpoints)["_pass_by"] = lambda name: os.write(descriptor, f"{name}\n".encode())
+
+
+def _keep_pace(file: Path) -> None:
+    """Let this process, if it is a trainer, not get far before anybody looks, however late that is."""
+    from penstock.adapters.intake_process.client import IntakeProcess
+    from penstock.processes import trainer
+
+    class Walking(IntakeProcess):
+        num_events = 0
+
+        def next_batch(self, timeout_seconds: float) -> "EventBatch | None":
+            with suppress(FileNotFoundError):
+                runs_for, seconds = map(float, file.read_text().split())
+                time.sleep(seconds if self.num_events >= runs_for else 0.0)
+            batch = super().next_batch(timeout_seconds)
+            self.num_events += batch.events.num_rows if batch is not None else 0
+            return batch
+
+    vars(trainer)["IntakeProcess"] = Walking
 
 
 def _run(arguments: list[str], more_descriptors: list[int], address: str) -> int:

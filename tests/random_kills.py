@@ -2,13 +2,24 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 from line import Process
+from nursery import PACE
 from waiting import wait_for
 
 STAGES = ("trainer starting", "metrics", "claimed", "learning on", "reading labels")
 """Of a start, as the log names them."""
 POLL_SECONDS = 0.001
+
+
+def pace(file: Path, *, runs_for: int, step_seconds: float = 0.02) -> dict[str, str]:
+    """An environment in which a trainer walks once it has learnt so many events, until the file is gone.
+
+    Where it strikes then depends little on how soon whoever looks at it is given the processor.
+    """
+    file.write_text(f"{runs_for} {step_seconds}")
+    return {PACE: str(file)}
 
 
 def kill_while_starting(trainer: Process, chance: random.Random) -> None:

@@ -5,7 +5,7 @@ import urllib.request
 from prometheus_client.parser import text_string_to_metric_families
 
 from line import Process
-from waiting import wait_for
+from waiting import PATIENCE_SECONDS, wait_for
 
 
 def metrics_url(process: Process) -> str:
@@ -15,7 +15,7 @@ def metrics_url(process: Process) -> str:
 
 def scraped(url: str) -> dict[str, float]:
     """Every sample by its name, those with several labels summed."""
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
         text = response.read().decode()
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(text):

@@ -54,7 +54,7 @@ class UnsteadyProxy:
     ) -> None:
         self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     @property
@@ -68,7 +68,7 @@ class UnsteadyProxy:
         self._call(self._break_all())
 
     def _call(self, what: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(what, self._loop).result(60)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -6,9 +6,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 120.0
+"""Far beyond what anything takes, on a busy machine too: only a test that fails waits so long."""
+
 
 def wait_for(
-    condition: Callable[[], T | None], what: str, timeout_seconds: float = 30.0, every_seconds: float = 0.05
+    condition: Callable[[], T | None], what: str, timeout_seconds: float = PATIENCE_SECONDS, every_seconds: float = 0.05
 ) -> T:
     """The first truthy value of `condition`; fails with `what` at the deadline."""
     deadline = time.monotonic() + timeout_seconds

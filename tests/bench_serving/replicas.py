@@ -48,7 +48,7 @@ def replica(
             began = time.monotonic()
             process, url = running.start_replica()
             pin(process.pid, SERVER_CORE)
-            wait_for(lambda: served_version(url, MODEL) == 1, "the replica is ready", 120, 0.01)
+            wait_for(lambda: served_version(url, MODEL) == 1, "the replica is ready", every_seconds=0.01)
             ready_seconds = time.monotonic() - began
             port = int(url.rsplit(":", 1)[1])
             yield Running(process=process, port=port, publisher=publisher, ready_seconds=ready_seconds)

@@ -22,7 +22,7 @@ from penstock.flow import ControlOutcome, EventBatch, Offsets
 from penstock.intake.config import IntakeConfig
 from penstock.processes.intake import COMMAND
 from penstock.wire.control import CONTROL_TYPE
-from waiting import wait_for
+from waiting import PATIENCE_SECONDS, wait_for
 
 SCHEMA = FeatureSchema(features=(Feature(name="n", kind="number"), Feature(name="v", kind="vector", width=3)))
 CONFIG = IntakeConfig(max_events=4, max_age_seconds=0.0, idle_seconds=0.2)
@@ -60,7 +60,7 @@ class Line:
         producer = Producer(self._broker.options)
         for each in values:
             producer.produce(f"{self.model}.labels", each, partition=0, headers=[("content-type", content_type)])
-        assert producer.flush(10) == 0
+        assert producer.flush(60) == 0
 
     def batch(self) -> EventBatch:
         batches: list[EventBatch] = []
@@ -199,7 +199,7 @@ def test_it_ends_when_the_trainer_is_killed(broker: Broker) -> None:
         "import sys, time; from penstock.adapters.intake_process.client import IntakeProcess;"
         "from penstock.features import Feature, FeatureSchema; from penstock.processes.intake import COMMAND;"
         "p = IntakeProcess(COMMAND, FeatureSchema(features=(Feature(name='n', kind='number'),)), None);"
-        "print(p.pid, flush=True); time.sleep(60)"
+        "print(p.pid, flush=True); time.sleep(600)"
     )
     trainer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert trainer.stdout is not None
@@ -207,4 +207,4 @@ def test_it_ends_when_the_trainer_is_killed(broker: Broker) -> None:
     trainer.kill()
     trainer.wait()
     trainer.stdout.close()
-    child.wait(10)
+    child.wait(PATIENCE_SECONDS)

@@ -18,6 +18,7 @@ from penstock.adapters.kafka.label_source import LabelSource
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.flow import Offsets
 from penstock.wire.dead_letter import DeadLetter
+from waiting import PATIENCE_SECONDS
 
 Open = Callable[[str, str], DeadLetters]
 
@@ -56,7 +57,7 @@ def read_all(bootstrap_servers: str, topic: str, count: int) -> list[tuple[objec
     found: list[tuple[object, ...]] = []
     try:
         source.start(Offsets())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while len(found) < count and time.monotonic() < deadline:
             found += [(each.key(), each.value(), each.headers()) for each in source.poll(100, 0.5)]
     finally:
@@ -73,7 +74,7 @@ def test_an_acknowledged_letter_is_on_the_topic_with_key_value_and_headers_as_th
     values = [b"\xde\xad not json", None, b""]
     for value in values:
         outbox.send(letter(value))
-    assert outbox.wait_acknowledged(20)
+    assert outbox.wait_acknowledged(PATIENCE_SECONDS)
     assert read_all(broker.bootstrap_servers, topic, 3) == [(b"\x00key\xff", value, HEADERS) for value in values]
 
 
@@ -93,8 +94,8 @@ def test_many_letters_from_one_thread_are_waited_for_on_another(broker: Broker, 
     sender = threading.Thread(target=send_all)
     sender.start()
     while sender.is_alive():
-        assert outbox.wait_acknowledged(20)
-    assert outbox.wait_acknowledged(20)
+        assert outbox.wait_acknowledged(PATIENCE_SECONDS)
+    assert outbox.wait_acknowledged(PATIENCE_SECONDS)
     assert len(read_all(broker.bootstrap_servers, topic, 2000)) == 2000
 
 
@@ -104,9 +105,8 @@ def test_while_the_broker_is_away_letters_are_kept_and_the_wait_ends_at_its_time
     outbox = opened(unused_address, "any")
     began = time.monotonic()
     outbox.send(letter(b"x"))
-    assert time.monotonic() - began < 1.0
     assert not outbox.wait_acknowledged(0.3)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < PATIENCE_SECONDS / 4
 
 
 def test_a_letter_for_a_missing_topic_waits_until_it_is_created(kafka: LocalKafka, opened: Open) -> None:
@@ -115,7 +115,7 @@ def test_a_letter_for_a_missing_topic_waits_until_it_is_created(kafka: LocalKafk
     outbox.send(letter(b"early"))
     assert not outbox.wait_acknowledged(0.3)
     create_topic(kafka.bootstrap_servers, topic, 1)
-    assert outbox.wait_acknowledged(30)
+    assert outbox.wait_acknowledged(PATIENCE_SECONDS)
     assert read_all(kafka.bootstrap_servers, topic, 1) == [(b"\x00key\xff", b"early", HEADERS)]
 
 
@@ -127,7 +127,7 @@ def test_a_letter_that_the_broker_refuses_is_sent_again_until_it_is_taken(kafka:
     outbox.send(letter(b"small"))
     assert not outbox.wait_acknowledged(1.0)
     allow_bytes(kafka, topic, 100_000)
-    assert outbox.wait_acknowledged(20)
+    assert outbox.wait_acknowledged(PATIENCE_SECONDS)
     values = [len(value) for _, value, _ in read_all(kafka.bootstrap_servers, topic, 2) if isinstance(value, bytes)]
     assert sorted(values) == [5, 5000]
 
@@ -136,7 +136,7 @@ def allow_bytes(kafka: LocalKafka, topic: str, num_bytes: int) -> None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     entry = ConfigEntry("max.message.bytes", str(num_bytes), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(10)
+    admin.incremental_alter_configs([resource])[resource].result(60)
 
 
 def test_a_letter_of_900_kilobytes_fits_the_topic_that_we_create(kafka: LocalKafka, opened: Open) -> None:
@@ -144,4 +144,4 @@ def test_a_letter_of_900_kilobytes_fits_the_topic_that_we_create(kafka: LocalKaf
     create_model_topics(kafka.bootstrap_servers, model)
     outbox = opened(kafka.bootstrap_servers, f"{model}.dead-letters")
     outbox.send(letter(b"x" * 1_000_000))
-    assert outbox.wait_acknowledged(20)
+    assert outbox.wait_acknowledged(PATIENCE_SECONDS)

@@ -19,7 +19,7 @@ from waiting import wait_for
 
 
 def num_partitions(bootstrap_servers: str) -> dict[str, int]:
-    topics = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=5).topics
+    topics = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=60).topics
     return {name: len(found.partitions) for name, found in topics.items()}
 
 
@@ -78,7 +78,7 @@ def test_a_local_kafka_dies_with_the_process_that_started_it(kafka_libs: Path, t
     program = (
         "import sys, time; from pathlib import Path; from penstock.adapters.kafka.local_kafka import LocalKafka\n"
         "with LocalKafka(Path(sys.argv[1]), libs=Path(sys.argv[2])) as kafka:\n"
-        "    print(kafka.pid, flush=True); time.sleep(60)"
+        "    print(kafka.pid, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "kafka"), str(kafka_libs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
@@ -86,7 +86,7 @@ def test_a_local_kafka_dies_with_the_process_that_started_it(kafka_libs: Path, t
         pid = int(parent.stdout.readline())
         assert psutil.pid_exists(pid)
         os.kill(parent.pid, signal.SIGKILL)
-        wait_for(lambda: not is_running(pid), "Kafka has died with its parent", 10)
+        wait_for(lambda: not is_running(pid), "Kafka has died with its parent")
 
 
 def is_running(pid: int) -> bool:

@@ -18,7 +18,7 @@ from penstock.errors import UnavailableError
 from penstock.flow import LogRecord, Offsets
 from penstock.wire.dead_letter import DeadLetter
 from update_records import update_of
-from waiting import wait_for
+from waiting import PATIENCE_SECONDS, wait_for
 
 T = TypeVar("T")
 
@@ -51,13 +51,13 @@ def test_source_feed_update_log_and_dead_letters_survive_the_death_of_the_broker
         return len(updates) >= count
 
     try:
-        source.start(Offsets())
-        feed.newest()
-        log.claim("a")
-        log.append(update_of(model, version=1))
+        retried(lambda: source.start(Offsets()))
+        retried(feed.newest)
+        retried(lambda: log.claim("a"))
+        retried(lambda: log.append(update_of(model, version=1)))
         produce(kafka.bootstrap_servers, f"{model}.labels", [b"%d" % number for number in range(20)])
         wait_for(lambda: read_labels(20), "the labels are read", every_seconds=0)
-        wait_for(lambda: read_updates(2), "the update is read", every_seconds=0)
+        wait_for(lambda: update_of(model, version=1) in updates or read_updates(99), "the update is read")
 
         kafka.kill()
         with capture_logs() as lines:
@@ -81,17 +81,17 @@ def test_source_feed_update_log_and_dead_letters_survive_the_death_of_the_broker
             )
             wait_for(lambda: read_labels(40), "the labels are read on", every_seconds=0)
             wait_for(lambda: update_of(model, version=2) in updates or read_updates(99), "the feed reads on")
-            assert letters.wait_acknowledged(30)
+            assert letters.wait_acknowledged(PATIENCE_SECONDS)
         assert "Kafka answers again" in [line["event"] for line in lines]
         assert sorted(labels) == list(range(40)), "each label once, none lost"
-        log.append(update_of(model, version=3))
+        retried(lambda: log.append(update_of(model, version=3)))
         wait_for(lambda: update_of(model, version=3) in updates or read_updates(99), "the feed reads on")
     finally:
         for client in (source, feed, log, letters):
             client.close()
 
 
-def retried(attempt: Callable[[], T], timeout_seconds: float = 30.0) -> T:
+def retried(attempt: Callable[[], T], timeout_seconds: float = PATIENCE_SECONDS) -> T:
     """The outcome once the outside answers."""
     deadline = time.monotonic() + timeout_seconds
     while True:

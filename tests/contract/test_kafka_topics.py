@@ -21,7 +21,7 @@ def test_topics_are_created_once_with_the_right_partitions(kafka: LocalKafka) ->
         f"topic {model}.{kind}" for kind in ("labels", "updates", "dead-letters")
     ]
     assert all(finding.sentence.startswith("Created: ") for finding in first)
-    topics = AdminClient(dict(options)).list_topics(timeout=5).topics
+    topics = AdminClient(dict(options)).list_topics(timeout=60).topics
     assert {name: len(found.partitions) for name, found in topics.items() if name.startswith(model)} == {
         f"{model}.labels": 5,
         f"{model}.updates": 1,

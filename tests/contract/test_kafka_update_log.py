@@ -16,6 +16,7 @@ from penstock.errors import ConfigurationError, FencedError, UnavailableError
 from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal
 from penstock.wire.model_update import encode_record
 from update_records import read_log, update_of, write_as_another
+from waiting import PATIENCE_SECONDS
 
 Open = Callable[..., KafkaUpdateLog]
 
@@ -25,7 +26,7 @@ def opened() -> Iterator[Open]:
     """Makes update logs, and closes them at the end."""
     logs: list[KafkaUpdateLog] = []
 
-    def make(bootstrap_servers: str, model: str, timeout_seconds: float = 5.0) -> KafkaUpdateLog:
+    def make(bootstrap_servers: str, model: str, timeout_seconds: float = PATIENCE_SECONDS) -> KafkaUpdateLog:
         log = KafkaUpdateLog({"bootstrap.servers": bootstrap_servers}, model, timeout_seconds=timeout_seconds)
         logs.append(log)
         return log
@@ -105,7 +106,7 @@ def test_claims_at_the_same_moment_leave_exactly_one_writer(broker: Broker, mode
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_SECONDS)
     assert len(epochs) == len(logs)
     writers = []
     for number, log in enumerate(logs):

@@ -22,6 +22,6 @@ def test_trainer_intake_and_replica_come_by_all_of_them(kafka: LocalKafka, nurse
         url = str(wait_for(lambda: replica.says("listening"), "the replica listens")["url"])
         update = running.wait_until_announced(running.produce([*events(100), b"poison"]))
         wait_for(lambda: served_version(url, model) >= update.version, "the replica serves")
-        wait_for(lambda: "record.aliased" in passes.read_text(), "it is recorded", 60)
-        assert trainer.stop(20) == 0, trainer.text()
+        wait_for(lambda: "record.aliased" in passes.read_text(), "it is recorded")
+        assert trainer.stop() == 0, trainer.text()
     assert set(passes.read_text().split()) == set(NAMES)

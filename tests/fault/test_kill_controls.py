@@ -14,7 +14,7 @@ from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.flow import ClassRequest
 from penstock.wire.control import CONTROL_TYPE, encode_control
-from random_kills import kill_while_learning, kill_while_starting
+from random_kills import kill_while_learning, kill_while_starting, pace
 from waiting import wait_for
 
 KILLS = 6
@@ -69,20 +69,20 @@ def test_classes_sleep_and_wake_the_same_however_often_the_trainer_is_killed(
         assert running.run("topics", "create", "--partitions", "3").returncode == 0
         num_messages = fill(running)
         for number in range(KILLS):
-            trainer = running.start_trainer()
+            trainer = running.start_trainer(pace(tmp_path / "pace", runs_for=AT_MOST, step_seconds=0.1))
             if number % 3 == 2:
                 kill_while_starting(trainer, chance)
             else:
                 kill_while_learning(trainer, partial(passed, interrupted, model), chance, at_most=AT_MOST)
         assert learnt(interrupted, model) > 0, "the kills came too early to mean anything"
         assert not has_read(interrupted, model, num_messages), "the kills came too late to mean anything"
-        running.start_trainer()
-        wait_for(lambda: has_read(interrupted, model, num_messages), "everything is read", 120)
+        last = running.start_trainer()
+        wait_for(lambda: has_read(interrupted, model, num_messages), "everything is read")
 
         running.config.write_text(text.replace(str(interrupted), str(uninterrupted)))
         other = running.start_trainer()
-        wait_for(lambda: has_read(uninterrupted, model, num_messages), "the uninterrupted run has read it all", 120)
-        other.kill()
+        wait_for(lambda: has_read(uninterrupted, model, num_messages), "the uninterrupted run has read it all")
+        assert (last.stop(), other.stop()) == (0, 0)  # the folder of packets follows the checkpoint
         assert same_end(interrupted, uninterrupted, model)
         assert packets(interrupted, model) == packets(uninterrupted, model)
         states = {entry["name"]: entry["state"] for entry in ledger(interrupted, model)}

@@ -19,7 +19,7 @@ from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.flow import JudgedAnswers
 from penstock.learning.watching.judged import JudgedVersions
 from penstock.wire.event_writer import json_event
-from random_kills import kill_while_learning, kill_while_starting
+from random_kills import kill_while_learning, kill_while_starting, pace
 from waiting import wait_for
 
 KILLS = 4
@@ -56,7 +56,7 @@ def test_late_labels_find_the_same_predictions_however_often_the_trainer_is_kill
         assert running.run("topics", "create", "--partitions", "3").returncode == 0
         num_late = fill(running, chance)
         for number in range(KILLS):
-            trainer = running.start_trainer()
+            trainer = running.start_trainer(pace(tmp_path / "pace", runs_for=AT_MOST, step_seconds=0.1))
             if number % 3 == 2:
                 kill_while_starting(trainer, chance)
             else:
@@ -71,7 +71,7 @@ def test_late_labels_find_the_same_predictions_however_often_the_trainer_is_kill
         shutil.copy(running.config, tmp_path / "second.toml")
         running.config.write_text(text.replace(str(interrupted), str(uninterrupted)))
         other = running.start_trainer()
-        wait_for(lambda: learnt(uninterrupted, model) == num_learnt, "the uninterrupted run has learnt it all", 120)
+        wait_for(lambda: learnt(uninterrupted, model) == num_learnt, "the uninterrupted run has learnt it all")
         other.kill()
         assert same_end(interrupted, uninterrupted, model)
         judged = judged_versions(interrupted, model)
@@ -121,4 +121,4 @@ def log_predictions(running: Line, asked: list[dict[str, Any]]) -> None:
             {"features": event["features"], "model_version": 1 + number % 5, "label": event["label"]}
         )
         producer.produce(running.topics.predictions, value, key=event["event_id"])
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0

@@ -55,7 +55,7 @@ def refuse(
     producer.produce(
         line.topics.dead_letters, key=letter.key, value=letter.value, headers=[*letter.headers], partition=partition
     )
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def labels(line: Line) -> list[StoredLetter]:
@@ -212,7 +212,7 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(bare: Line, kaf
 def test_what_is_not_a_letter_of_ours_is_shown_and_sent_whole(stopped: Line) -> None:
     producer = Producer({**stopped.kafka, "linger.ms": 0})
     producer.produce(stopped.topics.dead_letters, b"by hand", headers=[("a", b"1")], partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     assert b"0:0  unknown-unknown-unknown  unknown  by hand" in stopped.run("dead-letters", "list").stdout
     assert stopped.run("dead-letters", "replay", "--reason", "unknown").returncode == 0
     (message,) = labels(stopped)

@@ -25,7 +25,7 @@ from waiting import wait_for
 
 LETTERS = 10_000
 REASONS = ("decode", "label", "field")
-SLOWLY = {"PENSTOCK_KAFKA__QUEUE_BUFFERING_MAX_MESSAGES": "50"}
+SLOWLY = {"PENSTOCK_KAFKA__QUEUE_BUFFERING_MAX_MESSAGES": "5"}
 """A producer with so little room sends for seconds what would be gone before anybody could break it off."""
 
 

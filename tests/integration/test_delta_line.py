@@ -105,7 +105,7 @@ class Trainer:
             captured_at_seconds=0.0,
         )
         self.announcer.offer(SavedCandidate(candidate=candidate, checkpoint_folder=self._folder))
-        wait_for(lambda: self.announced_versions == version, f"version {version} is announced", 30, 0.005)
+        wait_for(lambda: self.announced_versions == version, f"version {version} is announced", every_seconds=0.005)
 
     @property
     def announced_versions(self) -> float:
@@ -144,16 +144,14 @@ class Replica:
         wait_for(
             lambda: self.slot.current is not None and self.slot.current.version == version,
             f"{version} served",
-            30,
-            0.002,
+            every_seconds=0.002,
         )
 
     def wait_for_mlflow_version(self, number: str) -> None:
         wait_for(
             lambda: self.slot.current is not None and self.slot.current.mlflow_version == number,
             "it is told",
-            30,
-            0.002,
+            every_seconds=0.002,
         )
 
     def close(self) -> None:
@@ -185,7 +183,7 @@ def test_only_the_head_travels_and_what_is_served_is_what_was_learnt(
         assert replica.slot.current is not None
         np.testing.assert_allclose(replica.slot.current.probabilities({"pixels": ROWS}), expected, rtol=0, atol=1e-6)
     assert early.telemetry.value("penstock_deltas_total", result="applied") == 3
-    assert late.telemetry.value("penstock_deltas_total", result="applied") == 1
+    wait_for(lambda: late.telemetry.value("penstock_deltas_total", result="applied") == 1, "it is counted")
     assert early.telemetry.results() == {"swapped": 4}
     updates = [one for one in read_log(broker.bootstrap_servers, trainer.model.name) if isinstance(one, ModelUpdate)]
     assert [update.delta is None for update in updates] == [True, False, False, False]

@@ -53,7 +53,7 @@ def test_replicas_keep_the_version_that_was_better(guarded: Line, tmp_path: Path
     assert 150 < held_out < 450
 
     num_learnt = 3000 - held_out + guarded.produce(nonsense(6000))
-    wait_for(lambda: learnt(tmp_path / "state", guarded.model) >= num_learnt, "all of it is learnt", 90)
+    wait_for(lambda: learnt(tmp_path / "state", guarded.model) >= num_learnt, "all of it is learnt")
     refused = wait_for(
         lambda: trainer.says("gate: candidate refused, replicas keep the version that they have"), "it is refused"
     )
@@ -61,7 +61,7 @@ def test_replicas_keep_the_version_that_was_better(guarded: Line, tmp_path: Path
     checkpoint = newest_checkpoint(tmp_path / "state", guarded.model)
     assert checkpoint is not None
     url = str(wait_for(lambda: trainer.says("metrics"), "the trainer exposes metrics")["url"])
-    exposed = urllib.request.urlopen(url, timeout=5).read().decode()
+    exposed = urllib.request.urlopen(url, timeout=60).read().decode()
     assert 'penstock_gate_verdicts_total{result="refused"}' in exposed
     assert f"penstock_events_held_out_total {held_out}.0" in exposed
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
@@ -71,7 +71,7 @@ def test_replicas_keep_the_version_that_was_better(guarded: Line, tmp_path: Path
         found: str | None = run.data.tags.get("penstock.gate.last_refusal")
         return found
 
-    assert "held-out events" in str(wait_for(told, "MLflow has the refusal", 30))
+    assert "held-out events" in str(wait_for(told, "MLflow has the refusal"))
     announced = guarded.newest_update()
     assert announced is not None
     assert announced.version < int(str(checkpoint["version"]))

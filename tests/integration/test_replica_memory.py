@@ -58,8 +58,8 @@ def test_it_is_flat_over_five_hundred_swaps(tmp_path: Path) -> None:
                 key, value = encode_record(update, MODEL.name)
                 assert value is not None
                 producer.produce("wide.updates", value, key=key, partition=0)
-                assert producer.flush(10) == 0
-                wait_for(partial(_serves, url, version), "it is served", 20, every_seconds=0.002)
+                assert producer.flush(60) == 0
+                wait_for(partial(_serves, url, version), "it is served", every_seconds=0.002)
                 if version > SETTLED:
                     resident.append(process.memory_info().rss)
     growth = max(resident) - resident[0]

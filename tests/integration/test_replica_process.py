@@ -22,6 +22,10 @@ from update_records import write_as_another
 from waiting import wait_for
 
 MODEL = PIXELS.name
+END_SECONDS = 9.0
+"""Below `serving.grace_seconds`, which nobody makes use of here."""
+SAID_WHERE_BUSY = ("update topic away; what is served stays", "update topic back")
+"""The broker, if it has not answered within two seconds."""
 ROW = np.random.default_rng(3).normal(size=(1, 64)).astype(np.float32)
 QUESTION = {
     "inputs": [{"name": "pixels", "shape": [1, 64], "datatype": "FP32", "data": ROW.ravel().tolist()}],
@@ -60,14 +64,14 @@ def running(broker: RunningBroker, tmp_path: Path) -> Iterator[Line]:
 
 
 def wait_for_version(url: str, version: int) -> None:
-    wait_for(lambda: served_version(url, MODEL) == version, f"version {version} is served", 20, 0.02)
+    wait_for(lambda: served_version(url, MODEL) == version, f"version {version} is served", every_seconds=0.02)
 
 
 def ended(process: Process, number: int) -> float:
     """Seconds from the signal to the end, which must be a good one."""
     began = time.monotonic()
     process._process.send_signal(number)
-    assert process.wait(10) == 0, process.text()
+    assert process.wait() == 0, process.text()
     assert "Traceback" not in process.text()
     return time.monotonic() - began
 
@@ -84,12 +88,12 @@ def test_a_replica_answers_says_little_and_ends_at_once(running: Line, broker: R
     np.testing.assert_allclose([answer["outputs"][0]["data"]], expected, rtol=0, atol=1e-6)
     assert ask(f"{url}/v2/models/{MODEL}/infer", {"inputs": []})[0] == 400
     with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))):  # an idle client holds nothing up
-        assert ended(replica, signal.SIGTERM) < 3
+        assert ended(replica, signal.SIGTERM) < END_SECONDS
     assert "hunter2" not in replica.text()
-    assert [record["event"] for record in replica.records()] == [
+    said = [record["event"] for record in replica.records() if record["event"] not in SAID_WHERE_BUSY]
+    assert [said[0], set(said[1:3]), *said[3:]] == [
         "replica starting",
-        "listening",
-        "ready",
+        {"listening", "ready"},
         "replica stopping",
         "replica stopped",
     ]
@@ -111,7 +115,7 @@ def test_a_replica_follows_updates_and_keeps_to_the_rules_of_the_log(running: Li
     write(update_of(2))
     wait_for_version(url, 2)
     write(corrupt(update_of(3)))
-    wait_for(lambda: replica.says("update refused"), "the bad update is refused", 10)
+    wait_for(lambda: replica.says("update refused"), "the bad update is refused")
     assert served_version(url, MODEL) == 2
     write(Claim(epoch=2, holder="b"), update_of(4, epoch=1), update_of(5, epoch=2))
     wait_for_version(url, 5)
@@ -119,24 +123,24 @@ def test_a_replica_follows_updates_and_keeps_to_the_rules_of_the_log(running: Li
     assert dropped is not None
     assert dropped["reason"] == "fenced"
     write(Withdrawal(model=MODEL))
-    wait_for(lambda: ask(f"{url}/v2/models/{MODEL}")[1]["parameters"]["withdrawn"], "it is flagged", 10)
+    wait_for(lambda: ask(f"{url}/v2/models/{MODEL}")[1]["parameters"]["withdrawn"], "it is flagged")
     assert ask(f"{url}/v2/models/{MODEL}/infer", QUESTION)[0] == 200
     write(update_of(6, epoch=2))
     wait_for_version(url, 6)
     assert ask(f"{url}/v2/models/{MODEL}")[1]["parameters"]["withdrawn"] is False
-    assert ended(replica, signal.SIGINT) < 3
+    assert ended(replica, signal.SIGINT) < END_SECONDS
 
 
 def test_a_replica_without_a_broker_says_so_waits_and_ends_on_a_signal(tmp_path: Path, unused_address: str) -> None:
     text = CONFIGURATION.format(servers=unused_address, state=tmp_path / "state")
     with line(tmp_path, unused_address, MODEL, text) as running:
         replica, url = running.start_replica()
-        said = wait_for(lambda: replica.says("update topic away; what is served stays"), "it says so", 15)
+        said = wait_for(lambda: replica.says("update topic away; what is served stays"), "it says so")
         assert said is not None
         assert unused_address in str(said["reason"])
         assert ask(f"{url}/v2/health/live")[0] == 200
         assert ask(f"{url}/v2/health/ready")[0] == 503
-        assert ended(replica, signal.SIGTERM) < 4
+        assert ended(replica, signal.SIGTERM) < END_SECONDS
 
 
 def test_no_request_fails_while_the_replica_ends(running: Line, broker: RunningBroker) -> None:
@@ -151,9 +155,9 @@ def test_no_request_fails_while_the_replica_ends(running: Line, broker: RunningB
 
     asking = threading.Thread(target=ask_on)
     asking.start()
-    wait_for(lambda: len(statuses) > 20, "requests are answered", 20)
-    assert ended(replica, signal.SIGTERM) < 3
-    asking.join(20)
+    wait_for(lambda: len(statuses) > 20, "requests are answered")
+    assert ended(replica, signal.SIGTERM) < END_SECONDS
+    asking.join(60)
     assert set(statuses[:-1]) == {200}
     assert statuses[-1] == 0  # nobody listens any more
 
@@ -172,7 +176,7 @@ def test_a_replica_that_can_never_serve_ends_with_a_sentence(tmp_path: Path) -> 
                 (crowded_out, f"serving.port is {port}"),
                 (without_grpc, f"serving.grpc_port is {port}"),
             ):
-                assert replica.wait(30) == 1
+                assert replica.wait() == 1
                 assert sentence in replica.text()
                 assert "Traceback" not in replica.text()
 
@@ -204,7 +208,7 @@ def test_a_replica_answers_over_grpc_and_asks_mlflow_for_old_versions_where_it_i
         answer = client.infer(MODEL, [tensor], outputs=[triton.InferRequestedOutput("probabilities")])
         expected = probabilities_by_torch(update_of(1), ROW).numpy()
         np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, rtol=0, atol=1e-6)
-        assert ended(replica, signal.SIGTERM) < 3
+        assert ended(replica, signal.SIGTERM) < END_SECONDS
 
 
 def test_a_replica_does_not_pay_for_what_it_does_not_use() -> None:

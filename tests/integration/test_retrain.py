@@ -23,7 +23,7 @@ from confluent_kafka.admin import AdminClient
 import killed_publishing
 from configurations import configuration, events, new_model
 from killed_publishing import STEPS
-from line import Line, line, served_version
+from line import Line, cpu_seconds, line, served_version
 from nursery import Nursery
 from penstock.adapters.disk.handover import hand_over
 from penstock.adapters.kafka.local_kafka import LocalKafka
@@ -36,8 +36,8 @@ from penstock.processes.retrain.teaching import Bar
 from penstock.settings import load
 from waiting import wait_for
 
-LEARNING_AFTER_SECONDS = 6
-"""Of its processor's time, most of which goes into what it imports."""
+LEARNING_AFTER_SECONDS = 3
+"""Of its processor's time: it has read the topic and learns, for ten times as long."""
 HARDLY_LEARNING = "learning_rate = 1e-12\ninner_steps = 1"
 
 
@@ -85,16 +85,10 @@ def configure_badly(running: Line) -> str:
 
 
 def retrain(running: Line, *arguments: str) -> dict[str, Any]:
-    done = running.run("retrain", "--json", *arguments, timeout_seconds=120)
+    done = running.run("retrain", "--json", *arguments, timeout_seconds=300)
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def newest(running: Line) -> ModelUpdate:
@@ -107,7 +101,7 @@ def test_the_table_shows_both_models_and_one_that_is_no_better_changes_nothing(r
     trainer = running.start_trainer()
     running.produce([b"not json", *events(1200)])
     live = running.wait_until_announced(1201)
-    done = running.run("retrain", "--holdout", "0.3", "--publish", timeout_seconds=120)
+    done = running.run("retrain", "--holdout", "0.3", "--publish", timeout_seconds=300)
     text = " ".join(done.stdout.decode().split())
     assert done.returncode == 0, done.stderr.decode()
     assert "learnt from scratch against live" in text
@@ -154,8 +148,8 @@ def test_the_winner_replaces_the_live_model_and_the_trainer_goes_on_from_it(runn
     wait_for(lambda: served_version(url, running.model) == update.version, "the replica serves the winner")
 
     produced += running.produce(crossed(500, seed=1))
-    assert trainer.wait(30) == 1
-    assert "retrain on" in trainer.text().splitlines()[-1], "it says who has taken over"
+    assert trainer.wait() == 1
+    assert "retrain on" in trainer.last_words(), "it says who has taken over"
     again = running.start_trainer()
     restored = wait_for(lambda: again.says("restored"), "the trainer restores")
     assert (restored["events_learnt"], restored["version"]) == (3000, update.version)
@@ -181,7 +175,7 @@ def test_a_trainer_with_another_folder_goes_on_from_the_record_in_mlflow(recordi
     running.config.write_text(good)
     trainer.kill()
     again = running.start_trainer()
-    restored = wait_for(lambda: again.says("restored"), "the trainer restores", 60)
+    restored = wait_for(lambda: again.says("restored"), "the trainer restores")
     assert restored["version"] == found["published"]["version"]
     produced += running.produce(crossed(200, seed=1))
     assert running.wait_until_announced(produced).metrics["events_learnt"] == 2200
@@ -192,7 +186,7 @@ def test_files_stand_for_what_the_live_model_has_learnt(running: Line, tmp_path:
     trainer = running.start_trainer()
     history = [json.loads(value) for value in crossed(2500)]
     running.wait_until_announced(running.produce([msgspec.json.encode(row) for row in history]))
-    assert trainer.stop(15) == 0
+    assert trainer.stop() == 0
     running.produce(crossed(100, seed=1))
     files = []
     for number, part in enumerate((history[:1500], history[1500:])):
@@ -222,7 +216,7 @@ def test_a_class_that_only_the_live_model_has_met_is_not_forgotten_unasked(runni
     admin = AdminClient(dict(running.kafka))
     cut = [TopicPartition(running.topics.labels, partition, offset) for partition, offset in ends.next.items()]
     for outcome in admin.delete_records(cut).values():
-        outcome.result(10)
+        outcome.result(60)
     kept = [value.replace(b"class-0", b"class-9") for value in events(300, classes=1, seed=1)]
     running.wait_until_announced(300 + running.produce(kept))
 
@@ -283,12 +277,12 @@ def test_killed_in_the_middle_of_putting_it_in_place_nothing_is_lost_and_nothing
         killed = subprocess.run(
             [sys.executable, killed_publishing.__file__, step, *arguments],
             capture_output=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
         produced += running.produce(events(60, seed=number + 1))
-        assert trainer.wait(30) == 1, "it has been fenced"
+        assert trainer.wait() == 1, "it has been fenced"
         trainer = running.start_trainer()
         update = running.wait_until_announced(produced)
         assert update.metrics["events_learnt"] == produced, step
@@ -319,6 +313,6 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(running: Line) -> None:
     wait_for(lambda: cpu_seconds(process.pid) > LEARNING_AFTER_SECONDS, "it learns")
     assert process.is_running, process.text()
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(5) == 130
+    assert process.wait() == 130, "it went on to its end"
     assert "Traceback" not in process.text()
     assert running.newest_update() is None

@@ -28,7 +28,7 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> MlflowConfig:
     """Where versions are registered and read."""
     if request.param == "embedded":
         return MlflowConfig(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
-    return MlflowConfig(tracking_uri=request.getfixturevalue("shared_mlflow").tracking_uri, timeout_seconds=5)
+    return MlflowConfig(tracking_uri=request.getfixturevalue("shared_mlflow").tracking_uri, timeout_seconds=60)
 
 
 def registered(config: MlflowConfig, files: dict[str, bytes]) -> str:
@@ -87,14 +87,14 @@ def test_a_trainer_begins_with_the_file_and_later_with_its_own_checkpoint(
     with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create").returncode == 0
         trainer = running.start_trainer()
-        said = wait_for(lambda: trainer.says("warm start"), "the trainer says what it began with", 60)
+        said = wait_for(lambda: trainer.says("warm start"), "the trainer says what it began with")
         assert (said["taken"], said["not_mapped"]) == (1, "none")
         assert "backbone.layers.0.bias" in said["left_as_initialised"]
         running.wait_until_announced(running.produce(events(64)))
         assert trainer.stop() == 0
         again = running.start_trainer()
-        wait_for(lambda: again.says("restored"), "the trainer goes on from its checkpoint", 60)
-        wait_for(lambda: again.says("learning on"), "it has its weights", 60)
+        wait_for(lambda: again.says("restored"), "the trainer goes on from its checkpoint")
+        wait_for(lambda: again.says("learning on"), "it has its weights")
         assert again.says("warm start") is None
         assert again.stop() == 0
 
@@ -112,6 +112,6 @@ def test_weights_of_another_shape_stop_the_trainer_with_the_tensors_name(
         with line(tmp_path / f"{model}-files", kafka.bootstrap_servers, model, text, nursery) as running:
             assert running.run("topics", "create").returncode == 0
             trainer = running.start_trainer()
-            assert trainer.wait(60) == 1, trainer.text()
-            assert words in trainer.text().splitlines()[-1]
+            assert trainer.wait() == 1, trainer.text()
+            assert words in trainer.last_words(), trainer.text()
             assert "Traceback" not in trainer.text()

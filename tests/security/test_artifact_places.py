@@ -56,7 +56,7 @@ def server(location: str | None) -> Iterator[tuple[str, list[str]]]:
 
 
 def fetcher_of(address: str) -> ArtifactFetcher:
-    return ArtifactFetcher(MlflowConfig(tracking_uri=address, timeout_seconds=5))
+    return ArtifactFetcher(MlflowConfig(tracking_uri=address, timeout_seconds=60))
 
 
 def fetched(fetcher: ArtifactFetcher, uri: str) -> bytes:

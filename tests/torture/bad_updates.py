@@ -108,10 +108,16 @@ def _served(
     try:
         for burst in _bursts(records, chance):
             feed.append(*_decoded(burst))
-            wait_for(partial(_has_come_back, feed, 2 + feed.idle_polls), "the burst is worked off", 30, 0.0005)
+            wait_for(
+                partial(_has_come_back, feed, 2 + feed.idle_polls), "the burst is worked off", every_seconds=0.0005
+            )
         last = max(log.good) + len(log.records)
         feed.append(update_of(last, epoch=log.last_epoch))
-        wait_for(lambda: slot.current is not None and slot.current.version == last, "the newest is served", 30, 0.002)
+        wait_for(
+            lambda: slot.current is not None and slot.current.version == last,
+            "the newest is served",
+            every_seconds=0.002,
+        )
     finally:
         updater.close()
     assert stopped == []

@@ -51,7 +51,7 @@ class Outage:
             assert self.trainer.is_running, self.trainer.text()
             return scraped(url)["penstock_model_trained_until_timestamp_seconds"] >= began - 0.001
 
-        wait_for(announced, f"an event is learnt and announced {when}", 90, every_seconds=0.02)
+        wait_for(announced, f"an event is learnt and announced {when}", every_seconds=0.02)
         seconds = time.time() - began
         self.figures.setdefault(f"freshness {when}, s", []).append(seconds)
         return seconds
@@ -73,7 +73,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
             _killed(outage, broker)
             if workspace.is_long:
                 _stopped(outage, broker)
-            assert outage.trainer.stop(30) == 0, outage.trainer.text()
+            assert outage.trainer.stop() == 0, outage.trainer.text()
             assert_learnt_exactly(state, model, places(read_topic(running.kafka, running.topics.labels)), [])
             assert_log_of_one_writer(running.kafka, model)
             return outage.figures

@@ -4,14 +4,16 @@ The clock of the processes is moved by the nursery; it reads the offset from a f
 """
 
 import random
+import time
+from functools import partial
 from pathlib import Path
 
 from configurations import question
 from nursery import CLOCK
-from random_kills import wait_for_progress
+from random_kills import pace, wait_for_progress
 from scraped import scraped
 from torture.fault import Fault, Figures
-from torture.interrupted import interrupted
+from torture.interrupted import Interrupted, interrupted
 from torture.workspace import Workspace
 from verifying.answers import Asking, assert_answers_hold
 from verifying.updates import acceptable, announced
@@ -29,15 +31,19 @@ def play(workspace: Workspace, seed: int) -> Figures:
     set_clock(clock, 0)
     with interrupted(workspace, seed, MESSAGES, clocks_differ=True) as run:
         moved = {CLOCK: str(clock)}
-        trainer = run.line.start_trainer(moved)
+        walking = workspace.directory / "walking"
+        trainer = run.line.start_trainer(moved | pace(walking, runs_for=0, step_seconds=0.01))
         replica = run.line.start("serve", "--port", "0", environ=moved)
         url = str(wait_for(lambda: replica.says("listening"), "the replica listens")["url"])
         offsets = [HOUR_SECONDS, -HOUR_SECONDS, *(chance.uniform(-HOUR_SECONDS, HOUR_SECONDS) for _ in range(JUMPS))]
         with Asking(url, run.model, question(1, label=0, width=4)) as asking:
             for offset in offsets:
                 set_clock(clock, offset)
+                if abs(offset) == HOUR_SECONDS:
+                    wait_for(partial(_is_said, run, offset), "an update says the wrong time")
                 wait_for_progress(trainer, run.messages_passed, chance, at_most=60)
-            wait_for(lambda: run.is_done, "everything is learnt", 120)
+            walking.unlink()
+            wait_for(lambda: run.is_done, "everything is learnt")
             last = run.line.wait_until_announced(MESSAGES)
             wait_for(lambda: asking.newest_version == last.version, "the replica serves the newest")
         said_ms = [update.announced_at_ms for update in announced(run.line.kafka, run.model)]
@@ -48,6 +54,11 @@ def play(workspace: Workspace, seed: int) -> Figures:
         assert_answers_hold(asking.answers, acceptable(run.line.kafka, run.model))
         run.verify()
     return {"jumps of the clock": float(len(offsets))}
+
+
+def _is_said(run: Interrupted, offset_seconds: float) -> bool:
+    update = run.line.newest_update()
+    return update is not None and abs(update.announced_at_ms / 1000 - time.time() - offset_seconds) < HOUR_SECONDS / 4
 
 
 def set_clock(file: Path, offset_seconds: float) -> None:

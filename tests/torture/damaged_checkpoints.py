@@ -62,7 +62,7 @@ def play_trainer(workspace: Workspace, seed: int) -> Figures:
         for part in range(3):
             running.produce(events(EVENTS, seed=seed + part, start=part * EVENTS))
             running.wait_until_announced((part + 1) * EVENTS)
-        assert trainer.stop(30) == 0, trainer.text()
+        assert trainer.stop() == 0, trainer.text()
         *_, older, newest = whole_folders(model_folder(state, model))
         wanted = load_folder(older).offsets
         file = chance.choice(sorted(newest.iterdir()))
@@ -77,7 +77,7 @@ def play_trainer(workspace: Workspace, seed: int) -> Figures:
             _replace(file, damage(file.read_bytes()))
         again = running.start_trainer()
         running.produce(events(EVENTS, seed=seed + 3, start=3 * EVENTS))
-        restored = wait_for(lambda: again.says("restored"), "the trainer restores", 60)
+        restored = wait_for(lambda: again.says("restored"), "the trainer restores")
         assert restored["offsets"] == wanted.to_json(), f"{kind}: {restored['offsets']} for {wanted.to_json()}"
         assert again.says("checkpoint is not whole, trying the one before"), again.text()
 
@@ -86,8 +86,8 @@ def play_trainer(workspace: Workspace, seed: int) -> Figures:
             checkpoint = newest_checkpoint(state, model)
             return checkpoint is not None and checkpoint.events_learnt == 4 * EVENTS
 
-        wait_for(all_learnt, "all events are learnt", 60)
-        assert again.stop(30) == 0, again.text()
+        wait_for(all_learnt, "all events are learnt")
+        assert again.stop() == 0, again.text()
         assert_learnt_exactly(state, model, places(read_topic(running.kafka, running.topics.labels)), [])
     return {}
 

@@ -71,7 +71,7 @@ def play_errors(workspace: Workspace, seed: int, *, errors: tuple[str, ...]) -> 
             produced += running.produce(events(10, seed=seed + produced, start=produced))
             running.wait_until_announced(produced)
         assert trainer.says("checkpoints are written again"), trainer.text()
-        assert trainer.stop(30) == 0, trainer.text()
+        assert trainer.stop() == 0, trainer.text()
         assert_learnt_exactly(state, model, places(read_topic(running.kafka, running.topics.labels)), [])
     return {"failed checkpoints": float(len(STEPS))}
 
@@ -81,16 +81,14 @@ def _bear(running: Line, trainer: Process, state: Path, when: str, *, learnt: in
     url = metrics_url(trainer)
     failed = scraped(url)["penstock_checkpoint_failures_total"]
     running.produce(events(1, seed=seed, start=learnt))  # a checkpoint is only tried for something new
-    wait_for(lambda: scraped(url)["penstock_checkpoint_failures_total"] > failed, "a checkpoint fails", 60)
+    wait_for(lambda: scraped(url)["penstock_checkpoint_failures_total"] > failed, "a checkpoint fails")
     running.produce(events(EVENTS - 1, seed=seed, start=learnt + 1))
     if when == "go-on":
-        wait_for(
-            lambda: scraped(url)["penstock_events_learnt_total"] == learnt + EVENTS, "training goes on meanwhile", 60
-        )
+        wait_for(lambda: scraped(url)["penstock_events_learnt_total"] == learnt + EVENTS, "training goes on meanwhile")
     else:
         failed = scraped(url)["penstock_checkpoint_failures_total"]
         again = failed + 2
-        wait_for(lambda: scraped(url)["penstock_checkpoint_failures_total"] >= again, "it is tried again", 60)
+        wait_for(lambda: scraped(url)["penstock_checkpoint_failures_total"] >= again, "it is tried again")
         assert scraped(url)["penstock_events_learnt_total"] < learnt + EVENTS, "training goes on, though it must pause"
     checkpoint = newest_checkpoint(state, running.model)
     assert checkpoint is not None, "no whole checkpoint is left"
@@ -99,7 +97,7 @@ def _bear(running: Line, trainer: Process, state: Path, when: str, *, learnt: in
 
 def _assert_all_learnt(running: Line, trainer: Process, disk: SmallDisk) -> None:
     assert trainer.says("checkpoints are written again"), trainer.text()
-    assert trainer.stop(30) == 0, trainer.text()
+    assert trainer.stop() == 0, trainer.text()
     assert_learnt_exactly(disk.path, running.model, places(read_topic(running.kafka, running.topics.labels)), [])
 
 

@@ -16,6 +16,7 @@ from line import Line, Process, line
 from penstock.adapters.disk.outline import newest_outline
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.settings import load
+from random_kills import pace
 from torture.workspace import Workspace
 from verifying.learnt import assert_count_learnt, assert_learnt_exactly, assert_same_state
 from verifying.letters import assert_dead_lettered_exactly
@@ -28,19 +29,22 @@ CLASSES = 5
 POISON_EVERY = 40
 COUNT_ONLY = "max_events = 8\nmax_age_seconds = 0"
 SMALL_STEPS = "learning_rate = 0.003\ninner_steps = 1"
-PUBLISH_OFTEN = "[publish]\nmin_interval_seconds = 0.001\n"
-LAST_SECONDS = 120.0
+PUBLISH_OFTEN = "[publish]\nmin_interval_seconds = 0.001\nmax_interval_seconds = 0.05\n"
+LAST_SECONDS = 300.0
 MOST_WRONG_MS = 50 * 60 * 1000
 
 
 class Interrupted:
     """One model whose trainer is to be interrupted; `events_in_log` of them are valid."""
 
-    def __init__(self, running: Line, num_messages: int, seed: int, *, clocks_differ: bool, drifts: bool) -> None:
+    def __init__(
+        self, running: Line, num_messages: int, seed: int, *, runs_for: int, clocks_differ: bool, drifts: bool
+    ) -> None:
         self.line = running
         self.model = running.model
         self.state = running.directory / "state"
         self.num_messages = num_messages
+        self._pace = pace(running.directory / "pace", runs_for=runs_for)
         self._poison = _fill(running, num_messages, seed, clocks_differ=clocks_differ, drifts=drifts)
         self._drifts = drifts
 
@@ -50,8 +54,9 @@ class Interrupted:
         return self._poison
 
     def start(self, failpoints: str = "", *, forked: bool = True) -> Process:
-        """The trainer that is interrupted."""
-        return self.line.start("train", environ={"PENSTOCK_FAILPOINTS": failpoints}, forked=forked)
+        """The trainer that is interrupted; if it is forked it walks once it has run for a while."""
+        environ = {"PENSTOCK_FAILPOINTS": failpoints, **self._pace}
+        return self.line.start("train", environ=environ, forked=forked)
 
     def messages_passed(self, state: Path | None = None) -> int:
         """How many messages the newest checkpoint has behind it."""
@@ -70,8 +75,8 @@ class Interrupted:
 
     def finish(self) -> None:
         """Let a last trainer learn what is left, and stop it."""
-        trainer = self.start()
-        wait_for(lambda: trainer.says("learning on"), "the last trainer has started", LAST_SECONDS)
+        trainer = self.line.start_trainer()
+        wait_for(lambda: trainer.says("learning on"), "the last trainer has started")
         wait_for(lambda: self.is_done or _fail_if_ended(trainer), "everything is learnt", LAST_SECONDS)
         assert trainer.stop() == 0, trainer.text()
 
@@ -112,11 +117,14 @@ def interrupted(
     seed: int,
     num_messages: int,
     *,
+    runs_for: int = 0,
     recorded: bool = False,
     clocks_differ: bool = False,
     drifts: bool = False,
 ) -> Iterator[Interrupted]:
     """A model on the shared broker, its log full; `recorded` in an MLflow of its own as well.
+
+    Its trainer `runs_for` so many events after each start, and then walks.
 
     Where `clocks_differ` the timestamps of events are up to 50 minutes wrong: Kafka takes none an hour ahead. Where it
     `drifts` two classes change places halfway.
@@ -137,7 +145,7 @@ def interrupted(
         text = text.replace("record_interval_seconds = 1.0", "record_interval_seconds = 0.05")
     with line(directory, workspace.kafka.bootstrap_servers, model, text, workspace.nursery) as running:
         assert running.run("topics", "create", "--partitions", str(PARTITIONS)).returncode == 0
-        yield Interrupted(running, num_messages, seed, clocks_differ=clocks_differ, drifts=drifts)
+        yield Interrupted(running, num_messages, seed, runs_for=runs_for, clocks_differ=clocks_differ, drifts=drifts)
 
 
 def _fill(running: Line, num_messages: int, seed: int, *, clocks_differ: bool, drifts: bool) -> dict[Place, bytes]:

@@ -15,7 +15,7 @@ from waiting import wait_for
 KILLS = 20
 """A try, in either form."""
 WHILE_STARTING = 0.25
-MESSAGES = 12_000
+MESSAGES, RUNS_FOR = 9_000, 300
 """Room for a busy machine, on which a trainer gets on by a few hundred between two looks at it."""
 AT_MOST = 150
 """Messages between the last kill and the next."""
@@ -26,7 +26,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
     chance = random.Random(seed)
     recovery_seconds: list[float] = []
     again: list[float] = []
-    with interrupted(workspace, seed, MESSAGES, drifts=seed % 2 == 0) as run:
+    with interrupted(workspace, seed, MESSAGES, runs_for=RUNS_FOR, drifts=seed % 2 == 0) as run:
         for _ in range(KILLS):
             began = time.monotonic()
             trainer = run.start(forked=not workspace.is_long)

@@ -29,7 +29,7 @@ def play(workspace: Workspace, seed: int, *, num_trainers: int) -> Figures:
         produced = running.produce(events(EVENTS, seed=chance.randrange(1000)))
         with Asking(urls[0], model, question(1, label=0)) as one, Asking(urls[1], model, question(1, label=0)) as two:
             running.wait_until_announced(produced)
-            wait_for(partial(_one_is_left, trainers), "all trainers but one have left", 60)
+            wait_for(partial(_one_is_left, trainers), "all trainers but one have left")
             produced += running.produce(events(EVENTS, seed=seed, start=EVENTS))
             last = running.wait_until_announced(produced)
             for asking in (one, two):
@@ -42,7 +42,8 @@ def play(workspace: Workspace, seed: int, *, num_trainers: int) -> Figures:
         for trainer in trainers:
             if trainer is not survivor:
                 assert trainer.wait() == 1, f"a fenced trainer left with {trainer.wait()}"
-                assert "another trainer has taken over" in trainer.text().splitlines()[-1], trainer.text()
+                assert "another trainer has taken over" in trainer.last_words(), trainer.text()
+                assert "Traceback" not in trainer.text(), trainer.text()
         accepted = acceptable(running.kafka, model)
         assert_log_of_one_writer(running.kafka, model)
         assert_answers_hold(one.answers, accepted)

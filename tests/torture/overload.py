@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 
 import psutil
 
@@ -18,7 +17,10 @@ from waiting import wait_for
 
 STANDS_SECONDS = {False: 7.0, True: 60.0}
 FAST_SECONDS = {False: 5.0, True: 60.0}
+MOST_SECONDS = 300.0
+"""For the lag to grow by more than a second's events."""
 TIMES_FASTER = 3
+HEAD_START = 100
 WIDTH = 200
 """So that an event is about 2 KB, and what piles up shows."""
 MOST_GROWTH_BYTES = 200 << 20
@@ -51,15 +53,17 @@ def play(workspace: Workspace, seed: int) -> Figures:
         running.wait_until_announced(produced)
 
         lag, most = 0, before
-        began = time.monotonic()
-        for batch in _batches(rate * TIMES_FASTER, FAST_SECONDS[workspace.is_long], chance):
-            produced += running.produce(events(batch, width=WIDTH, seed=chance.randrange(1000), start=produced))
+        began, start = time.monotonic(), produced
+        while (fast_seconds := time.monotonic() - began) < FAST_SECONDS[workspace.is_long] or lag < rate:
+            assert fast_seconds < MOST_SECONDS, f"the lag grew to {lag} events only, at {rate:.0f} events/s"
+            due = TIMES_FASTER * (_passed(running) - start) + HEAD_START + chance.randrange(10)
+            more = events(max(start + due - produced, 0), width=WIDTH, seed=chance.randrange(1000), start=produced)
+            produced += running.produce(more)
             lag, most = max(lag, produced - _passed(running)), max(most, _resident_bytes(trainer))
-        fast_seconds = time.monotonic() - began
+            time.sleep(0.02)  # a producer's pace
         wait_for(lambda: _passed(running) == produced, "the lag drains", 300)
         drained_seconds = time.monotonic() - began - fast_seconds
         most = max(most, _resident_bytes(trainer))
-        assert lag > rate, f"the lag grew to {lag} events only, at {rate:.0f} events/s: nothing was tried"
         assert most - before < MOST_GROWTH_BYTES, f"memory grew by {(most - before) >> 20} MiB"
         assert trainer.stop() == 0, trainer.text()
         assert_count_learnt(directory / "state", model, produced)
@@ -75,18 +79,8 @@ def _rate(running: Line, produced: int) -> float:
     """Events a second that it learns from a full log."""
     running.produce(events(RATE_EVENTS, width=WIDTH, seed=7, start=produced))
     began = time.monotonic()
-    wait_for(lambda: _passed(running) == produced + RATE_EVENTS, "the rate is measured", 120, 0.01)
+    wait_for(lambda: _passed(running) == produced + RATE_EVENTS, "the rate is measured", every_seconds=0.01)
     return RATE_EVENTS / (time.monotonic() - began)
-
-
-def _batches(rate: float, seconds: float, chance: random.Random) -> Iterator[int]:
-    """How many events are due, again and again, until the time is over."""
-    began, sent = time.monotonic(), 0
-    while (passed := time.monotonic() - began) < seconds:
-        due = round(rate * passed) - sent + chance.randrange(10)
-        sent += due
-        yield due
-        time.sleep(0.02)  # a producer's pace
 
 
 def _passed(running: Line) -> int:

@@ -160,7 +160,7 @@ def _on_a_line(workspace: Workspace, kinds: Sequence[Poison], chance: random.Ran
         running.produce(_valid(50))
         wait_for(lambda: newest_checkpoint(state, model), "what comes before the poison is saved")
         _produce(running, log)
-        wait_for(lambda: _learnt(trainer) >= len(log.good) + 50, "it trains on", 60)
+        wait_for(lambda: _learnt(trainer) >= len(log.good) + 50, "it trains on")
         checkpoint = newest_checkpoint(state, model)
         assert checkpoint is not None
         messages = read_topic(running.kafka, running.topics.labels)
@@ -170,7 +170,7 @@ def _on_a_line(workspace: Workspace, kinds: Sequence[Poison], chance: random.Ran
         assert not passed, f"a checkpoint passed {min(passed)}, whose dead letter nobody has"
         _take_letters_up_to(servers, running.topics.dead_letters, 1_048_588)
         ends = read_ends(running.kafka, running.topics.labels).next
-        wait_for(lambda: _stands_at(state, model, ends), "the newest checkpoint stands at the end", 60)
+        wait_for(lambda: _stands_at(state, model, ends), "the newest checkpoint stands at the end")
         assert trainer.stop() == 0, trainer.text()
         assert_dead_lettered_exactly(running.kafka, model, bad)
         last = newest_checkpoint(state, model)
@@ -207,14 +207,14 @@ def _take_letters_up_to(servers: str, topic: str, num_bytes: int) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     for outcome in admin.incremental_alter_configs([resource]).values():
-        outcome.result(10)
+        outcome.result(60)
 
 
 def _learnt(trainer: Process) -> float:
     metrics = trainer.says("metrics")
     if metrics is None:
         return 0.0
-    with urllib.request.urlopen(str(metrics["url"]), timeout=5) as answer:
+    with urllib.request.urlopen(str(metrics["url"]), timeout=60) as answer:
         found = re.search(rb"^penstock_events_learnt_total (\S+)$", answer.read(), re.MULTILINE)
     return float(found[1]) if found else 0.0
 

@@ -39,10 +39,10 @@ def play(workspace: Workspace, seed: int) -> Figures:
             for number in range(num_kills):
                 trainer = running.start_trainer()
                 wanted = len(log) * (number + 1) // (num_kills + 2)
-                wait_for(lambda: _read(state, model) >= wanted, "it gets that far", 60, 0.005)  # noqa: B023 - called here
+                wait_for(lambda: _read(state, model) >= wanted, "it gets that far", every_seconds=0.005)  # noqa: B023 - called here
                 trainer.kill()
             trainer = running.start_trainer()
-            wait_for(lambda: _read(state, model) >= sum(ends.values()), "it gets to the end", 60, 0.02)  # noqa: B023
+            wait_for(lambda: _read(state, model) >= sum(ends.values()), "it gets to the end", every_seconds=0.02)  # noqa: B023
             passed_over = _counted(trainer, "passed_over")
             assert trainer.stop() == 0, trainer.text()
     assert_same_state(states[0], states[1], model)
@@ -91,7 +91,7 @@ def _counted(trainer: Process, outcome: str) -> float:
     metrics = trainer.says("metrics")
     assert metrics is not None
     pattern = rf'^penstock_events_repeated_total{{outcome="{outcome}"}} (\S+)$'
-    with urllib.request.urlopen(str(metrics["url"]), timeout=5) as answer:
+    with urllib.request.urlopen(str(metrics["url"]), timeout=60) as answer:
         found = re.search(pattern, answer.read().decode(), re.MULTILINE)
     return float(found[1]) if found else 0.0
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from configurations import configuration, question
 from line import Line, line, served_version
@@ -92,10 +93,11 @@ def play_killed(workspace: Workspace, seed: int) -> Figures:
                 listening = wait_for(lambda v=victim: v.says("listening"), "the victim listens")  # type: ignore[misc]
                 _wait_until_served(str(listening["url"]), running.model, newest.version)
                 newest = trainer.announce(newest.version + 1)
-                assert victim.wait(30) == -signal.SIGKILL, f"at {step} the replica left with {victim.wait()}"
+                assert victim.wait() == -signal.SIGKILL, f"at {step} the replica left with {victim.wait()}"
                 newest = trainer.announce(newest.version + 1)
                 again, again_url = running.start_replica()
                 _wait_until_served(again_url, running.model, newest.version)
+                wait_for(partial(_swapped, again_url), "the swap is counted")
                 assert _swapped(again_url) == 1, "a replica that starts goes straight to the newest"
                 again.kill()
             _wait_until_served(url, running.model, newest.version)
@@ -177,7 +179,7 @@ def play_dripping(workspace: Workspace, seed: int) -> Figures:
 
 
 def _wait_until_served(url: str, model: str, version: int) -> None:
-    wait_for(lambda: served_version(url, model) >= version, f"{url} serves version {version}", 60, 0.01)
+    wait_for(lambda: served_version(url, model) >= version, f"{url} serves version {version}", every_seconds=0.01)
 
 
 def _swapped(url: str) -> float:

@@ -28,24 +28,24 @@ def play(workspace: Workspace, seed: int) -> Figures:
         trainer = running.start_trainer()
         running.produce(events(EVENTS, seed=seed))
         running.wait_until_announced(EVENTS)
-        assert trainer.stop(30) == 0, trainer.text()
+        assert trainer.stop() == 0, trainer.text()
         learnt = places(read_topic(running.kafka, running.topics.labels))
         running.produce(events(EVENTS, seed=seed + 1, start=EVENTS))
         there = places(read_topic(running.kafka, running.topics.labels))
         lost = _cut(running, there - learnt, chance)
 
         refused = running.start_trainer()
-        assert refused.wait(60) == 1, refused.text()
+        assert refused.wait() == 1, refused.text()
         for partition, count in lost.items():
             sentence = f"{count} events of '{running.topics.labels}' partition {partition} are gone"
-            assert sentence in refused.text().splitlines()[-1], refused.text()
+            assert sentence in refused.last_words(), refused.text()
 
         accepting = running.start("train", "--accept-loss")
-        wait_for(lambda: accepting.says("a loss was accepted"), "the loss is accepted", 60)
+        wait_for(lambda: accepting.says("a loss was accepted"), "the loss is accepted")
         running.produce(events(EVENTS, seed=seed + 2, start=2 * EVENTS))
         running.wait_until_announced(3 * EVENTS)
         assert scraped(metrics_url(accepting))["penstock_events_lost_total"] == sum(lost.values())
-        assert accepting.stop(30) == 0, accepting.text()
+        assert accepting.stop() == 0, accepting.text()
 
         still_there = places(read_topic(running.kafka, running.topics.labels))
         assert_learnt_exactly(state, model, learnt | still_there, there - learnt - still_there)
@@ -66,7 +66,7 @@ def _cut(running: Line, unlearnt: set[Place], chance: random.Random) -> dict[int
         until.append(TopicPartition(running.topics.labels, partition, offsets[0] + lost[partition]))
     admin = AdminClient({"bootstrap.servers": str(running.kafka["bootstrap.servers"])})
     for outcome in admin.delete_records(until).values():
-        outcome.result(10)
+        outcome.result(60)
     return lost
 
 

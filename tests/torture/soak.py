@@ -61,7 +61,7 @@ class Soak:
 
     def stop_trainer(self) -> None:
         """SIGTERM, and another."""
-        code = self.trainer.stop(30)
+        code = self.trainer.stop()
         assert code in (0, -signal.SIGTERM), f"the trainer left with {code}:\n{self.trainer.text()}"
         self.trainer = self.running.start_trainer()
 
@@ -124,23 +124,24 @@ def play(workspace: Workspace, seed: int) -> Figures:
             uri=uri,
         )
         soak.produce()
-        wait_for(lambda: served_version(url, model), "the replica serves", 60)
+        wait_for(lambda: served_version(url, model), "the replica serves")
         with Asking(url, model, question(1, label=0), pause_seconds=0.05) as asking:
             ends = time.monotonic() + SOAK_SECONDS[workspace.is_long]
             while time.monotonic() < ends:
                 soak.act()
                 asking.pause(chance.uniform(0, 0.5))
                 soak.look()
-            last = running.wait_until_announced(soak.produced, 120)
+            last = running.wait_until_announced(soak.produced)
             wait_for(lambda: asking.newest_version == last.version, "the replica serves the newest")
-        assert soak.trainer.stop(30) == 0, soak.trainer.text()
+        assert soak.trainer.stop() == 0, soak.trainer.text()
         assert_log_of_one_writer(running.kafka, model)
         assert_answers_hold(asking.answers, acceptable(running.kafka, model))
         assert_dead_lettered_exactly(running.kafka, model, soak.poison)
         assert_records_whole(uri, model)
         assert last.metrics["events_learnt"] == soak.produced - len(soak.poison), "events were lost, or learnt twice"
     for name, values in soak.seen.items():
-        _assert_flat(name, values)
+        if workspace.is_long or not name.startswith("trainer"):  # those of seconds are killed before they have grown up
+            _assert_flat(name, values)
     return {
         "minutes": SOAK_SECONDS[workspace.is_long] / 60,
         "actions": float(soak.actions),

@@ -48,15 +48,15 @@ def play(workspace: Workspace, seed: int) -> Figures:
         _, url = running.start_replica()
         produced = running.produce(events(EVENTS, seed=seed))
         running.wait_until_announced(produced)
-        wait_for(lambda: _alias(uri, model), "there is a record to go on from", 60)
-        assert first.stop(20) == 0, first.text()
+        wait_for(lambda: _alias(uri, model), "there is a record to go on from")
+        assert first.stop() == 0, first.text()
 
         zombie = running.start_trainer({"PENSTOCK_FAILPOINTS": f"{moment}=pause@2"} if moment else None)
-        wait_for(lambda: zombie.says("learning on"), "the zombie-to-be learns", 60)
+        wait_for(lambda: zombie.says("learning on"), "the zombie-to-be learns")
         before = _version(running)
         while not _stands(zombie):
             produced += running.produce(events(BURST, seed=produced, start=produced))
-            before = wait_for(partial(_stands_or_announces, zombie, running, before), "one more is announced", 60)
+            before = wait_for(partial(_stands_or_announces, zombie, running, before), "one more is announced")
             if moment is None:
                 os.kill(zombie.pid, signal.SIGSTOP)
                 wait_for(partial(_stands, zombie), "it stands still")
@@ -65,17 +65,16 @@ def play(workspace: Workspace, seed: int) -> Figures:
             second = running.start_trainer({"PENSTOCK_STATE__DIRECTORY": str(directory / "second")})
             produced += running.produce(events(EVENTS, seed=seed + 2, start=produced))
             newest = running.wait_until_announced(produced)
-            wait_for(lambda: _alias(uri, model)[:1] == (newest.epoch,), "the second trainer records", 60)
+            wait_for(lambda: _alias(uri, model)[:1] == (newest.epoch,), "the second trainer records")
             produced += running.produce(events(chance.randrange(50, EVENTS), seed=seed + 3, start=produced))
             os.kill(zombie.pid, signal.SIGCONT)
-            assert zombie.wait(60) == 1, f"the zombie left with {zombie.wait()}:\n{zombie.text()}"
+            assert zombie.wait() == 1, f"the zombie left with {zombie.wait()}:\n{zombie.text()}"
             last = running.wait_until_announced(produced)
             wait_for(lambda: asking.newest_version >= last.version, "the replica serves the second trainer's newest")
-        said = zombie.text().splitlines()[-1]
-        assert FENCED in said, f"the zombie's last word is: {said}"
+        assert FENCED in zombie.last_words(), zombie.text()
         assert "Traceback" not in zombie.text(), zombie.text()
         assert last.epoch == newest.epoch, f"the last update is of epoch {last.epoch}"
-        assert second.stop(20) == 0, second.text()
+        assert second.stop() == 0, second.text()
         alias = _alias(uri, model)
         assert alias == (newest.epoch, last.version), f"the alias names epoch and version {alias}"
         assert_log_of_one_writer(running.kafka, model)

@@ -11,7 +11,8 @@ from penstock.adapters.kafka.log_reader import Entry, decoded
 Place = tuple[int, int]
 """Partition and offset of a message of the label topic."""
 
-POLL_SECONDS = 10.0
+POLL_SECONDS = 60.0
+"""Only a topic that does not hold what it says keeps anybody waiting so long."""
 
 
 def read_topic(options: Mapping[str, KafkaValue], topic: str) -> list[Any]:

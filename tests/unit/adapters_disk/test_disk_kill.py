@@ -17,7 +17,7 @@ from penstock.errors import StateError
 from sample_checkpoints import MODEL, SCHEMA, all_touched, assert_same, checkpoint_of, rows_by_writer
 
 KILLS = 40
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 @pytest.fixture

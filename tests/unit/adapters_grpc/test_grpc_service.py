@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def mixed() -> Iterator[HttpReplica]:
         yield running
 
 
-def call(replica: HttpReplica, method: str, request: Any, timeout: float | None = 10) -> Any:
+def call(replica: HttpReplica, method: str, request: Any, timeout: float | None = 60) -> Any:
     """The answer, or the error of the call."""
     content = request if isinstance(request, bytes) else request.SerializeToString()
     with grpc.insecure_channel(f"127.0.0.1:{replica.grpc_port}") as channel:
@@ -155,19 +156,21 @@ def test_a_call_whose_deadline_passes_while_it_waits_is_not_computed_and_a_full_
             thread.start()
             return thread
 
-        first = ask("first", 20)
-        assert slow.busy.wait(10)
-        second = ask("second", 0.3)
-        wait_for(lambda: replica.batcher._queue.qsize() == 1, "it waits", 10, 0.002)
+        first = ask("first", 60)
+        assert slow.busy.wait(60)
+        second = ask("second", 1.0)
+        wait_for(lambda: replica.batcher._queue.qsize() == 1, "it waits", every_seconds=0.002)
+        over_at = time.monotonic() + 1.0  # for the replica, which counts from when the call has come
         full = call(replica, "ModelInfer", request)
         assert full.code() is Status.UNAVAILABLE
         assert dict(full.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
-        second.join(10)
+        second.join(60)
+        wait_for(lambda: time.monotonic() > over_at, "its time is over", every_seconds=0.01)
         slow.go_on.set()
-        first.join(10)
+        first.join(60)
         assert answers["second"].code() is Status.DEADLINE_EXCEEDED
         assert answers["first"].model_version == "3"
-        wait_for(lambda: replica.telemetry.value("penstock_queue_depth_requests") == 0, "the queue is empty", 10)
+        wait_for(lambda: replica.telemetry.value("penstock_queue_depth_requests") == 0, "the queue is empty")
         assert slow.passes == 1
         counted = {
             name: replica.telemetry.value("penstock_requests_total", code=name) for name in ("OK", "UNAVAILABLE")
@@ -184,7 +187,7 @@ class Held:
 
     def probabilities(self, columns: Any) -> Any:
         self.busy.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         self.passes += 1
         return self._model.probabilities(columns)
 

@@ -23,7 +23,7 @@ INFER = "/v2/models/digits/infer"
 
 @pytest.fixture(scope="module")
 def replica() -> Iterator[HttpReplica]:
-    with http_replica(PIXELS, max_body_bytes=20_000, timeout_seconds=0.5) as running:
+    with http_replica(PIXELS, max_body_bytes=20_000) as running:
         running.slot.current = served(3)
         yield running
 

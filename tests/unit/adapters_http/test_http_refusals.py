@@ -207,7 +207,7 @@ def test_a_body_of_just_the_limit_is_read(replica: HttpReplica) -> None:
 
 
 def test_bytes_that_are_not_http_get_an_error_too(replica: HttpReplica) -> None:
-    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as connection:
         connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -219,7 +219,7 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(replica: HttpReplica) -
     body = with_input()
     head = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     for cut in (0, 5, len(head), len(head) + 10, len(head) + len(body)):
-        with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as connection:
             connection.sendall((head + body)[:cut])
     assert replica.infer({"inputs": [GOOD]})[0] == 200
 
@@ -261,13 +261,13 @@ def test_a_full_queue_is_503_with_retry_after_and_what_waits_is_answered() -> No
 
         threads = [threading.Thread(target=ask) for _ in range(8)]
         threads[0].start()
-        wait_for(lambda: slow.is_busy, "the first request is computed", 10, 0.002)
+        wait_for(lambda: slow.is_busy, "the first request is computed", every_seconds=0.002)
         for thread in threads[1:]:
             thread.start()
-        wait_for(lambda: len(answers) == 5, "five find the queue full", 10, 0.002)
+        wait_for(lambda: len(answers) == 5, "five find the queue full", every_seconds=0.002)
         slow.go_on.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         assert sorted(status for status, _, _ in answers) == [200] * 3 + [503] * 5
         full = next((answer, headers) for status, answer, headers in answers if status == 503)
         assert "2 requests wait" in full[0]["error"]
@@ -285,7 +285,7 @@ class SlowModel:
 
     def probabilities(self, columns: Any) -> Any:
         self.is_busy = True
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         return self._served.probabilities(columns)
 
     def __getattr__(self, name: str) -> Any:
@@ -304,9 +304,9 @@ def test_requests_in_flight_are_answered_before_the_server_ends() -> None:
             )
         )
         asking.start()
-        wait_for(lambda: slow.is_busy, "the request is computed", 10, 0.002)
+        wait_for(lambda: slow.is_busy, "the request is computed", every_seconds=0.002)
         threading.Timer(0.3, slow.go_on.set).start()
         replica.stop()
-        asking.join(10)
+        asking.join(60)
         assert answers == [200]
         connection.close()

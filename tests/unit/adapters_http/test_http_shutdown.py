@@ -24,7 +24,7 @@ class Held:
 
     def probabilities(self, columns: Any) -> Any:
         self.begun.set()
-        assert self.may_end.wait(20)
+        assert self.may_end.wait(60)
         return self._served.probabilities(columns)
 
     def __getattr__(self, name: str) -> Any:
@@ -36,17 +36,17 @@ def test_what_is_in_flight_is_answered_and_its_connection_closed(pieces: list[by
     model = Held()
     with http_replica(PIXELS) as replica:
         replica.slot.current = model  # type: ignore[assignment]  # a served model that is held
-        with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as waiting:
+        with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as waiting:
             waiting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for piece in pieces:
                 waiting.sendall(piece)
-            assert model.begun.wait(20)
+            assert model.begun.wait(60)
             assert replica.loop is not None
             replica.loop.call_soon_threadsafe(replica.plane.drain)
-            wait_for(lambda: replica.get("/v2/health/ready")[0] == 503, "it is not ready", 10, 0.01)
+            wait_for(lambda: replica.get("/v2/health/ready")[0] == 503, "it is not ready", every_seconds=0.01)
             assert replica.get("/v2/health/live")[0] == 200
             replica.loop.call_soon_threadsafe(replica.server.stop)
-            wait_for(lambda: not listens(replica.port), "it takes no more connections", 10, 0.01)
+            wait_for(lambda: not listens(replica.port), "it takes no more connections", every_seconds=0.01)
             model.may_end.set()
             answer = b"".join(iter(lambda: waiting.recv(4096), b""))
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -57,7 +57,7 @@ def test_what_is_in_flight_is_answered_and_its_connection_closed(pieces: list[by
 
 def listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
     except OSError:
         return False
     return True

@@ -1,6 +1,7 @@
 """Senders that take their time, idle or leave: each is given up in time, and nobody else waits for them."""
 
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -16,30 +17,31 @@ INFER = "/v2/models/digits/infer"
 GOOD = json.dumps({"inputs": [{"name": "pixels", "shape": [1, 64], "datatype": "FP32", "data": [0.5] * 64}]}).encode()
 HEAD = b"POST " + INFER.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GOOD)
 
+TIMEOUT_SECONDS = 1.5
+
 
 @pytest.fixture(scope="module")
 def replica() -> Iterator[HttpReplica]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "KEEP_ALIVE_SECONDS", 1)
-        with http_replica(PIXELS, timeout_seconds=0.5) as running:
+        with http_replica(PIXELS, timeout_seconds=TIMEOUT_SECONDS) as running:
             running.slot.current = served(3)
             yield running
 
 
 def test_a_body_that_never_ends_is_given_up_and_nobody_else_waits(replica: HttpReplica) -> None:
     head = b"POST " + INFER.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GOOD)
-    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as slow:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as slow:
         slow.sendall(head + GOOD[:10])
-        began = time.monotonic()
         assert replica.infer(GOOD)[0] == 200
-        assert time.monotonic() - began < 0.4
+        assert select.select([slow], [], [], 0)[0] == [], "the other one was answered only once this one was given up"
         answer = b"".join(iter(lambda: slow.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 408")
-    assert b"did not arrive within 0.5 s" in answer
+    assert b"did not arrive within 1.5 s" in answer
 
 
 def test_connections_that_idle_or_are_half_closed_hold_nobody_up(replica: HttpReplica) -> None:
-    idle = [socket.create_connection(("127.0.0.1", replica.port), timeout=10) for _ in range(400)]
+    idle = [socket.create_connection(("127.0.0.1", replica.port), timeout=60) for _ in range(400)]
     for number, one in enumerate(idle):
         if number % 3 == 0:
             one.sendall(b"POST /v2/models/digits/infer HTTP/1.1\r\nHos")
@@ -55,7 +57,7 @@ def test_connections_that_idle_or_are_half_closed_hold_nobody_up(replica: HttpRe
 
 @pytest.mark.parametrize("pieces", [[HEAD + GOOD], [HEAD, GOOD]], ids=["whole", "in pieces"])
 def test_a_client_that_has_said_all_still_gets_its_answer(replica: HttpReplica, pieces: list[bytes]) -> None:
-    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as half_closed:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as half_closed:
         half_closed.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             half_closed.sendall(piece)
@@ -66,7 +68,7 @@ def test_a_client_that_has_said_all_still_gets_its_answer(replica: HttpReplica, 
 
 
 def test_a_client_that_stops_in_the_middle_is_let_go(replica: HttpReplica) -> None:
-    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as half_closed:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as half_closed:
         half_closed.sendall(HEAD + GOOD[:100])
         half_closed.shutdown(socket.SHUT_WR)
         assert half_closed.recv(4096) == b""
@@ -74,7 +76,7 @@ def test_a_client_that_stops_in_the_middle_is_let_go(replica: HttpReplica) -> No
 
 @pytest.mark.parametrize("served_before", [False, True])
 def test_a_head_that_comes_byte_by_byte_is_given_up(replica: HttpReplica, served_before: bool) -> None:
-    with socket.create_connection(("127.0.0.1", replica.port), timeout=10) as slow:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as slow:
         if served_before:
             slow.sendall(HEAD + GOOD)
             assert slow.recv(4096).startswith(b"HTTP/1.1 200")
@@ -91,7 +93,7 @@ def test_a_head_that_comes_byte_by_byte_is_given_up(replica: HttpReplica, served
             except OSError:
                 return True
 
-        wait_for(is_closed, "it is closed", 10, 0.01)
+        wait_for(is_closed, "it is closed", every_seconds=0.01)
         assert time.monotonic() - began > 0.5
 
 

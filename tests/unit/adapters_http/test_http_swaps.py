@@ -39,7 +39,7 @@ def following() -> Iterator[tuple[HttpReplica, QueuedFeed]]:
             give_up=lambda error: None,
         )
         updater.start()
-        wait_for(lambda: replica.slot.current, "the first model is served", 10, 0.002)
+        wait_for(lambda: replica.slot.current, "the first model is served", every_seconds=0.002)
         yield replica, feed
         updater.close()
 
@@ -88,15 +88,16 @@ def test_every_answer_is_of_one_version_while_versions_are_swapped(following: tu
         feed.append(corrupt(update_of(version)) if version % 7 == 0 else update_of(version))
         if version % 5 == 0:
             feed.append(update_of(version - 3), Claim(epoch=1, holder="a"))
-        time.sleep(0.015)
-    wait_for(lambda: replica.slot.current is not None and replica.slot.current.version == 61, "the last is served", 20)
+            wait_for(lambda: any(version - 1 <= caller.versions[-1] for caller in callers if caller.versions), "asked")  # noqa: B023 - called here
+        time.sleep(0.01)
+    wait_for(lambda: replica.slot.current is not None and replica.slot.current.version == 61, "the last is served")
     reached = [len(caller.versions) for caller in callers]
     wait_for(
         lambda: all(len(caller.versions) > count for caller, count in zip(callers, reached, strict=True)), "asked on"
     )
     for caller in callers:
         caller.stopped.set()
-        caller.join(20)
+        caller.join(60)
         assert caller.problems == []
         assert caller.versions[-1] == 61
     assert len({version for caller in callers for version in caller.versions}) > 10
@@ -125,15 +126,15 @@ def test_whatever_is_appended_a_connection_never_goes_back(batches: list[list[Lo
             give_up=lambda error: None,
         )
         updater.start()
-        wait_for(lambda: replica.slot.current, "the first model is served", 10, 0.001)
+        wait_for(lambda: replica.slot.current, "the first model is served", every_seconds=0.001)
         caller = Caller(replica, 2)
         caller.start()
         for records in batches:
             feed.append(*records)
             time.sleep(0.002)
         count = len(caller.versions) + 2
-        wait_for(lambda: len(caller.versions) > count or caller.problems, "answers go on", 20, 0.001)
+        wait_for(lambda: len(caller.versions) > count or caller.problems, "answers go on", every_seconds=0.001)
         caller.stopped.set()
-        caller.join(20)
+        caller.join(60)
         updater.close()
         assert caller.problems == []

@@ -71,8 +71,8 @@ def store() -> Iterator[str]:
     server.server_close()
 
 
-def fetcher_of(store: str, *, timeout_seconds: float = 30.0) -> ArtifactFetcher:
-    config = MlflowConfig(tracking_uri=store.removesuffix("/weights"), timeout_seconds=2)
+def fetcher_of(store: str, *, timeout_seconds: float = 60.0) -> ArtifactFetcher:
+    config = MlflowConfig(tracking_uri=store.removesuffix("/weights"), timeout_seconds=60)
     return ArtifactFetcher(config, [store], timeout_seconds=timeout_seconds)
 
 
@@ -102,7 +102,7 @@ def test_a_store_that_trickles_is_given_up_in_time(store: str) -> None:
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"were not there within 0\.3 s"):
         fetcher_of(store, timeout_seconds=0.3).fetch(f"{store}/trickle", SIZE)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_pipe_in_place_of_a_file_is_refused_without_waiting(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ class SlowRepository:
     def download_artifacts(self, artifact_path: str, dst_path: str) -> str:
         path = Path(dst_path, artifact_path)
         path.write_bytes(CONTENT[: SIZE // 2])
-        if not self.go_on.wait(20):
+        if not self.go_on.wait(60):
             raise TimeoutError
         with path.open("ab") as file:
             file.write(CONTENT[SIZE // 2 :])
@@ -147,9 +147,13 @@ def test_other_stores_are_given_up_in_time_and_asked_again_when_they_have_ended(
     with pytest.raises(UnavailableError, match="must wait: the download before has not ended yet"):
         downloads.download(repository, uri, SIZE, time.monotonic() + 0.1)  # type: ignore[arg-type]
     repository.go_on.set()
-    wait_for(lambda: not list(scratch.iterdir()), "the download given up has removed its folder", 20, 0.01)
-    wait_for(lambda: not any(thread.name == "download" for thread in threading.enumerate()), "it has ended", 20, 0.01)
-    with downloads.download(repository, uri, SIZE, time.monotonic() + 20) as file:  # type: ignore[arg-type]
+    wait_for(lambda: not list(scratch.iterdir()), "the download given up has removed its folder", every_seconds=0.01)
+    wait_for(
+        lambda: not any(thread.name == "download" for thread in threading.enumerate()),
+        "it has ended",
+        every_seconds=0.01,
+    )
+    with downloads.download(repository, uri, SIZE, time.monotonic() + 60) as file:  # type: ignore[arg-type]
         assert file.read() == CONTENT
     assert list(scratch.iterdir()) == []
 
@@ -157,18 +161,18 @@ def test_other_stores_are_given_up_in_time_and_asked_again_when_they_have_ended(
 def test_other_stores_are_stopped_at_the_announced_size(scratch: Path) -> None:
     repository = SlowRepository()
     with pytest.raises(RefusedUpdateError, match="more than 1000 bytes"):
-        Downloads().download(repository, "s3://b/w", 1000, time.monotonic() + 20)  # type: ignore[arg-type]
+        Downloads().download(repository, "s3://b/w", 1000, time.monotonic() + 60)  # type: ignore[arg-type]
     repository.go_on.set()
     with pytest.raises(RefusedUpdateError, match=f"{SIZE} bytes, but {SIZE + 1} were"):
-        Downloads().download(repository, "s3://b/w", SIZE + 1, time.monotonic() + 20)  # type: ignore[arg-type]
-    wait_for(lambda: not list(scratch.iterdir()), "both folders are removed", 20, 0.01)
+        Downloads().download(repository, "s3://b/w", SIZE + 1, time.monotonic() + 60)  # type: ignore[arg-type]
+    wait_for(lambda: not list(scratch.iterdir()), "both folders are removed", every_seconds=0.01)
 
 
 def test_what_a_store_of_another_kind_raises_is_raised(scratch: Path) -> None:
     repository = SlowRepository()
     repository.go_on.set()
     with pytest.raises(IsADirectoryError):
-        Downloads().download(repository, "s3://b/w/", 10, time.monotonic() + 20)  # type: ignore[arg-type]
+        Downloads().download(repository, "s3://b/w/", 10, time.monotonic() + 60)  # type: ignore[arg-type]
 
 
 def test_folders_of_killed_processes_are_removed_and_those_in_use_stay(scratch: Path) -> None:

@@ -83,16 +83,16 @@ def test_the_trainers_metrics_are_served_until_closed() -> None:
     telemetry.count("penstock_events_learnt_total", 5)
     server = telemetry.serve("127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.port}"
-    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as response:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as response:
         assert response.headers["Content-Type"].startswith("text/plain")
         assert b"penstock_events_learnt_total 5.0" in response.read()
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{url}/other", timeout=5)
+        urllib.request.urlopen(f"{url}/other", timeout=60)
     assert refused.value.code == 404
     refused.value.close()
     server.close()
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        socket.create_connection(("127.0.0.1", server.port), timeout=60)
 
 
 def test_a_port_in_use_is_named_with_its_key() -> None:

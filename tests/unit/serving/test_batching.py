@@ -37,7 +37,7 @@ class Gate:
 
     def probabilities(self, columns: Any) -> Any:
         self.busy.set()
-        assert self.open.wait(20)
+        assert self.open.wait(60)
         pixels = columns["pixels"]
         self.passes.append(len(pixels))
         if self.fails_on is not None and (pixels == self.fails_on).any():

@@ -36,7 +36,7 @@ class Shelf:
 
     def read(self, version: int) -> ArchivedVersion | None:
         self.reads.append(version)
-        assert self.open.wait(20)
+        assert self.open.wait(60)
         if self.is_away:
             raise UnavailableError("MLflow is away.")
         if version > 6:
@@ -121,11 +121,11 @@ def test_many_who_wait_for_one_version_have_it_fetched_once_and_hold_up_nobody_e
     ]
     for thread in waiting:
         thread.start()
-    wait_for(lambda: shelf.reads, "the version is being fetched", 10, 0.002)
+    wait_for(lambda: shelf.reads, "the version is being fetched", every_seconds=0.002)
     assert replica.infer(QUESTION)[0] == 200
     shelf.open.set()
     for thread in waiting:
-        thread.join(20)
+        thread.join(60)
     assert [status for status, _ in answers] == [200] * 5
     assert shelf.reads == [1]
 
@@ -137,12 +137,12 @@ def test_no_more_than_so_many_wait_for_the_archive(
     shelf.open.clear()
     first = threading.Thread(target=lambda: replica.infer(QUESTION, "/versions/1"))
     first.start()
-    wait_for(lambda: shelf.reads, "the version is being fetched", 10, 0.002)
+    wait_for(lambda: shelf.reads, "the version is being fetched", every_seconds=0.002)
     status, answer, headers = replica.ask("POST", "/v2/models/digits/versions/2/infer", json.dumps(QUESTION).encode())
     assert (status, headers["retry-after"]) == (503, "1")
     assert "being fetched already" in answer["error"]
     shelf.open.set()
-    first.join(20)
+    first.join(60)
 
 
 def test_whoever_waits_too_long_is_answered_504_and_the_version_comes_all_the_same(shelf: Shelf) -> None:
@@ -153,5 +153,5 @@ def test_whoever_waits_too_long_is_answered_504_and_the_version_comes_all_the_sa
         assert status == 504
         assert "still being fetched" in answer["error"]
         shelf.open.set()
-        wait_for(lambda: replica.infer(QUESTION, "/versions/1")[0] == 200, "it answers", 10, 0.02)
+        wait_for(lambda: replica.infer(QUESTION, "/versions/1")[0] == 200, "it answers", every_seconds=0.02)
         assert shelf.reads == [1]

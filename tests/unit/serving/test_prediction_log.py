@@ -34,7 +34,7 @@ class Sink:
         self.closed = False
 
     def send(self, key: bytes, value: bytes) -> None:
-        self.opened.wait(20)
+        self.opened.wait(60)
         self.sent.append((key, value))
 
     def serve(self) -> None:

@@ -19,7 +19,7 @@ def test_take_wakes_when_a_value_comes() -> None:
     reader = threading.Thread(target=lambda: taken.append(mailbox.take(10)))
     reader.start()
     mailbox.put("update")
-    reader.join(10)
+    reader.join(60)
     assert taken == ["update"]
 
 

@@ -115,7 +115,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
-    made.recorder.close(10)
+    made.recorder.close(60)
     assert not made.recorder.is_recording
 
 
@@ -152,13 +152,12 @@ def test_what_was_not_due_when_it_was_announced_is_recorded_once_it_is(bench: Be
 
 
 def test_a_newer_version_takes_the_place_of_one_that_failed(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, interval_seconds=0.5)
+    bench = Bench(tmp_path, interval_seconds=60.0)
     bench.record.failures_to_come = 1
     bench.recorder.offer(bench.announced(1))
     wait_for(lambda: bench.telemetry.value("penstock_mlflow_failures_total") == 1, "the first fails")
     bench.recorder.offer(bench.announced(2))
-    wait_for(lambda: bench.record.versions == [2], "the second is recorded")
-    bench.recorder.close(10)
+    bench.recorder.close(60)
     assert bench.record.versions == [2]
 
 
@@ -167,7 +166,7 @@ def test_the_last_is_recorded_at_the_end_though_it_failed_before(tmp_path: Path)
     bench.record.failures_to_come = 1
     bench.recorder.offer(bench.announced(1))
     wait_for(lambda: bench.telemetry.value("penstock_mlflow_failures_total") == 1, "the first try fails")
-    bench.recorder.close(10)
+    bench.recorder.close(60)
     assert bench.record.versions == [1]
 
 
@@ -177,7 +176,7 @@ def test_the_report_at_the_end_is_on_the_last_version_though_that_was_on_record_
     wait_for(lambda: bench.record.versions == [1], "the first version is recorded")
     bench.recorder.offer(bench.announced(2))
     wait_for(lambda: bench.record.versions == [1, 2], "the second is recorded")
-    bench.recorder.close(10)
+    bench.recorder.close(60)
     assert bench.record.reports == [b"1", b"2"]
 
 
@@ -188,7 +187,7 @@ def test_a_disk_that_takes_no_more_links_costs_a_record_and_nothing_else(tmp_pat
         bench.recorder.offer(bench.announced(1))
     assert [line["event"] for line in lines] == ["checkpoint not kept for MLflow, training goes on"]
     (tmp_path / "recording").unlink()
-    bench.recorder.close(10)
+    bench.recorder.close(60)
     assert bench.record.versions == [1]
 
 

@@ -23,7 +23,7 @@ from penstock.adapters.kafka.local_kafka_jars import required, resolve
 from penstock.errors import UnavailableError
 
 DEFAULT_CACHE = Path(".cache/kafka")
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 ASK_SECONDS, MOST_ASK_SECONDS = 0.5, 4.0
 RECONNECTING = {"reconnect.backoff.ms": 50}
 STOP_SECONDS = 2.0
