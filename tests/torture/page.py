@@ -60,7 +60,7 @@ def _row(fault: Fault, tried: tuple[str, str]) -> str:
 
 
 def _tried(measured: Mapping[str, Any]) -> tuple[str, str]:
-    seed, tries, failed = measured["seed"], measured["tries"], len(measured["failed"])
+    seed, tries, failed = min(map(int, measured["tries"])), len(measured["tries"]), len(measured["failed"])
     outcome = "all held" if not failed else f"{failed} did not hold"
     figures = [_figure(name, figure) for name, figure in measured["figures"].items()]
     return f"{tries} × from seed {seed}: {outcome}", "; ".join(figures)

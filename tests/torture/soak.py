@@ -126,11 +126,13 @@ def play(workspace: Workspace, seed: int) -> Figures:
         soak.produce()
         wait_for(lambda: served_version(url, model), "the replica serves")
         with Asking(url, model, question(1, label=0), pause_seconds=0.05) as asking:
-            ends = time.monotonic() + SOAK_SECONDS[workspace.is_long]
+            began = time.monotonic()
+            ends = min(began + SOAK_SECONDS[workspace.is_long], workspace.ends_at_seconds)
             while time.monotonic() < ends:
                 soak.act()
                 asking.pause(chance.uniform(0, 0.5))
                 soak.look()
+            minutes = (time.monotonic() - began) / 60
             last = running.wait_until_announced(soak.produced)
             wait_for(lambda: asking.newest_version == last.version, "the replica serves the newest")
         assert soak.trainer.stop() == 0, soak.trainer.text()
@@ -143,7 +145,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
         if workspace.is_long or not name.startswith("trainer"):  # those of seconds are killed before they have grown up
             _assert_flat(name, values)
     return {
-        "minutes": SOAK_SECONDS[workspace.is_long] / 60,
+        "minutes": minutes,
         "actions": float(soak.actions),
         **{name: _thirds(values)[1:] for name, values in soak.seen.items()},
     }

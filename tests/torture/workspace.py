@@ -1,5 +1,6 @@
 """What one try of a fault may use."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ class Workspace:
         mlflow: starts the server that all tries share, or gives it; troubles that are over leave it as it was.
         nursery: starts `penstock` without paying for its imports each time.
         is_long: whether this is the long form.
+        ends_at_seconds: when, by the monotonic clock, a try that may take any time ends.
     """
 
     directory: Path
@@ -29,6 +31,7 @@ class Workspace:
     mlflow: Callable[[], MlflowServer]
     nursery: Nursery
     is_long: bool
+    ends_at_seconds: float = math.inf
 
     def own_kafka(
         self, properties: Mapping[str, str | int] | None = None, *, advertised_port: int | None = None
