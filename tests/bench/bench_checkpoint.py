@@ -13,11 +13,12 @@ from figures import Figure
 from labelled_rows import event_batch
 from penstock.adapters.disk.checkpoints import DiskCheckpoints, model_folder, whole_folders
 from penstock.features import Feature
-from penstock.flow import Checkpoint, EventBatch, Weights
+from penstock.flow import Checkpoint, EventBatch, StepReport, Weights
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.learning.train_rows import TrainRows
 from penstock.replay.config import ReplayConfig
+from penstock.trainer.scores import scores, standing
 
 SIZES = (10_000, 100_000, 1_000_000)
 WIDTH, CLASSES, BATCH = 20, 5, 256
@@ -52,11 +53,12 @@ class _Run:
         self._writer.start()
         self.stalls_ms: list[float] = []
         self.rows_changed: list[int] = []
+        self._report: StepReport | None = None
         self.most_on_disk = 0
 
     def learn(self, num_batches: int) -> None:
         for _ in range(num_batches):
-            self.learner.learn(self._batch())
+            self._report = self.learner.learn(self._batch())
 
     def fill(self) -> None:
         """Put rows into the reservoir directly: to learn a million takes longer."""
@@ -86,6 +88,7 @@ class _Run:
             mlflow_run_id=None,
             full_reservoir=self.store.wants_full_reservoir(),
         )
+        scores(self.learner, self._report), standing(self.learner)
         self.stalls_ms.append(1000 * (time.perf_counter() - began))
         self.rows_changed.append(len(taken[0].reservoir.slots))
         self._waiting.put(taken)

@@ -82,8 +82,7 @@ class LearnerParts:
         newest = self.window.newest(len(self.window))
         newest = newest[~self.reservoir.holds(self.window.priorities[newest])]
         in_window = np.bincount(self.window.rows.classes[newest], minlength=len(self.ledger))
-        counts: Int64s = in_window + np.bincount(self.reservoir.slot_classes + 1, minlength=len(self.ledger) + 1)[1:]
-        return counts
+        return in_window + self.reservoir.num_by_class(len(in_window))
 
     def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
         """[n, classes], each row summing to 1."""

@@ -27,6 +27,7 @@ class Reservoir:
         self._policy = empty_policy(config, capacity)
         self._rows = form.empty(capacity, EMPTY_SLOT)
         self._times: Int64s = np.zeros(capacity, dtype=np.int64)
+        self._num_by_class: Int64s = np.zeros(0, dtype=np.int64)
         self._num_offered = 0
         self._changed: npt.NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
         self._must_be_full = False
@@ -58,6 +59,10 @@ class Reservoir:
         """Rows ever offered."""
         return self._num_offered
 
+    def num_by_class(self, num_classes: int) -> Int64s:
+        """[num_classes], at least as many as have rows: how many are kept of each. Takes no longer with more slots."""
+        return np.concatenate((self._num_by_class, np.zeros(num_classes - len(self._num_by_class), dtype=np.int64)))
+
     def holds(self, priorities: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """[n]: which rows of these priorities are kept."""
         return self._policy.holds(priorities)
@@ -87,8 +92,7 @@ class Reservoir:
     def drop(self, dropped: Int64s) -> None:
         """Forget the rows in these slots, which must be in use."""
         self._policy.remove(dropped)
-        self._rows.classes[dropped] = EMPTY_SLOT
-        self._changed[dropped] = True
+        self._empty(dropped)
 
     def draw(self, num_rows: int, generator: np.random.Generator) -> TrainRows:
         """So many rows, uniformly and with replacement; the reservoir must not be empty."""
@@ -103,12 +107,27 @@ class Reservoir:
     def _put(self, rows: TrainRows, arrivals: Arrivals) -> None:
         plan = self._policy.admit(arrivals)
         if len(plan.freed):
-            self._rows.classes[plan.freed] = EMPTY_SLOT
-            self._changed[plan.freed] = True
+            self._empty(plan.freed)
         if len(plan.rows):
+            self._empty(plan.slots)
             self._rows.put(plan.slots, rows, at=plan.rows)
             self._times[plan.slots] = arrivals.times[plan.rows]
-            self._changed[plan.slots] = True
+            self._count(plan.slots)
+
+    def _empty(self, slots: Int64s) -> None:
+        """Nothing is in these slots now, whether or not there was."""
+        classes = self._rows.classes[slots]
+        np.subtract.at(self._num_by_class, classes[classes != EMPTY_SLOT], 1)
+        self._rows.classes[slots] = EMPTY_SLOT
+        self._changed[slots] = True
+
+    def _count(self, slots: Int64s) -> None:
+        """Rows have come into these slots, which were empty."""
+        classes = self._rows.classes[slots]
+        num_classes = int(classes.max(initial=EMPTY_SLOT)) + 1
+        if num_classes > len(self._num_by_class):
+            self._num_by_class = self.num_by_class(num_classes)
+        np.add.at(self._num_by_class, classes, 1)
 
     def capture(self, *, full: bool) -> SlotChanges:
         """Host copies of the slots changed since the last capture, or of all in use; an emptied slot has class −1.
@@ -160,6 +179,7 @@ class Reservoir:
         )
         self._num_offered = state["num_offered"]
         self._rows.classes[:] = EMPTY_SLOT
+        self._num_by_class = np.zeros(0, dtype=np.int64)
         is_another = (state["capacity"], state["policy"]) != (self.capacity, self._config.policy)
         self._must_be_full = is_another or (LOGIT_COLUMNS in columns) != self.form.remembers_logits
         self._policy = empty_policy(self._config, self.capacity)
@@ -169,4 +189,5 @@ class Reservoir:
             self._policy.restore(slots, kept, state["policy_state"])
             self._rows.put(slots, rows)
             self._times[slots] = kept.times
+            self._count(slots)
         self._changed[:] = False

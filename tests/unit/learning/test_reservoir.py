@@ -127,6 +127,26 @@ def test_a_restored_reservoir_draws_the_same_rows(policy: Policy, capacity: int)
             offer(one, 11 * number, 11)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_rows_of_each_class_are_counted(policy: Policy) -> None:
+    reservoir, smaller, restored = reservoir_of(50, policy), reservoir_of(20, policy), reservoir_of(50, policy)
+    for number in range(30):
+        offer(reservoir, 11 * number, 11)
+        if number % 7 == 6:
+            reservoir.drop_classes(np.array([number // 2, number % 3]))
+        assert reservoir.num_by_class(40).tolist() == counted(reservoir, 40)
+    for other in (smaller, restored):
+        offer(other, 0, 40)
+        other.restore(reservoir.capture(full=True), reservoir.state())
+        offer(other, 330, 10)
+        assert other.num_by_class(40).tolist() == counted(other, 40)
+
+
+def counted(reservoir: Reservoir, num_classes: int) -> list[int]:
+    counts: list[int] = np.bincount(reservoir.slot_classes + 1, minlength=num_classes + 1)[1:].tolist()
+    return counts
+
+
 @pytest.mark.parametrize("capacity", [0, 10, 100])
 def test_rows_move_to_a_reservoir_of_another_size(capacity: int) -> None:
     large, other, fresh = reservoir_of(40), *(reservoir_of(capacity) for _ in "ab")
