@@ -4,20 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from penstock.adapters.kafka.catalog import Catalog
 from penstock.adapters.kafka.config import KafkaValue
-from penstock.adapters.kafka.connection import address, unanswered
+from penstock.adapters.kafka.connection import address
 from penstock.adapters.kafka.health import BrokerHealth
-from penstock.errors import ConfigurationError, UnavailableError
+from penstock.adapters.kafka.stretch import FETCH_WAIT_MS, messages_between
+from penstock.errors import ConfigurationError
 from penstock.wire.dead_letter import CONNECT_PREFIX, REASON, original_headers
 from penstock.wire.message import Headers
 from penstock.wire.replay import ReplayNote, decode_note
 
 TIMEOUT_SECONDS = 10.0
-FETCH_WAIT_MS = 10
-"""A log may end in offsets that hold no letter; the broker then says so this much later."""
 
 UNKNOWN = "unknown"
 """Stands for what a message that is no letter of ours does not say."""
@@ -103,40 +102,12 @@ def _stretches(catalog: Catalog, topic: str, starts: Mapping[int, int] | None) -
 
 
 def _read(consumer: Any, start: TopicPartition, end: int, health: BrokerHealth) -> Iterator[StoredLetter]:
-    try:
-        consumer.assign([start])
-        for message in _messages(consumer, end, health):
-            yield StoredLetter(
-                partition=message.partition(),
-                offset=message.offset(),
-                timestamp_ms=message.timestamp()[1],
-                key=message.key(),
-                value=message.value(),
-                headers=message.headers() or [],
-            )
-    except KafkaException as error:
-        raise unanswered(error, health) from None
-    finally:
-        consumer.unassign()
-
-
-def _messages(consumer: Any, end: int, health: BrokerHealth) -> Iterator[Any]:
-    while True:
-        message = consumer.poll(TIMEOUT_SECONDS)
-        if message is None:
-            raise UnavailableError(f"Kafka does not answer at {health.address}.")
-        error = message.error()
-        if error is None:
-            health.answered()
-            if message.offset() < end:
-                yield message
-            if message.offset() >= end - 1:
-                return
-        elif error.code() == KafkaError._PARTITION_EOF:
-            return
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise UnavailableError(f"The log of {message.topic()!r} was cut while it was read: {error.str()}.")
-        elif error.code() < 0 or error.retriable():
-            health.failed(error)
-        else:
-            raise KafkaException(error)
+    for message in messages_between(consumer, start, end, health, timeout_seconds=TIMEOUT_SECONDS):
+        yield StoredLetter(
+            partition=message.partition(),
+            offset=message.offset(),
+            timestamp_ms=message.timestamp()[1],
+            key=message.key(),
+            value=message.value(),
+            headers=message.headers() or [],
+        )

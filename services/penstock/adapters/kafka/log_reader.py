@@ -1,25 +1,23 @@
 """Reads stretches of the update topic, decoded; never waits for a record that is not there yet."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from penstock.adapters.kafka.catalog import Catalog
 from penstock.adapters.kafka.config import KafkaValue
-from penstock.adapters.kafka.connection import unanswered
 from penstock.adapters.kafka.health import BrokerHealth
-from penstock.errors import InvalidEventError, RefusedUpdateError, UnavailableError
+from penstock.adapters.kafka.stretch import FETCH_WAIT_MS, messages_between
+from penstock.errors import InvalidEventError, RefusedUpdateError
 from penstock.flow import LogRecord
 from penstock.wire.model_update import decode_record
 
 PARTITION = 0
 """The only one."""
-FETCH_WAIT_MS = 10
-"""A stretch may end in offsets that hold no record; the broker then says so this much later."""
 
 Check = Callable[[bytes | None, bytes | None], None]
 """Raises `RefusedUpdateError` for a record, by key and value, that must not be taken."""
@@ -80,36 +78,13 @@ class LogReader:
         """
         if start >= end:
             return []
-        try:
-            self._consumer.assign([TopicPartition(self._topic, PARTITION, start)])
-            return [entry for message in self._messages(end) if (entry := decoded(message, self._check)) is not None]
-        except KafkaException as error:
-            raise unanswered(error, self._health) from None
-        finally:
-            self._consumer.unassign()
+        first = TopicPartition(self._topic, PARTITION, start)
+        messages = messages_between(self._consumer, first, end, self._health, timeout_seconds=self._timeout_seconds)
+        return [entry for message in messages if (entry := decoded(message, self._check)) is not None]
 
     def close(self) -> None:
         """Leave the broker."""
         self.catalog.close()
-
-    def _messages(self, end: int) -> Iterator[Any]:
-        while True:
-            message = self._consumer.poll(self._timeout_seconds)
-            if message is None:
-                raise UnavailableError(f"Kafka does not answer at {self._health.address}.")
-            error = message.error()
-            if error is None:
-                self._health.answered()
-                if message.offset() < end:
-                    yield message
-                if message.offset() >= end - 1:
-                    return
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return
-            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-                raise UnavailableError(f"The log of {self._topic!r} was cut while it was read: {error.str()}.")
-            else:
-                self._health.failed(error)
 
 
 def decoded(message: Any, check: Check = _take_all) -> Entry | None:
