@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench_serving.open_loop import Connection, request_of
 from bench_serving.replicas import Running, replica
 from bench_serving.subject import LINEAR, PATH, json_body, weights_of
 from figures import Figure
+from raw_connection import RawConnection, request_of
 
 INLINE_UPDATES, LARGE_UPDATES = 100, 7
 LARGE_HIDDEN = 32_000
@@ -43,7 +43,7 @@ def _arrivals(running: Running, count: int) -> list[float]:
     """Seconds, one by one."""
     body = json_body()
     request, found = request_of(PATH, body.content), []
-    connection = Connection(running.port)
+    connection = RawConnection(running.port)
     for _ in range(count):
         time.sleep(PAUSE_SECONDS)
         running.publisher.publish()

@@ -105,7 +105,7 @@ def _asked_while_swapping(running: Running, rate: float, seconds: float) -> Aske
 def _asked(running: Running, rate: float, seconds: float) -> Asked:
     body = json_body()
     client = subprocess.Popen(
-        [sys.executable, str(CLIENT), str(running.port), PATH, str(rate), str(seconds), "-"],
+        [sys.executable, str(CLIENT), str(running.port), PATH, str(rate), str(seconds)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
