@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 from penstock.flow import Array
 from penstock.learning.heads.absence import Attendance
-from penstock.learning.heads.analytic import AnalyticHead, ClassSums
+from penstock.learning.heads.analytic import AnalyticHead
 from penstock.learning.heads.exceptions import Exceptions
 from penstock.learning.heads.forgetting import FADING, ForgettingHead
 from penstock.learning.heads.spread import Spread
+from penstock.learning.heads.sums import ClassSums
 
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]

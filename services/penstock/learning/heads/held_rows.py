@@ -9,9 +9,10 @@ import numpy.typing as npt
 from penstock.flow import Array
 from penstock.learning.device import denormals_flushed
 from penstock.learning.heads.absence import Attendance
-from penstock.learning.heads.analytic import AnalyticHead, Solved
+from penstock.learning.heads.analytic import AnalyticHead
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.inputs import HeadInputs
+from penstock.learning.heads.solved import Solved
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.shelves import Shelves
 

@@ -170,7 +170,7 @@ def test_forgetting_minimises_the_faded_sum_of_squares() -> None:
     assert head._exact is not None
     assert head._exact.ridge is not None
     psi, ages = head.features(rows), beta ** np.arange(149, -1, -1.0)
-    lam = discriminant.penalty(head._gram, float(head.counts.sum()), WIDTH)
+    lam = discriminant.penalty(head._sums.gram, float(head.counts.sum()), WIDTH)
     misses = np.eye(CLASSES)[classes] - psi @ head._exact.ridge
     gradient = psi.T @ (ages[:, None] * misses) - lam * head._exact.ridge
     assert gradient == pytest.approx(np.zeros_like(gradient), abs=1e-8)

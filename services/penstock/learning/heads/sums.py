@@ -1,0 +1,188 @@
+"""Exact sums of weighted rows ψ: all that a linear discriminant has to know of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.linalg.blas import dsyrk
+
+from penstock.flow import Array
+from penstock.learning.heads.discriminant import penalty
+
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+FEW_CLASSES = 32
+"""In rows that are summed at once: a product with zeros and ones is then quicker than sorting them."""
+_NO_WEIGHT = 1e-9
+_FADED_AWAY = 1e-6
+"""Of a class that has faded to less, nothing is left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSums:
+    """One class's part of the sums: n_c, Σ w² of its rows, and Q_c [m]."""
+
+    count: float
+    squares: float
+    sums: Float64s
+
+
+class Sums:
+    """G = Σ w ψψᵀ [m, m], Q = [Σ_{i in c} w ψ]_c [C, m], n [C] and Σ w² by class [C], in float64.
+
+    n and Σ w² may run ahead: rows are counted as they come, and added to G and Q many at a time. With forgetting β a
+    row's weight is multiplied by it with every later row.
+    """
+
+    def __init__(self, size: int, *, forgetting: float) -> None:
+        self._forgetting = forgetting
+        self.gram: Float64s = np.zeros((size, size))  # its lower triangle counts
+        self.by_class: Float64s = np.zeros((0, size))
+        self.counts: Float64s = np.zeros(0)
+        self._squares: Float64s = np.zeros(0)
+
+    @property
+    def num_rows(self) -> Float64s:
+        """[C]: how many rows a class's mean is as good as; more than n_c where they weigh less than 1."""
+        squares = np.where(self._squares > 0, self._squares, np.inf)
+        rows: Float64s = np.maximum(self.counts, np.square(self.counts) / squares)
+        return rows
+
+    def grow(self, num_classes: int) -> None:
+        """Make room for so many classes, no fewer than there are."""
+        missing = num_classes - len(self.counts)
+        self.counts = np.concatenate((self.counts, np.zeros(missing)))
+        self._squares = np.concatenate((self._squares, np.zeros(missing)))
+        self.by_class = np.concatenate((self.by_class, np.zeros((missing, self.by_class.shape[1]))))
+
+    def shrink(self, size: int) -> None:
+        """Keep the first `size` of the m features."""
+        self.gram = np.ascontiguousarray(self.gram[:size, :size])
+        self.by_class = np.ascontiguousarray(self.by_class[:, :size])
+
+    def count(self, classes: Int64s, weights: Float64s) -> None:
+        """Rows [n] have come; with forgetting, `weights` say how much the last of them has left of each."""
+        if self._forgetting < 1:
+            self.counts *= self._forgetting ** len(classes)
+            self._squares *= self._forgetting ** (2 * len(classes))
+        self.counts += np.bincount(classes, weights, len(self.counts))
+        self._squares += np.bincount(classes, weights * np.abs(weights), len(self.counts))
+
+    def add(self, psi: Float64s, classes: Int64s, weights: Float64s) -> None:
+        """Add rows ψ [n, m] that have been counted, and all that have been since the last time."""
+        if self._forgetting < 1:
+            faded = self._forgetting ** len(psi)
+            self.gram *= faded
+            self.by_class *= faded
+        if (weights == 1).all():  # for BLAS a row-major lower triangle is the upper one of a column-major matrix
+            dsyrk(1.0, psi.T, beta=1.0, c=self.gram.T, overwrite_c=True)
+            weighed = psi
+        else:
+            weighed = psi * weights[:, None]
+            self.gram += weighed.T @ psi
+        _add_by_class(self.by_class, weighed, classes)
+        if self._forgetting < 1:
+            self._clear(self.counts < _FADED_AWAY)
+
+    def of(self, label: int) -> ClassSums:
+        """A copy of a class's part."""
+        count, squares = float(self.counts[label]), float(self._squares[label])
+        return ClassSums(count=count, squares=squares, sums=self.by_class[label].copy())
+
+    def take_out(self, label: int) -> ClassSums:
+        """Remove a class's part; G keeps its rows."""
+        packet = self.of(label)
+        self._clear(label)
+        return packet
+
+    def put_back(self, label: int, packet: ClassSums, *, slept_rows: int) -> None:
+        """Add what `take_out` gave, that many rows ago."""
+        left = self._forgetting**slept_rows
+        self.counts[label] += packet.count * left
+        self._squares[label] += packet.squares * left**2
+        self.by_class[label] += packet.sums[: self.by_class.shape[1]] * left
+
+    def take_out_known(self, psi: Float64s, label: int, weight: float, *, width: int) -> bool:
+        """Take one row ψ [m] out, unless the sums say that it was never in them; then False, and nothing changes.
+
+        Whatever was added leaves a scatter within classes that is positive definite, with the ridge of rows so `width`,
+        when it is taken out.
+        """
+        count = float(self.counts[label]) - weight
+        if count < -_NO_WEIGHT:
+            return False
+        sums = self.by_class[label] - weight * psi if count > _NO_WEIGHT else np.zeros_like(psi)
+        gram = self.gram - weight * np.outer(psi, psi)
+        others = np.flatnonzero(self.counts > _NO_WEIGHT)
+        others = others[others != label]
+        within = gram - self.by_class[others].T @ (self.by_class[others] / self.counts[others, None])
+        if count > _NO_WEIGHT:
+            within -= np.outer(sums, sums) / count
+        total = float(self.counts[others].sum()) + max(count, 0.0)
+        within[np.diag_indices(len(within))] += penalty(gram, total, width) if total > 0 else 1e-9
+        if torch.linalg.cholesky_ex(torch.from_numpy(within)).info.item():
+            return False
+        self.gram, self.by_class[label] = gram, sums
+        self.counts[label] = count if count > _NO_WEIGHT else 0.0
+        self._squares[label] = max(float(self._squares[label]) - weight**2, 0.0) if count > _NO_WEIGHT else 0.0
+        return True
+
+    def count_as_rows(self, label: int) -> None:
+        """A class known from rows that stand for others is known as well as by n_c rows, however many stood."""
+        self._squares[label] = self.counts[label]
+
+    def forget_all(self) -> None:
+        """Begin anew, for the classes there are."""
+        self.gram[:] = 0.0
+        self._clear(slice(None))
+
+    def state(self) -> dict[str, Array]:
+        """Copies of the sums; G as its lower triangle, row by row."""
+        return {
+            "gram": _triangle(self.gram),
+            "sums": self.by_class.copy(),
+            "counts": self.counts.copy(),
+            "squares": self._squares.copy(),
+        }
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take up the values of `state()`, of the same m."""
+        self.gram = _whole(arrays["gram"].astype(np.float64), len(self.gram))
+        self.by_class = arrays["sums"].astype(np.float64)
+        self.counts = arrays["counts"].astype(np.float64)
+        self._squares = arrays["squares"].astype(np.float64)
+
+    def _clear(self, labels: int | slice | npt.NDArray[np.bool_]) -> None:
+        self.counts[labels], self._squares[labels], self.by_class[labels] = 0.0, 0.0, 0.0
+
+
+def _add_by_class(sums: Float64s, psi: Float64s, classes: Int64s) -> None:
+    """Add every row ψ [n, m] to its class's of `sums` [C, m]."""
+    present = np.flatnonzero(np.bincount(classes, minlength=len(sums)))
+    if len(present) <= FEW_CLASSES:
+        sums[present] += (present[:, None] == classes).astype(np.float64) @ psi
+        return
+    order = np.argsort(classes, kind="stable")
+    starts = np.flatnonzero(np.diff(classes[order], prepend=-1))
+    sums[present] += np.add.reduceat(psi[order], starts)
+
+
+def _triangle(square: Float64s) -> Float64s:
+    """The lower triangle [m(m+1)/2], row by row."""
+    size = len(square)
+    triangle = np.empty(size * (size + 1) // 2)
+    for row in range(size):
+        triangle[row * (row + 1) // 2 : (row + 1) * (row + 2) // 2] = square[row, : row + 1]
+    return triangle
+
+
+def _whole(triangle: Float64s, size: int) -> Float64s:
+    """The symmetric matrix [m, m] with this lower triangle."""
+    square = np.empty((size, size))
+    for row in range(size):
+        values = triangle[row * (row + 1) // 2 : (row + 1) * (row + 2) // 2]
+        square[row, : row + 1], square[: row + 1, row] = values, values
+    return square
