@@ -75,3 +75,17 @@ def seeded_probe(input_width: int) -> nn.Module:
     layer = nn.Linear(input_width, 3)
     layer.register_buffer("drawn", torch.rand(2))
     return layer
+
+
+SIZES_SEEN: list[int] = []
+
+
+def noting_sizes(input_width: int) -> nn.Module:
+    """Notes how many rows each pass has, in `SIZES_SEEN`."""
+
+    class NotingSizes(nn.Linear):
+        def forward(self, dense: Tensor) -> Tensor:
+            SIZES_SEEN.append(len(dense))
+            return super().forward(dense)
+
+    return NotingSizes(input_width, 4)

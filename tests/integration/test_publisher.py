@@ -1,7 +1,8 @@
 """The order of publication, on a real disk and the embedded broker: saved first, then announced, never backwards."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,10 @@ class QuietLog:
 
     def __init__(self) -> None:
         self.committed = Offsets()
+        self.when_committing: Callable[[], None] = lambda: None
 
     def commit(self, offsets: Offsets) -> None:
+        self.when_committing()
         self.committed = offsets
 
     def end_offsets(self) -> Offsets:
@@ -136,7 +139,8 @@ class Bench:
             last_version=claimed.highest_version,
         )
         self.publisher.start(self.learner.offsets)
-        self._feed = KafkaUpdateFeed(broker.options, model)
+        self.new_feed = partial(KafkaUpdateFeed, broker.options, model)
+        self._feed = self.new_feed()
         self.announced: list[ModelUpdate] = []
 
     def learn(self, upto: int) -> None:
@@ -200,12 +204,35 @@ def made(embedded_broker: RunningBroker, tmp_path: Path, request: pytest.Fixture
 
 
 def test_what_is_announced_is_on_disk_before_and_offsets_are_committed_after(made: Bench) -> None:
+    announced_by_then: list[Offsets] = []
+
+    def look() -> None:
+        feed = made.new_feed()
+        announced_by_then.extend(record.offsets for record in feed.newest() if isinstance(record, ModelUpdate))
+        feed.close()
+
+    made.offset_log.when_committing = look
     made.learn(8)
     update = made.publish_until_announced(8)
     saved = made.checkpoints.load_newest()
     assert saved is not None
     assert (saved.version, saved.offsets) == (update.version, update.offsets)
     wait_for(lambda: made.offset_log.committed == update.offsets, "group offsets are committed")
+    assert announced_by_then == [update.offsets]
+
+
+def test_a_version_is_never_used_again_by_whoever_comes_next(
+    made: Bench, embedded_broker: RunningBroker, tmp_path: Path
+) -> None:
+    made.learn(8)
+    first = made.publish_until_announced(8)
+    after = Bench(embedded_as_broker(embedded_broker), tmp_path / "after", made.config.name)
+    try:
+        after.learn(16)
+        second = after.publish_until_announced(16)
+        assert (second.epoch, second.version) == (first.epoch + 1, first.version + 1)
+    finally:
+        after.close()
 
 
 def test_versions_only_grow_and_nothing_new_is_not_announced(made: Bench) -> None:
