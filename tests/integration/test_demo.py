@@ -111,3 +111,10 @@ def test_a_folder_that_is_not_a_demo_is_left_alone(tmp_path: Path) -> None:
         assert process.wait() == 1
     assert "--directory" in said(directory)
     assert (directory / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    command = [sys.executable, "-m", "penstock.processes.cli", "demo", "--directory", "/proc/demo"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert re.fullmatch(r"penstock: /proc/demo cannot be made: .*--directory\.\n", done.stderr)

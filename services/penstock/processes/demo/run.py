@@ -71,9 +71,14 @@ def _made_anew(directory: Path) -> Path:
     """The demo's folder, emptied if an earlier demo made it."""
     if directory.exists() and any(directory.iterdir()) and not (directory / MARKER).exists():
         raise ConfigurationError(f"{directory} exists and is not an earlier demo's; name another with --directory.")
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    (directory / MARKER).touch()
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        (directory / MARKER).touch()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{directory} cannot be made: {error.strerror}; name another with --directory."
+        ) from None
     return directory.absolute()
 
 
