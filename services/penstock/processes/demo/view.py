@@ -121,6 +121,8 @@ def _version(version: int) -> str:
 
 
 def _line(snapshot: Snapshot) -> str:
+    if not snapshot.num_produced:
+        return f"{snapshot.stage}: trainers and replicas are not all there yet"
     versions = ", ".join(_version(version) for version in snapshot.versions)
     return (
         f"{snapshot.stage}: {snapshot.num_learnt}/{snapshot.num_total} events learnt, "
