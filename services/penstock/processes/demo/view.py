@@ -52,6 +52,9 @@ class View:
             self._live = live
             try:
                 yield
+            except KeyboardInterrupt:
+                live.transient = False  # the terminal's ^C stands in the picture, which would not go away whole
+                raise
             finally:
                 self._live = None
 
