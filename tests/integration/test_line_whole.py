@@ -28,6 +28,8 @@ def running(kafka: LocalKafka, tmp_path: Path) -> Iterator[Line]:
     with line(tmp_path, kafka.bootstrap_servers, model, text) as started:
         made = started.run("topics", "create", "--partitions", "3")
         assert made.returncode == 0, made.stdout
+        assert [line[:4] for line in made.stdout.splitlines()] == [b"ok  "] * 3, made.stdout
+        assert made.stderr == b""
         yield started
 
 
@@ -171,7 +173,7 @@ def test_status_and_doctor_tell_an_operator_how_it_is(running: Line) -> None:
 
     doctor = running.run("doctor")
     assert doctor.returncode == 0, doctor.stdout
-    assert doctor.stdout.count(b"ok  ") >= 7
+    assert [line[:4] for line in doctor.stdout.splitlines()] == [b"ok  "] * 8, doctor.stdout
 
     metrics_url = str(wait_for(lambda: trainer.says("metrics"), "the trainer exposes metrics")["url"])
     exposed = urllib.request.urlopen(metrics_url, timeout=60).read().decode()

@@ -26,8 +26,15 @@ def config_option(command: Command) -> Command:
 
 
 def load(config: Path) -> "Settings":
-    """The settings; imported when a command runs, as `penstock --help` must not pay for what they import."""
-    from penstock import failpoints, settings
+    """The settings; imported when a command runs, as `penstock --help` must not pay for what they import.
 
+    Beside what a command says, only warnings are logged, unless it configures its log anew.
+    """
+    import logging
+
+    from penstock import failpoints, settings
+    from penstock.processes import logs
+
+    logs.configure(logging.WARNING)
     failpoints.arm(settings.failpoints_named())
     return settings.load(config)

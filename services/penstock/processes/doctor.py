@@ -9,7 +9,8 @@ import click
 
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.errors import PenstockError
-from penstock.settings import Settings, load
+from penstock.processes.configured import load
+from penstock.settings import Settings
 
 CONFIGURATION = "configuration"
 
