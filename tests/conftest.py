@@ -3,8 +3,10 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import kafka_brokers
 import nursery as nurseries
@@ -14,6 +16,13 @@ from kafka_jars import CACHE_DIRECTORY
 from mlflow_servers import MlflowServer, mlflow_server
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.local_kafka_jars import resolve
+
+# However busy a machine is, an example may take as long as it takes, and every run tries the same ones:
+# `--hypothesis-profile=exploring` tries others.
+PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": (HealthCheck.too_slow,)}
+settings.register_profile("exploring", derandomize=False, **PATIENT)
+settings.register_profile("repeatable", derandomize=True, **PATIENT)
+settings.load_profile("repeatable")
 
 FAST_CLEANER = {"log.cleaner.backoff.ms": 200}
 """So that a test of a compacted topic need not wait for 15 s."""
