@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without __all__
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without __all__
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from embedded_brokers import RunningBroker
 from penstock.adapters.kafka.config import KafkaValue
@@ -74,6 +81,15 @@ def create_topic(
     for outcome in admin.create_topics([NewTopic(name, partitions, 1, config=config)]).values():
         outcome.result(60)
     wait_for(lambda: name in admin.list_topics(timeout=60).topics, f"{name} is served", every_seconds=0.01)
+
+
+def take_messages_up_to(num_bytes: int, bootstrap_servers: str, topic: str) -> None:
+    """Larger ones are refused from now on; on the real broker."""
+    entry = ConfigEntry("max.message.bytes", str(num_bytes), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    for outcome in admin.incremental_alter_configs([resource]).values():
+        outcome.result(10)
 
 
 def produce(

@@ -5,14 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without __all__
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-)
 
-from kafka_brokers import Broker, create_model_topics, create_topic, new_name
+from kafka_brokers import Broker, create_model_topics, create_topic, new_name, take_messages_up_to
 from penstock.adapters.kafka.dead_letters import DeadLetters
 from penstock.adapters.kafka.label_source import LabelSource
 from penstock.adapters.kafka.local_kafka import LocalKafka
@@ -126,17 +120,10 @@ def test_a_letter_that_the_broker_refuses_is_sent_again_until_it_is_taken(kafka:
     outbox.send(letter(b"x" * 5000))
     outbox.send(letter(b"small"))
     assert not outbox.wait_acknowledged(1.0)
-    allow_bytes(kafka, topic, 100_000)
+    take_messages_up_to(100_000, kafka.bootstrap_servers, topic)
     assert outbox.wait_acknowledged(PATIENCE_SECONDS)
     values = [len(value) for _, value, _ in read_all(kafka.bootstrap_servers, topic, 2) if isinstance(value, bytes)]
     assert sorted(values) == [5, 5000]
-
-
-def allow_bytes(kafka: LocalKafka, topic: str, num_bytes: int) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    entry = ConfigEntry("max.message.bytes", str(num_bytes), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(60)
 
 
 def test_a_letter_of_900_kilobytes_fits_the_topic_that_we_create(kafka: LocalKafka, opened: Open) -> None:

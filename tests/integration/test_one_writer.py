@@ -25,6 +25,7 @@ def test_the_older_trainer_stops_with_a_sentence_and_the_newer_goes_on(
         assert older.wait() == 1
         assert "claim" in older.last_words(), older.text()
         assert "Traceback" not in older.text()
+        assert "checkpoint not written" not in older.text()
         second = running.wait_until_announced(400)
         assert second.epoch > first.epoch
         assert second.version > first.version

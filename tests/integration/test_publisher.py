@@ -43,13 +43,15 @@ SLOW_SECONDS = 2.5
 
 
 class HeldLetters:
-    """Dead letters whose acknowledgement the test decides."""
+    """Dead letters whose acknowledgement the test decides; `num_asked` counts how often it was asked for."""
 
     def __init__(self) -> None:
         self.acknowledged = threading.Event()
         self.acknowledged.set()
+        self.num_asked = 0
 
     def wait_acknowledged(self, timeout_seconds: float) -> bool:
+        self.num_asked += 1
         return self.acknowledged.wait(min(timeout_seconds, 0.05))
 
 
@@ -318,6 +320,19 @@ def test_a_trainer_that_is_stopped_does_not_ask_twice_where_nobody_answers(
     made.learn(8)
     made.publisher.publish_last(made.learner)
     assert (tries, made.num_saved()) == ([1], 1)
+
+
+def test_after_a_failure_nothing_is_asked_of_an_intake_that_is_about_to_be_closed(made: Bench) -> None:
+    made.letters.acknowledged.clear()
+    made.learn(8)
+    made.publisher.publish_when_due(made.learner, None)
+    wait_for(lambda: made.letters.num_asked > 2, "the writer waits for the acknowledgement", every_seconds=0.005)
+    made.publisher.close()
+    num_asked = made.letters.num_asked
+    made.letters.acknowledged.set()
+    assert not made.publisher._writer.is_alive()
+    assert made.letters.num_asked == num_asked
+    assert made.num_saved() == 0
 
 
 def test_nothing_learnt_of_another_topic_of_that_name_is_saved(made: Bench) -> None:

@@ -9,6 +9,7 @@ from line import Line, Process, line
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from scraped import metrics_url, scraped
 from torture.fault import Fault, Figures
+from torture.letters_waiting import killed_while_a_letter_waits
 from torture.workspace import Workspace
 from unsteady_proxy import FAIR, UnsteadyProxy, Weather
 from verifying.learnt import assert_learnt_exactly
@@ -76,7 +77,8 @@ def play(workspace: Workspace, seed: int) -> Figures:
             assert outage.trainer.stop() == 0, outage.trainer.text()
             assert_learnt_exactly(state, model, places(read_topic(running.kafka, running.topics.labels)), [])
             assert_log_of_one_writer(running.kafka, model)
-            return outage.figures
+        learnt = killed_while_a_letter_waits(workspace, broker, proxy.address, seed)
+    return {**outage.figures, "events learnt without a broker": learnt}
 
 
 def _far_away(outage: Outage, proxy: UnsteadyProxy) -> None:
@@ -125,9 +127,9 @@ BROKER_AWAY = Fault(
     number=5,
     title="a broker away, cut off, far away",
     injected="all traffic delayed by 50 to 500 ms and dripping at 40 kB/s, one-second cuts every five seconds, kill -9 "
-    "of the broker and restart; in the long form also a stop of 5 to 60 s",
+    "of the broker and restart, another while a dead letter waits for it; in the long form also a stop of 5 to 60 s",
     must_hold="training resumes by itself, every event is learnt once (I1), versions only grow (I4), an event is fresh "
-    "again within 10 s",
+    "again within 10 s; what has been fetched is learnt without a broker, and no checkpoint passes the letter (I6)",
     short_tries=1,
     long_tries=10,
     play=play,

@@ -10,17 +10,10 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported without __all__
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 from structlog.testing import capture_logs
 
 from configurations import configuration
-from kafka_brokers import create_model_topics
+from kafka_brokers import create_model_topics, take_messages_up_to
 from kafka_messages import KafkaMessage
 from line import Line, Process, line
 from penstock.adapters.kafka.topic_ends import read_ends
@@ -155,7 +148,7 @@ def _on_a_line(workspace: Workspace, kinds: Sequence[Poison], chance: random.Ran
     log = _mixed(kinds if workspace.is_long else chance.sample(kinds, 12), chance)
     with line(workspace.directory, servers, model, text, workspace.nursery) as running:
         create_model_topics(servers, model, PARTITIONS)
-        _take_letters_up_to(servers, running.topics.dead_letters, 100)
+        take_messages_up_to(100, servers, running.topics.dead_letters)
         trainer = running.start_trainer()
         running.produce(_valid(50))
         wait_for(lambda: newest_checkpoint(state, model), "what comes before the poison is saved")
@@ -168,7 +161,7 @@ def _on_a_line(workspace: Workspace, kinds: Sequence[Poison], chance: random.Ran
         bad = {place: value for place, value in _by_place(messages).items() if value in values}
         passed = {place for place in bad if checkpoint.offsets[place[0]] > place[1]}
         assert not passed, f"a checkpoint passed {min(passed)}, whose dead letter nobody has"
-        _take_letters_up_to(servers, running.topics.dead_letters, 1_048_588)
+        take_messages_up_to(1_048_588, servers, running.topics.dead_letters)
         ends = read_ends(running.kafka, running.topics.labels).next
         wait_for(lambda: _stands_at(state, model, ends), "the newest checkpoint stands at the end")
         assert trainer.stop() == 0, trainer.text()
@@ -200,14 +193,6 @@ def _by_place(messages: Sequence[Any]) -> dict[tuple[int, int], bytes | None]:
 def _place(headers: Sequence[tuple[str, bytes | None]]) -> tuple[int, int]:
     found = dict(headers)
     return int(found["__connect.errors.partition"] or b""), int(found["__connect.errors.offset"] or b"")
-
-
-def _take_letters_up_to(servers: str, topic: str, num_bytes: int) -> None:
-    entry = ConfigEntry("max.message.bytes", str(num_bytes), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-    for outcome in admin.incremental_alter_configs([resource]).values():
-        outcome.result(60)
 
 
 def _learnt(trainer: Process) -> float:

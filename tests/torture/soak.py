@@ -15,17 +15,26 @@ import psutil
 
 from configurations import configuration, events, question
 from line import Line, Process, line, served_version
+from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.failpoints import NAMES
+from torture.broker_away import PROPERTIES
 from torture.fault import Fault, Figures
 from torture.workspace import Workspace
+from unsteady_proxy import FAIR, UnsteadyProxy, Weather
 from verifying.answers import Asking, assert_answers_hold
 from verifying.letters import assert_dead_lettered_exactly
-from verifying.topics import Place
+from verifying.topics import read_topic
 from verifying.updates import acceptable, assert_log_of_one_writer, assert_records_whole
 from waiting import wait_for
 
 SQLITE = "sqlite:///"
-SOAK_SECONDS = {False: 20.0, True: 1800.0}
+SOAK_SECONDS = {False: 0.0, True: 1800.0}
+"""After everything has been done once."""
 BURST, POISON_EVERY = 150, 25
+POISON = b"poison "
+CUT_SECONDS = (0.1, 2.0)
+FAR_AWAY = Weather(latency_seconds=(0.02, 0.2))
+WRITING = tuple(name for name in NAMES if name.startswith("checkpoint."))
 CAPACITY = 500
 ROOM: dict[str, float] = {"descriptors": 8, "threads": 4, "resident MiB": 48, "state MiB": 2, "rows per version": 60}
 """What a thing may have grown by, from the second third of the time to the last."""
@@ -36,13 +45,14 @@ class Soak:
     """What runs, and what was seen of it."""
 
     running: Line
+    broker: LocalKafka
+    proxy: UnsteadyProxy
     chance: random.Random
     trainer: Process
     replica: Process
     doomed: Process
     uri: str
     produced: int = 0
-    poison: dict[Place, bytes] = field(default_factory=dict)
     seen: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     actions: int = 0
 
@@ -50,14 +60,14 @@ class Soak:
         """A burst of events, some of them poison."""
         values = list(events(BURST, seed=self.chance.randrange(10_000), start=self.produced))
         for number in range(0, BURST, POISON_EVERY):
-            values[number] = b"poison %d" % (self.produced + number)
-            self.poison[(0, self.produced + number)] = values[number]
+            values[number] = POISON + b"%d" % (self.produced + number)
         self.produced += self.running.produce(values)
 
     def kill_trainer(self) -> None:
-        """kill -9, and another."""
+        """kill -9, and another, on a disk that fails once."""
         self.trainer.kill()
-        self.trainer = self.running.start_trainer()
+        error = f"{self.chance.choice(WRITING)}={self.chance.choice(('eio', 'enospc'))}@{self.chance.randrange(1, 20)}"
+        self.trainer = self.running.start_trainer({"PENSTOCK_FAILPOINTS": error})
 
     def stop_trainer(self) -> None:
         """SIGTERM, and another."""
@@ -77,17 +87,30 @@ class Soak:
         time.sleep(self.chance.uniform(0.1, 1.0))  # how long it stands still is what is tried here
         os.kill(pid, signal.SIGCONT)
 
-    def act(self) -> None:
-        """One thing at random."""
-        actions: Sequence[Callable[[], None]] = (
-            *[self.produce] * 8,
-            self.kill_trainer,
-            self.stop_trainer,
-            self.kill_replica,
-            self.hold_still,
-        )
-        self.chance.choice(actions)()
-        self.actions += 1
+    def kill_broker(self) -> None:
+        """kill -9, and it comes back with what was on its disk."""
+        self.broker.kill()
+        self.broker.start()
+
+    def cut_off(self) -> None:
+        """Nobody reaches the broker for a moment."""
+        self.proxy.turn(Weather(refuses=True))
+        time.sleep(self.chance.uniform(*CUT_SECONDS))  # how long the cut is is what is tried here
+        self.proxy.turn(FAIR)
+
+    def change_weather(self) -> None:
+        """The broker is far away, or near again."""
+        self.proxy.weather = FAIR if self.proxy.weather is FAR_AWAY else FAR_AWAY
+
+    def deck(self) -> list[Callable[[], None]]:
+        """Everything that is done, in an order drawn at random."""
+        actions: list[Callable[[], None]] = [
+            *[self.produce] * 12,
+            *[self.kill_trainer, self.stop_trainer, self.kill_replica, self.hold_still],
+            *[self.kill_broker, self.cut_off, self.change_weather],
+        ]
+        self.chance.shuffle(actions)
+        return actions
 
     def look(self) -> None:
         """Note what they hold; a trainer once it learns, the replica at any time."""
@@ -109,38 +132,37 @@ def play(workspace: Workspace, seed: int) -> Figures:
     """Acts and looks until the time is over; then everything must be there, and nothing have grown."""
     model, directory, chance = workspace.new_model(), workspace.directory, random.Random(seed)
     uri = f"{SQLITE}{directory / 'mlflow.db'}"
-    text = configuration(
-        model, workspace.kafka.bootstrap_servers, directory / "state", tracking_uri=uri, capacity=CAPACITY
-    )
-    with line(directory, workspace.kafka.bootstrap_servers, model, text, workspace.nursery) as running:
-        assert running.run("topics", "create", "--partitions", "1").returncode == 0
-        replica, url = running.start_replica()
-        soak = Soak(
-            running=running,
-            chance=chance,
-            trainer=running.start_trainer(),
-            replica=replica,
-            doomed=running.start("serve", "--port", "0"),
-            uri=uri,
-        )
-        soak.produce()
-        wait_for(lambda: served_version(url, model), "the replica serves")
-        with Asking(url, model, question(1, label=0), pause_seconds=0.05) as asking:
-            began = time.monotonic()
-            ends = min(began + SOAK_SECONDS[workspace.is_long], workspace.ends_at_seconds)
-            while time.monotonic() < ends:
-                soak.act()
-                asking.pause(chance.uniform(0, 0.5))
-                soak.look()
-            minutes = (time.monotonic() - began) / 60
-            last = running.wait_until_announced(soak.produced)
-            wait_for(lambda: asking.newest_version == last.version, "the replica serves the newest")
-        assert soak.trainer.stop() == 0, soak.trainer.text()
-        assert_log_of_one_writer(running.kafka, model)
-        assert_answers_hold(asking.answers, acceptable(running.kafka, model))
-        assert_dead_lettered_exactly(running.kafka, model, soak.poison)
-        assert_records_whole(uri, model)
-        assert last.metrics["events_learnt"] == soak.produced - len(soak.poison), "events were lost, or learnt twice"
+    with UnsteadyProxy(seed=seed) as proxy, workspace.own_kafka(PROPERTIES, advertised_port=proxy.port) as broker:
+        proxy.upstream = int(broker.bootstrap_servers.rpartition(":")[2])
+        text = configuration(model, proxy.address, directory / "state", tracking_uri=uri, capacity=CAPACITY)
+        with line(directory, proxy.address, model, text, workspace.nursery) as running:
+            assert running.run("topics", "create", "--partitions", "1").returncode == 0
+            replica, url = running.start_replica()
+            soak = Soak(
+                running=running,
+                broker=broker,
+                proxy=proxy,
+                chance=chance,
+                trainer=running.start_trainer(),
+                replica=replica,
+                doomed=running.start("serve", "--port", "0"),
+                uri=uri,
+            )
+            soak.produce()
+            wait_for(lambda: served_version(url, model), "the replica serves")
+            with Asking(url, model, question(1, label=0), pause_seconds=0.05) as asking:
+                minutes = _soaked(soak, asking, min(SOAK_SECONDS[workspace.is_long], workspace.seconds_left))
+                messages = read_topic(running.kafka, running.topics.labels)
+                last = running.wait_until_announced(len(messages))
+                wait_for(lambda: asking.newest_version == last.version, "the replica serves the newest")
+            assert soak.trainer.stop() == 0, soak.trainer.text()
+            poison = {(0, each.offset()): each.value() for each in messages if each.value().startswith(POISON)}
+            assert len(messages) >= soak.produced, "the broker has lost what it had acknowledged"
+            assert_log_of_one_writer(running.kafka, model)
+            assert_answers_hold(asking.answers, acceptable(running.kafka, model))
+            assert_dead_lettered_exactly(running.kafka, model, poison)
+            assert_records_whole(uri, model)
+            assert last.metrics["events_learnt"] == len(messages) - len(poison), "events were lost, or learnt twice"
     for name, values in soak.seen.items():
         if workspace.is_long or not name.startswith("trainer"):  # those of seconds are killed before they have grown up
             _assert_flat(name, values)
@@ -149,6 +171,19 @@ def play(workspace: Workspace, seed: int) -> Figures:
         "actions": float(soak.actions),
         **{name: _thirds(values)[1:] for name, values in soak.seen.items()},
     }
+
+
+def _soaked(soak: Soak, asking: Asking, seconds: float) -> float:
+    """Deck after deck, the first to its end; returns the minutes it took. The broker is near again afterwards."""
+    began = time.monotonic()
+    while not soak.actions or time.monotonic() < began + seconds:
+        for act in soak.deck():
+            act()
+            soak.actions += 1
+            asking.pause(soak.chance.uniform(0, 0.5))
+            soak.look()
+    soak.proxy.weather = FAIR
+    return (time.monotonic() - began) / 60
 
 
 def _assert_flat(name: str, values: Sequence[float]) -> None:
@@ -185,7 +220,8 @@ def _rows(uri: str, *tables: str) -> int:
 SOAK = Fault(
     number=18,
     title="a soak",
-    injected="for 30 minutes at random: bursts with poison, kill -9, SIGTERM and SIGSTOP of trainers and replicas",
+    injected="for 30 minutes at random: bursts with poison, kill -9, SIGTERM and SIGSTOP of trainers and replicas, "
+    "errors of the disk, kill -9 and restart of the broker, and a line to it that is cut and slow",
     must_hold="I1 and I3 to I6; descriptors, threads, memory, disk and MLflow's rows per version are flat",
     short_tries=1,
     long_tries=1,

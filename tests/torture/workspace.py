@@ -1,6 +1,7 @@
 """What one try of a fault may use."""
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ class Workspace:
     nursery: Nursery
     is_long: bool
     ends_at_seconds: float = math.inf
+
+    @property
+    def seconds_left(self) -> float:
+        """Until it must end."""
+        return self.ends_at_seconds - time.monotonic()
 
     def own_kafka(
         self, properties: Mapping[str, str | int] | None = None, *, advertised_port: int | None = None

@@ -73,6 +73,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
             wait_for(lambda: asking.newest_version >= last.version, "the replica serves the second trainer's newest")
         assert FENCED in zombie.last_words(), zombie.text()
         assert "Traceback" not in zombie.text(), zombie.text()
+        assert "Bad file descriptor" not in zombie.text(), zombie.text()
         assert last.epoch == newest.epoch, f"the last update is of epoch {last.epoch}"
         assert second.stop() == 0, second.text()
         alias = _alias(uri, model)

@@ -118,6 +118,7 @@ def _assemble(settings: Settings, resources: ExitStack, stop: Event, *, accepts_
         disk_trouble=DiskTrouble(telemetry, clock, pauses=settings.state.on_write_failure == "pause"),
     )
     publisher.start(None if point.accepted else learner.offsets)
+    resources.callback(publisher.close)
     intake.start(_intake_start(settings, learner))
     failpoints.reach("recovery.reading")
     return Trainer(

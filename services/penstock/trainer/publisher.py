@@ -136,6 +136,16 @@ class Publisher:
         self._raise_failure()
         log.info("ended", step=learner.step, events_learnt=learner.events_learnt, all_saved=not self._has_news(learner))
 
+    def close(self) -> None:
+        """Where training failed, in place of `publish_last`: stop, so that what is used here may be closed.
+
+        What is on disk already may still be announced; nothing is saved any more.
+        """
+        if not self._waiting.is_closed:
+            self._waiting.close()
+            self._writer.join(LAST_SECONDS)
+            self._announcer.close(LAST_SECONDS)
+
     def _has_news(self, learner: Learner) -> bool:
         return self._saved_offsets is None or learner.offsets.is_ahead_of(self._saved_offsets)
 
