@@ -139,12 +139,13 @@ class Publisher:
     def close(self) -> None:
         """Where training failed, in place of `publish_last`: stop, so that what is used here may be closed.
 
-        What is on disk already may still be announced; nothing is saved any more.
+        What is being saved still is, and may be announced; nothing more is taken.
         """
         if not self._waiting.is_closed:
+            self._stopping.set()
             self._waiting.close()
-            self._writer.join(LAST_SECONDS)
-            self._announcer.close(LAST_SECONDS)
+            self._writer.join(LAST_SAVE_SECONDS)
+            self._announcer.close(LAST_ANNOUNCEMENT_SECONDS)
 
     def _has_news(self, learner: Learner) -> bool:
         return self._saved_offsets is None or learner.offsets.is_ahead_of(self._saved_offsets)
