@@ -93,9 +93,9 @@ def errors_burst(parts: "LearnerParts", found: Scored) -> bool:
     else:
         is_old[is_old] = parts.class_events[found.labels[is_old]] >= ESTABLISHED_ROWS
     old = slice(None) if is_old.all() else is_old
-    if not doubt.burst.saw(found.labels[old], ~found.hits[old], before + found.rows[old]) or doubt.is_on:
+    if not doubt.burst.saw(found.labels[old], found.predicted[old], before + found.rows[old]) or doubt.is_on:
         return False
-    _, _, began = doubt.burst.suspects()
+    began = doubt.burst.suspects().began
     doubt.begin(since=parts.reservoir.num_offered + began - before, began_at=began, event=before)
     return True
 

@@ -93,17 +93,18 @@ class MixedHeads:
         """Where the meaning of labels has changed: give up what was learnt of those classes before."""
         parts, ensemble = self._parts, self._ensemble
         events = ensemble.attendance.num_events + found.rows
-        classes, began = ensemble.watch(answer, found.labels, found.hits, events, parts.reservoir, self._linear_at)
+        classes, began = ensemble.watch(answer, found.labels, found.predicted, events, parts.reservoir, self._linear_at)
         if not len(classes):
             return None
-        before = len(parts.reservoir)
-        kept = max(0, ensemble.attendance.num_events - began)
+        before, window = len(parts.reservoir), parts.window
+        since = max(0, ensemble.attendance.num_events - began)
         parts.reservoir.drop_classes(classes)
-        newest = parts.window.newest(kept)
-        if len(newest):
-            again = newest[np.isin(parts.window.rows.classes[newest], classes)]
-            parts.reservoir.add(parts.window.rows.at(again), parts.window.priorities[again])
-        parts.window.keep_newest(kept)
+        theirs = window.newest(len(window))
+        theirs = theirs[np.isin(window.rows.classes[theirs], classes)]
+        is_new = np.isin(theirs, window.newest(since))
+        again = theirs[is_new]
+        parts.reservoir.add(window.rows.at(again), window.priorities[again])
+        window.drop(theirs[~is_new])
         ensemble.begin_anew(parts.reservoir, parts.window)
         parts.history.rebuilt(parts.kept_priorities())
         parts.sleepers.are_out_of_sums()

@@ -49,13 +49,6 @@ class Window:
         count = min(count, len(self))
         return np.arange(self.num_added - count, self.num_added) % max(self.capacity, 1)
 
-    def keep_newest(self, count: int) -> None:
-        """Forget all but the newest rows."""
-        kept = self.newest(count)
-        rows, priorities = self.rows.at(kept), self.priorities[kept]
-        self.num_added = 0
-        self.add(rows, priorities)
-
     def drop(self, places: Int64s) -> None:
         """Forget the rows at these places; the others keep their order."""
         kept = self.newest(len(self))

@@ -106,9 +106,9 @@ def test_after_five_tasks_the_mixture_is_as_good_as_its_best_head_and_the_one_th
     taught = tasks()
     rows, labels = clouds(500, range(10), seed=77, spread=0.5)
     mixture = taught.accuracy(rows, labels)
-    assert mixture >= max(taught.accuracy_of_members(rows, labels).values()) - 0.015
+    assert mixture >= max(taught.accuracy_of_members(rows, labels).values()) - 0.01
     assert mixture > 0.8
-    assert taught.ensemble.weights_by_head["forgetting"] < 0.35
+    assert taught.ensemble.weights_by_head["forgetting"] < 0.3
 
 
 @pytest.mark.parametrize("spread", [0.5, 2.5])
@@ -141,6 +141,50 @@ def test_flipped_labels_expire_both_classes_and_accuracy_comes_back(batch_rows: 
     assert 620 <= taught.alarms[0].began_at < 680
     asked, asked_labels = flips(400, seed=2)
     assert taught.accuracy(asked, 1 - asked_labels) > 0.9
+
+
+@pytest.mark.parametrize("batch_rows", [1, 32])
+def test_where_two_of_four_classes_change_places_the_others_keep_all_that_is_kept_of_them(batch_rows: int) -> None:
+    taught = Taught()
+    taught.learn(*clouds(640, range(4), seed=0, spread=0.5))
+    reservoir = taught.learner._parts.reservoir
+    kept = {label: set(reservoir.priorities[reservoir.slot_classes == label].tolist()) for label in range(4)}
+    names = [int(name) for name in taught.learner.class_names]
+    rows, labels = clouds(64, range(4), seed=1, spread=0.5)
+    taught.learn(rows, np.array([1, 0, 2, 3])[labels], batch_rows)
+    assert [set(alarm.classes) for alarm in taught.alarms] == [{"0", "1"}]
+    for label, name in enumerate(names):
+        now = set(reservoir.priorities[reservoir.slot_classes == label].tolist())
+        still = len(kept[label] & now) / len(kept[label])
+        assert (still > 0.8) if name in (2, 3) else (still == 0)
+    rows, labels = clouds(256, range(4), seed=2, spread=0.5)
+    taught.learn(rows, np.array([1, 0, 2, 3])[labels], batch_rows)
+    asked, theirs = clouds(400, range(4), seed=3, spread=0.5)
+    assert taught.accuracy(asked, np.array([1, 0, 2, 3])[theirs]) > 0.85
+
+
+@pytest.mark.parametrize("batch_rows", [1, 32])
+def test_a_class_that_goes_by_the_name_of_another_from_now_on_is_not_remembered_by_its_old_one(batch_rows: int) -> None:
+    """One class of four fails by half, so errors of all hardly rise; and the old name just stays away."""
+    taught, now = Taught(), np.array([1, 1, 2, 3])
+    taught.learn(*clouds(640, range(4), seed=0, spread=0.5))
+    rows, labels = clouds(448, range(4), seed=1, spread=0.5)
+    taught.learn(rows, now[labels], batch_rows)
+    assert [set(alarm.classes) for alarm in taught.alarms] == [{"0", "1"}]
+    asked, theirs = clouds(400, range(4), seed=2, spread=0.5)
+    assert taught.accuracy(asked, now[theirs]) > 0.9
+
+
+def test_where_two_of_ten_classes_change_places_they_alone_are_given_up() -> None:
+    taught, now = Taught(), np.array([1, 0, *range(2, 10)])
+    taught.learn(*clouds(1280, range(10), seed=0, spread=0.5))
+    rows, labels = clouds(384, range(10), seed=1, spread=0.5)
+    taught.learn(rows, now[labels])
+    assert {name for alarm in taught.alarms for name in alarm.classes} == {"0", "1"}
+    asked, theirs = clouds(600, range(10), seed=2, spread=0.5)
+    right = taught.answers(asked) == now[theirs]
+    assert right[theirs < 2].mean() > 0.8
+    assert right[theirs >= 2].mean() > 0.8
 
 
 def test_a_correction_flips_its_very_input_and_still_does_when_the_scale_of_the_stream_has_moved() -> None:

@@ -15,6 +15,7 @@ from penstock.learning.heads.alarm import Alarm
 from penstock.learning.heads.analytic import AnalyticHead
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.changed_meaning import ChangedMeaning
+from penstock.learning.heads.class_bursts import ClassBursts
 from penstock.learning.heads.class_parts import ClassParts
 from penstock.learning.heads.discriminant import Readout
 from penstock.learning.heads.exceptions import Exceptions, RowKeys, overruled
@@ -62,7 +63,8 @@ class Ensemble:
         self.inputs = HeadInputs(num_numbers, dense_width, seed=seed, features=features)
         width = self.inputs.width
         self.keys_of = RowKeys(dense_width + tokens_width)
-        self.attendance, self.shelves, self.alarm = Attendance(), Shelves(), Alarm()
+        self.attendance, self.shelves = Attendance(), Shelves()
+        self.alarm, self.bursts = Alarm(), ClassBursts()
         self.exceptions: Exceptions | None = Exceptions() if "instances" in heads else None
         self.analytic = AnalyticHead(width, seed=seed, forgetting=forgetting) if "analytic" in heads and width else None
         self.forgetting = ForgettingHead(width) if self.analytic is not None and width <= WIDEST else None
@@ -75,7 +77,7 @@ class Ensemble:
         self.instances = Instances(self.shelves, self.attendance, self.inputs)
         self.held = HeldRows(self.shelves, self.attendance, self.inputs)
         self.solving = Solving(self.attendance)
-        self._meaning = ChangedMeaning(self.alarm, self.attendance, self.held, self.mixture)
+        self._meaning = ChangedMeaning(self.alarm, self.bursts, self.attendance, self.held, self.mixture)
         self.urgent_until = 0
 
     @property
@@ -153,10 +155,16 @@ class Ensemble:
             self.mixture.learn(scores, opinions, classes, self.attendance.absence)
 
     def watch(
-        self, answer: Answer, classes: Int64s, hits: Bools, events: Int64s, reservoir: Reservoir, linear_of: LinearOf
+        self,
+        answer: Answer,
+        classes: Int64s,
+        predicted: Int64s,
+        events: Int64s,
+        reservoir: Reservoir,
+        linear_of: LinearOf,
     ) -> tuple[Int64s, int]:
         """Classes whose meaning has changed, mostly none, and the event at which that began."""
-        return self._meaning.watch(answer, classes, hits, events, reservoir, linear_of)
+        return self._meaning.watch(answer, classes, predicted, events, reservoir, linear_of)
 
     def begin_anew(self, reservoir: Reservoir, window: Window) -> None:
         """After an alarm: sums are those of the surviving rows, all members are equal, steps are urgent for a while."""

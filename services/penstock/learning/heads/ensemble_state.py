@@ -89,6 +89,7 @@ def _parts(ensemble: "Ensemble") -> dict[str, Part]:
         "held": ensemble.held,
         "attendance": ensemble.attendance,
         "alarm": ensemble.alarm,
+        "bursts": ensemble.bursts,
         "mixture": ensemble.mixture,
     }
     if ensemble.analytic is not None:
