@@ -10,11 +10,12 @@ Int64s = npt.NDArray[np.int64]
 
 def seen(bursts: ClassBursts, label: int, predicted: Int64s, first_event: int = 0) -> list[int]:
     """Events at which errors on the class have burst."""
-    labels = np.full(1, label)
-    events = np.arange(first_event, first_event + len(predicted))
-    return [
-        int(event) for event, said in zip(events, predicted, strict=True) if bursts.saw(labels, said[None], event[None])
-    ]
+    labels, found = np.full(1, label), []
+    for place in range(len(predicted)):
+        event = np.array([first_event + place])
+        if bursts.saw(labels, predicted[place : place + 1], event):
+            found.append(first_event + place)
+    return found
 
 
 def noisy(count: int, rate: float, *, seed: int) -> Int64s:
