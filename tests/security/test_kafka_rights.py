@@ -18,23 +18,41 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exported
 )
 
 from certificates import Authority
-from configurations import configuration, events, new_model
+from configurations import configuration, events, new_model, question
 from kafka_brokers import create_model_topics
-from line import Line, Process, served_version
+from line import Line, Process, ask, served_version
 from nursery import Nursery
 from penstock.adapters.kafka.dead_letter_reader import read_letters
 from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.adapters.kafka.topic_ends import read_ends
+from penstock.wire.event_writer import json_event
+from penstock.wire.replay import ReplayNote, encode_note
 from verifying.learnt import newest_checkpoint
 from waiting import wait_for
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
-RIGHT = re.compile(r"^\| (trainer|replica|producer) \| (topic|group) \| `([^`]+)` \| ([\w, ]+) \|$", re.MULTILINE)
+RIGHT = re.compile(r"^\| ([\w, -]+) \| (topic|group) \| `([^`]+)` \| ([\w, ]+) \|$", re.MULTILINE)
+LINE = {"trainer": "trainer", "replica": "replica", "producer": "producer"}
+COMMANDS = {
+    "replica that logs predictions": "replica",
+    "trainer with late labels": "trainer",
+    "dead-letters list, show, export": "reader",
+    "dead-letters replay": "replayer",
+    "topics create": "creator",
+    "doctor": "doctor",
+}
+"""Who the document names, and as which user the test does it."""
 PASSWORDS = {
     "trainer": "planted-of-the-trainer",
     "producer": "planted-of-the-producer",
     "stranger": "planted-of-nobody",
+    "reader": "planted-of-the-reader",
+    "replayer": "planted-of-the-replayer",
+    "creator": "planted-of-the-creator",
+    "doctor": "planted-of-the-doctor",
 }
-USERS = ("trainer", "replica", "producer", "stranger")
+USERS = (*PASSWORDS, "replica")
+LOGGED = "[serving.prediction_log]\nenabled = true"
 LOG_ALLOWED = "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=debug"
 """What Kafka's authorizer allows goes to the broker's log as well, not only what it denies."""
 ASKED = re.compile(r"Principal = User:(\w+) is (Allowed|Denied) operation = (\w+) from host = \S+ on resource = (\S+)")
@@ -94,11 +112,12 @@ class Secured:
         return {(who, place[0].lower(), place[-1], operation) for who, operation, place in places if who in USERS}
 
 
-def documented(model: str) -> set[Right]:
-    """The document's table for one model."""
+def documented(model: str, users: Mapping[str, str] = LINE) -> set[Right]:
+    """What the document says of one model, of those whose user is given."""
     return {
-        (who, kind, name.replace("<model>", model), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper())
+        (users[who], kind, name.replace("<model>", model), re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper())
         for who, kind, name, operations in RIGHT.findall(DOCUMENT.read_text(encoding="utf-8"))
+        if who in users
         for operation in operations.split(", ")
     }
 
@@ -193,6 +212,73 @@ def test_nobody_can_do_what_is_not_in_the_table(secured: Secured, granted: str) 
     assert may_read(replica, updates)
 
 
+def test_late_labels_and_the_commands_ask_for_exactly_what_is_documented_of_them(
+    secured: Secured, nursery: Nursery, tmp_path: Path
+) -> None:
+    model = new_model()
+    expected = documented(model) | documented(model, COMMANDS)
+    secured.give(*(binding(*right) for right in expected))
+    since = secured.kafka.log_file.stat().st_size
+    users = ("creator", "doctor", "trainer", "reader", "replayer")
+    lines = {user: line_as(secured, secured.sasl(user), model, tmp_path / user, nursery, LOGGED) for user in users}
+    lines["replica"] = line_as(secured, secured.mtls, model, tmp_path / "replica", nursery, LOGGED)
+    try:
+        succeed(lines["creator"], "topics", "create", "--partitions", "1")
+        succeed(lines["doctor"], "doctor")
+        trainer = lines["trainer"].start_trainer()
+        _, url = lines["replica"].start_replica()
+        labels = f"{model}.labels"
+        produce(secured.sasl("producer"), labels, [*events(100), b"poison", b"more of it"])
+        update = lines["trainer"].wait_until_announced(102)
+        wait_for(lambda: served_version(url, model) >= update.version, "the replica serves it")
+        status, answer = ask(f"{url}/v2/models/{model}/infer", question(1, label=0))
+        assert status == 200, answer
+        of = answer["parameters"]["prediction_id"]
+        produce(secured.sasl("producer"), labels, [json_event(event_id="late", prediction_id=of, label="class-0")])
+        assert lines["trainer"].wait_until_announced(103).metrics["events_learnt"] == 101
+        assert trainer.stop() == 0, trainer.text()
+        succeed(lines["reader"], "dead-letters", "list")
+        succeed(lines["reader"], "dead-letters", "show", "0:0")
+        succeed(lines["reader"], "dead-letters", "export", str(tmp_path / "letters.parquet"))
+        begin_a_replay(secured, model)
+        succeed(lines["replayer"], "dead-letters", "replay")
+    finally:
+        for each in lines.values():
+            each.close()
+    assert secured.asked("Denied", since) == set()
+    assert secured.asked("Allowed", since) == expected
+
+
+def test_letters_are_read_without_a_right_on_the_group(secured: Secured, nursery: Nursery, tmp_path: Path) -> None:
+    model = new_model()
+    create_model_topics(secured.kafka.bootstrap_servers, model)
+    secured.give(*(binding(*right) for right in documented(model, COMMANDS) if right[1] == "topic"))
+    produce(secured.local, f"{model}.dead-letters", [b"a letter"])
+    reading = line_as(secured, secured.sasl("reader"), model, tmp_path, nursery)
+    since = secured.kafka.log_file.stat().st_size
+    try:
+        listed = reading.run("dead-letters", "list")
+    finally:
+        reading.close()
+    assert listed.returncode == 0, listed.stderr
+    assert b"a letter" in listed.stdout
+    assert secured.asked("Denied", since) <= {("reader", "group", "penstock", "DESCRIBE")}
+
+
+def succeed(running: Line, *command: str) -> None:
+    done = running.run(*command)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+
+
+def begin_a_replay(secured: Secured, model: str) -> None:
+    """As one that is broken off before it has sent the first letter."""
+    ends = read_ends(secured.local, f"{model}.labels").next
+    value, headers = encode_note(ReplayNote(state="begun", offsets=(0,), label_ends=dict(ends)))
+    producer = Producer({**secured.local, "log_level": 0})
+    producer.produce(f"{model}.dead-letters", value, headers=[*headers])
+    assert producer.flush(30) == 0
+
+
 def test_a_wrong_password_authority_or_missing_certificate_is_said_without_the_secret(
     secured: Secured, granted: str, nursery: Nursery, tmp_path: Path
 ) -> None:
@@ -238,9 +324,11 @@ def test_no_checkpoint_passes_a_dead_letter_that_the_trainer_may_not_write(
         running.close()
 
 
-def line_as(secured: Secured, options: Mapping[str, str], model: str, folder: Path, nursery: Nursery) -> Line:
+def line_as(
+    secured: Secured, options: Mapping[str, str], model: str, folder: Path, nursery: Nursery, more: str = ""
+) -> Line:
     folder.mkdir(parents=True, exist_ok=True)
-    text = configuration(model, options["bootstrap.servers"], folder / "state")
+    text = configuration(model, options["bootstrap.servers"], folder / "state", more=more)
     keys = "".join(f'"{key}" = "{value}"\n' for key, value in options.items() if key != "bootstrap.servers")
     text = text.replace("[intake]", f"{keys}[intake]", 1)
     return Line(folder, secured.kafka.bootstrap_servers, model, text, nursery)

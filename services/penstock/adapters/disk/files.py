@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 READ_BYTES = 1 << 20
 
 
@@ -30,15 +32,17 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> FileDigest:
     return FileDigest(sha256=digest.hexdigest(), size_bytes=size_bytes)
 
 
-def read_file(path: Path) -> tuple[bytearray, FileDigest]:
-    """All bytes of a file (mutable, so that arrays over them are writable) and their digest. Raises `OSError`."""
-    content = bytearray(path.stat().st_size)
+def read_file(path: Path) -> tuple[memoryview, FileDigest]:
+    """All bytes of a file (mutable, so that arrays over them are writable) and their digest. Raises `OSError`.
+
+    No Python object is made of them: to clear one of 80 MB takes 40 ms in which no other thread of the process runs.
+    """
+    content = np.empty(path.stat().st_size, dtype=np.uint8).data
     with path.open("rb", buffering=0) as file:
-        filled, view = 0, memoryview(content)
-        while filled < len(content) and (count := file.readinto(view[filled:])):
+        filled = 0
+        while filled < len(content) and (count := file.readinto(content[filled:])):
             filled += count
-    read = memoryview(content)[:filled]
-    return content, FileDigest(sha256=hashlib.sha256(read).hexdigest(), size_bytes=filled)
+    return content, FileDigest(sha256=hashlib.sha256(content[:filled]).hexdigest(), size_bytes=filled)
 
 
 def digest_of(path: Path) -> FileDigest:

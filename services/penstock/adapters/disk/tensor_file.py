@@ -46,14 +46,14 @@ def write_tensors(path: Path, arrays: Mapping[str, Array]) -> FileDigest:
     return write_file(path, _parts(arrays))
 
 
-def read_tensors(content: bytearray | mmap.mmap) -> dict[str, Array]:
+def read_tensors(content: memoryview | mmap.mmap) -> dict[str, Array]:
     """The arrays of a file that `write_tensors` wrote, by name: views of `content`, writable where it is."""
     start = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
-    header = json.loads(content[LENGTH_BYTES:start])
+    header = json.loads(bytes(content[LENGTH_BYTES:start]))
     return {name: _view(content, start, entry) for name, entry in header.items()}
 
 
-def _view(content: bytearray | mmap.mmap, start: int, entry: Mapping[str, Any]) -> Array:
+def _view(content: memoryview | mmap.mmap, start: int, entry: Mapping[str, Any]) -> Array:
     dtype = np.dtype(NAMES[entry["dtype"]]).newbyteorder("<")
     count = math.prod(entry["shape"])
     offset = start + entry["data_offsets"][0] if count else 0

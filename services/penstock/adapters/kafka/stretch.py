@@ -46,7 +46,7 @@ def _messages(consumer: Any, end: int, health: BrokerHealth, timeout_seconds: fl
             return
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise UnavailableError(f"The log of {message.topic()!r} was cut while it was read: {error.str()}.")
-        elif error.code() < 0 or error.retriable():
-            health.failed(error)
+        elif error.code() < 0 or error.retriable() or error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            health.failed(error)  # of a group that nobody joins, reading asks nothing
         else:
             raise KafkaException(error)
