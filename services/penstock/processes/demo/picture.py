@@ -44,7 +44,7 @@ def _accuracy(axes: Axes, stream: DigitStream, with_replay: Sequence[Marks], wit
         start = end
     for marks, color, name in (
         (with_replay, WITH, "with replay (Penstock)"),
-        (without, WITHOUT, "the same network without replay"),
+        (without, WITHOUT, "the same network alone, without replay"),
     ):
         axes.plot([m.num_events for m in marks], [m.accuracy for m in marks], color=color, label=name, linewidth=2)
     axes.set(xlim=(0, start), ylim=(0, 1.12), xlabel="events produced", ylabel="accuracy on held-out digits so far")

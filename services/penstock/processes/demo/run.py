@@ -118,4 +118,4 @@ def _start_lines(lines: tuple[Line, Line], children: Children, view: View) -> No
         children.start(f"trainer-{line.model}", ["train", "--config", str(line.config)])
         for index, port in enumerate(line.replica_ports, 1):
             children.start(f"replica-{index}-{line.model}", ["serve", "--config", str(line.config), "--port", port])
-    view.say("started   a trainer and two replicas; beside them the same network without replay")
+    view.say("started   a trainer and two replicas; beside them the same network alone, without replay")
