@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.learning.warm_up import warm_up
 from penstock.processes.cli import commands
+from penstock.settings import load
 from penstock.telemetry import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +39,14 @@ def test_every_command_named_exists(page: Path) -> None:
 def test_every_metric_named_exists(page: Path) -> None:
     names = {metric.name for metric in METRICS}
     assert set(re.findall(r"penstock_[a-z_]+", page.read_text(encoding="utf-8"))) <= names
+
+
+def test_a_trainer_starts_with_the_configuration_of_the_quick_start(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
+    file = tmp_path / "penstock.toml"
+    file.write_text(example, encoding="utf-8")
+    settings = load(file, {})
+    warm_up(settings.model, settings.training)
 
 
 def code(page: Path) -> list[str]:

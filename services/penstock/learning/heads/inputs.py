@@ -73,8 +73,9 @@ class HeadInputs:
             rows = self._features(rows, encoded.tokens)
         if self._signs is None or self._order is None:
             return rows.astype(np.float32).astype(np.float64) if self._num_numbers else rows
-        padded = np.zeros((len(rows), -(-self._read_width // MAX_WIDTH) * MAX_WIDTH))
+        num_parts = -(-self._read_width // MAX_WIDTH)
+        padded = np.zeros((len(rows), num_parts * MAX_WIDTH))
         padded[:, : self._read_width] = (rows * self._signs)[:, self._order]
-        summed: Float64s = np.add.reduce(padded.reshape(len(rows), -1, MAX_WIDTH), axis=1)
+        summed: Float64s = np.add.reduce(padded.reshape(len(rows), num_parts, MAX_WIDTH), axis=1)
         rounded: Float64s = summed.astype(np.float32).astype(np.float64)
         return rounded
