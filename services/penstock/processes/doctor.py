@@ -1,6 +1,7 @@
 """`penstock doctor`: one line for everything the trainer and the replicas depend on, and what is wrong with it."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def _check_all(config: Path, settings: Settings) -> Iterator[Line]:
     checks: list[Callable[[Settings], Iterator[Line]]] = [
         _check_kafka,
         _check_mlflow,
-        _check_state,
+        check_state,
         _check_device,
         _check_keys,
     ]
@@ -76,13 +77,18 @@ def _check_mlflow(settings: Settings) -> Iterator[Line]:
     yield Line(name="mlflow", ok=ok, sentence=sentence)
 
 
-def _check_state(settings: Settings) -> Iterator[Line]:
+def check_state(settings: Settings) -> Iterator[Line]:
+    """Whether a trainer can keep its checkpoints."""
     folder = settings.state.directory.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         yield Line(name="state folder", ok=False, sentence=f"{existing} is in the way: it is a file, not a folder.")
-    elif not os.access(existing, os.W_OK | os.X_OK):
-        yield Line(name="state folder", ok=False, sentence=f"{existing} cannot be written by this user.")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=existing):  # rights alone do not say it: some file systems take nothing
+            pass
+    except OSError as error:
+        yield Line(name="state folder", ok=False, sentence=f"{existing} cannot be written: {error.strerror}.")
     else:
         free = os.statvfs(existing).f_bavail * os.statvfs(existing).f_frsize
         yield Line(name="state folder", ok=True, sentence=f"{folder} can be written; {free / 1e9:.1f} GB are free.")
