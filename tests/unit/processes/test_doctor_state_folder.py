@@ -13,6 +13,8 @@ name = "digits"
 [[model.features]]
 name = "size"
 kind = "number"
+[kafka]
+"bootstrap.servers" = "127.0.0.1:9092"
 [state]
 directory = "{}"
 """
