@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from penstock.flow import Array
-from penstock.learning.adam import HEAD, DenseAdam, TableAdam
+from penstock.learning.adam import HEAD, DenseAdam
 from penstock.learning.blocks import parts_of
 from penstock.learning.network import Network
 from penstock.learning.rates import LearningRates, Part
@@ -16,6 +16,7 @@ from penstock.learning.regularisers.config import TrainingOptions
 from penstock.learning.regularisers.remembered import RememberedLogits
 from penstock.learning.regularisers.step import Step
 from penstock.learning.regularisers.trained import TrainedWeights
+from penstock.learning.table_adam import TableAdam
 from penstock.learning.tensors import under
 
 _PLAIN, _EVEN = TrainingOptions(), LearningRates()

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from penstock.learning.adam import SETTLED_STEPS, DenseAdam, HeadMoments, TableAdam
+from penstock.learning.adam import SETTLED_STEPS, DenseAdam, HeadMoments
 from penstock.learning.head import LinearHead
+from penstock.learning.table_adam import TableAdam
 
 CPU = torch.device("cpu")
 RATE = 0.01
