@@ -75,9 +75,9 @@ class MlpBackbone(Backbone):
     Its gradient is written out: at batches of some dozens of rows autograd costs more than the arithmetic.
     """
 
-    def __init__(self, input_width: int, hidden: tuple[int, ...]) -> None:
+    def __init__(self, input_width: int, hidden: tuple[int, ...], *, blank: bool = False) -> None:
         super().__init__()
-        self.layers = _layers(input_width, hidden)
+        self.layers = _layers(input_width, hidden, blank=blank)
         self.width = hidden[-1] if hidden else input_width
         self._outputs: list[Tensor] = []
 
@@ -132,14 +132,14 @@ class MlpBackbone(Backbone):
 class TextBackbone(Backbone):
     """The mean of the words' embeddings beside the other columns, then hidden layers. Row 0 of the table is padding."""
 
-    def __init__(self, input_width: int, config: BackboneConfig) -> None:
+    def __init__(self, input_width: int, config: BackboneConfig, *, blank: bool = False) -> None:
         super().__init__()
-        self.table = nn.EmbeddingBag(
+        self.table = (_BlankEmbeddingBag if blank else nn.EmbeddingBag)(
             config.embedding_buckets + 1, config.embedding_width, mode="mean", sparse=True, padding_idx=0
         )
         joined_width = input_width + config.embedding_width
         hidden = config.hidden_for(joined_width)
-        self.layers = _layers(joined_width, hidden)
+        self.layers = _layers(joined_width, hidden, blank=blank)
         self.width = hidden[-1] if hidden else joined_width
 
     def row_sparse_parameters(self) -> Iterator[nn.Parameter]:
@@ -164,17 +164,20 @@ class OperatorBackbone(Backbone):
         return cast(Tensor, self.module(dense))
 
 
-def build_backbone(config: BackboneConfig, input_width: int, *, seed: int, device: torch.device) -> Backbone:
+def build_backbone(config: BackboneConfig, input_width: int, *, seed: int | None, device: torch.device) -> Backbone:
     """Seeded: the same arguments give the same weights; torch's global generator is left as it was.
+
+    Without a seed the weights are yet to be read from somewhere: those of the built-in kinds are whatever was in
+    memory, since drawing them takes longer than all the rest.
 
     Raises:
         ConfigurationError: the operator's factory cannot be loaded, fails, or makes something that does not fit.
     """
     generator = torch.default_generator
     before = generator.get_state()
-    generator.manual_seed(seed)
+    generator.manual_seed(seed or 0)
     try:
-        return _build(config, input_width).to(device).eval()
+        return _build(config, input_width, blank=seed is None).to(device).eval()
     finally:
         generator.set_state(before)
 
@@ -192,18 +195,29 @@ def backbone_json(config: BackboneConfig) -> dict[str, Json]:
     return used
 
 
-def _build(config: BackboneConfig, input_width: int) -> Backbone:
+def _build(config: BackboneConfig, input_width: int, *, blank: bool) -> Backbone:
     if config.kind == "mlp":
-        return MlpBackbone(input_width, config.hidden_for(input_width))
+        return MlpBackbone(input_width, config.hidden_for(input_width), blank=blank)
     if config.kind == "text":
-        return TextBackbone(input_width, config)
+        return TextBackbone(input_width, config, blank=blank)
     return _from_factory(config, input_width)
 
 
-def _layers(input_width: int, hidden: tuple[int, ...]) -> nn.Sequential:
+class _BlankLinear(nn.Linear):
+    def reset_parameters(self) -> None:
+        """Leave what was in memory."""
+
+
+class _BlankEmbeddingBag(nn.EmbeddingBag):
+    def reset_parameters(self) -> None:
+        """Leave what was in memory."""
+
+
+def _layers(input_width: int, hidden: tuple[int, ...], *, blank: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
+    linear = _BlankLinear if blank else nn.Linear
     for width in hidden:
-        layers += [nn.Linear(input_width, width), nn.ReLU()]
+        layers += [linear(input_width, width), nn.ReLU()]
         input_width = width
     return nn.Sequential(*layers)
 

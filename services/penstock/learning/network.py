@@ -171,8 +171,8 @@ def _read(source: TensorSource, name: str, tensor: Tensor) -> None:
     tensor.copy_(array)
 
 
-def build_network(encoder: Encoder, backbone: BackboneConfig, *, seed: int, device: torch.device) -> Network:
-    """A network without classes yet. Raises `ConfigurationError` where the backbone does not fit."""
+def build_network(encoder: Encoder, backbone: BackboneConfig, *, seed: int | None, device: torch.device) -> Network:
+    """A network without classes yet; `seed` as of `build_backbone`, which says what it raises."""
     built = build_backbone(backbone, encoder.dense_width, seed=seed, device=device)
     return Network(
         standardiser=Standardiser(encoder.num_numbers, device),

@@ -17,15 +17,9 @@ from penstock.learning.network import Network, build_network
 from penstock.learning.rows import Columns, EncodedRows
 from penstock.learning.weights import HEADS, ModelCard, read_shared_card
 from penstock.learning.weights_content import Content, MemoryContent
-from penstock.learning.weights_layout import ChosenTensors, Layout, StoredTensors
-
-_ANY_SEED = 0  # every initial weight is replaced
+from penstock.learning.weights_layout import ChosenTensors, Layout, StoredTensors, go_on
 
 log = structlog.get_logger(__name__)
-
-
-def _go_on() -> None:
-    """Nobody waits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +49,7 @@ class Predictor:
         *,
         model: ModelConfig,
         device: torch.device,
-        make_way: Callable[[], None] = _go_on,
+        make_way: Callable[[], None] = go_on,
         kin: Kin | None = None,
     ) -> "Predictor":
         """Build aside from a weights file; code comes from the operator's own configuration only.
@@ -69,10 +63,11 @@ class Predictor:
         """
         content = MemoryContent(content) if isinstance(content, bytes) else content
         layout = Layout.of(content)
+        make_way()
         card = read_shared_card(layout.header)
         _check_card(card, model)
         make_way()
-        tensors = StoredTensors(content, layout)
+        tensors = StoredTensors(content, layout, make_way)
         encoder = Encoder(model.schema, model.backbone, card.encoder)
         try:
             network = _network(NetworkTensors(tensors), card, model, encoder, device, kin)
@@ -141,6 +136,6 @@ def _network(
             raise
         except Exception as error:  # whatever the operator's module raises when it is copied
             log.info("the backbone cannot be shared between versions; it is built anew", reason=repr(error))
-    network = build_network(encoder, model.backbone, seed=_ANY_SEED, device=device)
+    network = build_network(encoder, model.backbone, seed=None, device=device)
     network.read(tensors, num_classes=len(card.ledger))
     return network

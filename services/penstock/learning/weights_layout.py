@@ -6,7 +6,7 @@ from whole files in memory or by mapping them; either way a large file would be 
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,11 +92,18 @@ class Layout:
         return min((self.places[name].begin for name in changed), default=self.size_bytes)
 
 
-class StoredTensors(Mapping[str, Array]):
-    """The tensors of a weights file, each read anew when it is asked for; what is not finite is refused."""
+def go_on() -> None:
+    """Nobody waits."""
 
-    def __init__(self, content: Content, layout: Layout) -> None:
-        self._content, self._layout = content, layout
+
+class StoredTensors(Mapping[str, Array]):
+    """The tensors of a weights file, each read anew when it is asked for; what is not finite is refused.
+
+    `make_way` is called before each.
+    """
+
+    def __init__(self, content: Content, layout: Layout, make_way: Callable[[], None] = go_on) -> None:
+        self._content, self._layout, self._make_way = content, layout, make_way
 
     def __getitem__(self, name: str) -> Array:
         place = self._layout.places[name]
@@ -117,6 +124,7 @@ class StoredTensors(Mapping[str, Array]):
 
     def read_into(self, name: str, array: Array) -> None:
         """Fill a contiguous array of the tensor's form. Raises `RefusedUpdateError` (`not_finite`)."""
+        self._make_way()
         self._content.read_into(self._layout.places[name].begin, bytes_of(array))
         check_finite(name, array)
 

@@ -21,6 +21,7 @@ from penstock.learning.device import CPU, use_own_stream
 from penstock.learning.rows import Columns
 from penstock.serving.inference import Answer, JoinedInference, Waiting
 from penstock.serving.refusals import QueueFullError, RequestError
+from penstock.serving.right_of_way import RightOfWay
 from penstock.serving.slot import ServedModel, Slot
 from penstock.telemetry import Telemetry
 
@@ -46,11 +47,14 @@ class Batcher:
         clock: Clock,
         max_batch_delay_seconds: float = 0.0,
         device: torch.device = CPU,
+        right_of_way: RightOfWay | None = None,
     ) -> None:
         """`device` is where the models compute: the event loop waits for no other than the CPU.
 
-        A request waits for others to join it for `max_batch_delay_seconds`, or until they make a full pass.
+        A request waits for others to join it for `max_batch_delay_seconds`, or until they make a full pass. While one
+        is made, `right_of_way` is taken.
         """
+        self._right_of_way = right_of_way or RightOfWay()
         self._inference = JoinedInference(slot, max_batch_rows=max_batch_rows, telemetry=telemetry, clock=clock)
         self._max_queued_requests = max_queued_requests
         self._telemetry = telemetry
@@ -130,8 +134,9 @@ class Batcher:
         """Once all that arrived together is there."""
         gathered, self._gathered = self._gathered, []
         if not self._in_thread and self._is_quick(sum(waiting.num_rows for waiting in gathered)):
-            for batch in self._joined(gathered):
-                _deliver(batch, self._outcomes(batch))
+            with self._right_of_way:
+                for batch in self._joined(gathered):
+                    _deliver(batch, self._outcomes(batch))
             return
         self._in_thread += len(gathered)
         for waiting in gathered:
@@ -158,7 +163,8 @@ class Batcher:
         use_own_stream(self._device)
         while (first := self._held or self._queue.get()) is not None:
             batch = self._joined_by(first)
-            outcomes = self._outcomes(batch)
+            with self._right_of_way:
+                outcomes = self._outcomes(batch)
             self._loop.call_soon_threadsafe(self._take_back, batch, outcomes)
             self._telemetry.gauge("penstock_queue_depth_requests", self._queue.qsize())
 

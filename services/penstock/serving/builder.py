@@ -1,7 +1,6 @@
 """From a model update to a model that can be served: fetched, verified, built aside and warmed."""
 
 import sys
-import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -15,16 +14,10 @@ from penstock.flow import ModelUpdate
 from penstock.learning.config import ModelConfig
 from penstock.learning.predictor import Predictor
 from penstock.learning.rows import Columns
+from penstock.learning.weights_layout import go_on
 from penstock.serving.ports import WeightsFetcher
 from penstock.serving.slot import ServedModel
 from penstock.serving.weights_reader import WeightsReader
-
-BREATH_SECONDS = 0.0005
-
-
-def make_way() -> None:
-    """Leave the interpreter to requests for a moment: none of them waits for more than one step of a build."""
-    time.sleep(BREATH_SECONDS)
 
 
 class ModelBuilder:
@@ -37,7 +30,7 @@ class ModelBuilder:
         device: torch.device,
         fetcher: WeightsFetcher,
         batch_sizes: Callable[[], Iterable[int]] = lambda: (1,),
-        make_way: Callable[[], None] = make_way,
+        make_way: Callable[[], None] = go_on,
         max_weights_bytes: int = sys.maxsize,
     ) -> None:
         """`batch_sizes` says which numbers of rows are in use, so that none of them is slow the first time.
@@ -75,6 +68,7 @@ class ModelBuilder:
             self._make_way()
             _warm(served, blank_columns(self._model.schema, num_rows))
         failpoints.reach("swap.warmed")
+        self._make_way()
         self._reader.built(weights, predictor)
         return served
 

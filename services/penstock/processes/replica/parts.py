@@ -22,6 +22,7 @@ from penstock.serving.config import ServingConfig
 from penstock.serving.data_plane import DataPlane
 from penstock.serving.loaded_versions import LoadedVersions
 from penstock.serving.prediction_log import PredictionLog
+from penstock.serving.right_of_way import RightOfWay
 from penstock.serving.slot import Slot
 from penstock.serving.updater import Updater
 from penstock.settings import Settings
@@ -48,12 +49,14 @@ def assembled(settings: Settings, resources: ExitStack) -> Parts:
     """All parts; `resources` closes what must be closed."""
     slot = Slot(resident_versions=settings.serving.resident_versions)
     telemetry, device = PrometheusTelemetry(side="replica"), choose_device(settings.serving.device)
-    batcher = _batcher(settings.serving, slot, telemetry, device)
+    right_of_way = RightOfWay()
+    batcher = _batcher(settings.serving, slot, telemetry, device, right_of_way)
     builder = ModelBuilder(
         settings.model,
         device=device,
         fetcher=LazyFetcher(settings),
         batch_sizes=batcher.batch_sizes,
+        make_way=right_of_way.stand_back,
         max_weights_bytes=settings.serving.max_weights_bytes,
     )
     plane = DataPlane(
@@ -90,7 +93,9 @@ def updater_of(settings: Settings, parts: Parts, *, give_up: Callable[[StopError
     )
 
 
-def _batcher(serving: ServingConfig, slot: Slot, telemetry: Telemetry, device: torch.device) -> Batcher:
+def _batcher(
+    serving: ServingConfig, slot: Slot, telemetry: Telemetry, device: torch.device, right_of_way: RightOfWay
+) -> Batcher:
     return Batcher(
         slot,
         max_queued_requests=serving.max_queued_requests,
@@ -99,6 +104,7 @@ def _batcher(serving: ServingConfig, slot: Slot, telemetry: Telemetry, device: t
         telemetry=telemetry,
         clock=SystemClock(),
         device=device,
+        right_of_way=right_of_way,
     )
 
 
