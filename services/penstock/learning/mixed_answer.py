@@ -1,6 +1,6 @@
 """The mixture of heads as a replica answers with it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,11 @@ from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.answer_tensors import read_answer, read_inputs
 from penstock.learning.heads.exceptions import Exceptions, RowKeys, overruled
 from penstock.learning.heads.inputs import HeadInputs
+from penstock.learning.heads.mixture import mixed
 from penstock.learning.network import Network
 from penstock.learning.rows import EncodedRows
 from penstock.learning.weights import ModelCard
+from penstock.learning.weights_layout import go_on
 
 
 class MixedAnswer:
@@ -58,12 +60,16 @@ class MixedAnswer:
         keys_of = RowKeys(encoder.dense_width + encoder.tokens_width)
         return cls(answer, inputs, keys_of, exceptions, temperatures, weights)
 
-    def probabilities(self, rows: EncodedRows, network: Network) -> npt.NDArray[np.float32]:
-        """[n, classes], each row summing to 1, for any n."""
+    def probabilities(
+        self, rows: EncodedRows, network: Network, make_way: Callable[[], None] = go_on
+    ) -> npt.NDArray[np.float32]:
+        """[n, classes], each row summing to 1, for any n. `make_way` is called between the heads."""
         linear = None
         if "linear" in self._answer.members:
             linear = network.logits(*network.to_tensors(rows)).cpu().numpy().astype(np.float64)
-        found = self._answer.probabilities(self._inputs(rows), linear, self._temperatures, self._weights)
+        make_way()
+        scores = self._answer.scores(self._inputs(rows), linear, make_way=make_way)
+        found = mixed(self._answer.opinions(scores, self._temperatures), self._weights)
         if len(self._exceptions):
             found = overruled(
                 found, self._exceptions.look_up(self._keys_of(rows.dense, rows.tokens)), self._answer.live

@@ -70,7 +70,7 @@ class Predictor:
         tensors = StoredTensors(content, layout, make_way)
         encoder = Encoder(model.schema, model.backbone, card.encoder)
         try:
-            network = _network(NetworkTensors(tensors), card, model, encoder, device, kin)
+            network = _network(NetworkTensors(tensors), card, model, encoder, device, kin, make_way)
             make_way()
             heads = ChosenTensors(tensors, HEADS)
             answering = MixedAnswer.read(heads, card, encoder, network) if card.heads is not None else None
@@ -82,10 +82,10 @@ class Predictor:
         """Rows as the network reads them."""
         return self._encoder.encode(columns)
 
-    def probabilities(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
-        """[n, classes], each row summing to 1, for any n."""
+    def probabilities(self, rows: EncodedRows, make_way: Callable[[], None] = go_on) -> npt.NDArray[np.float32]:
+        """[n, classes], each row summing to 1, for any n. `make_way` is called between the heads."""
         if self._heads is not None and self.class_names:
-            return self._heads.probabilities(rows, self.network)
+            return self._heads.probabilities(rows, self.network, make_way)
         with torch.inference_mode():
             network = self.network
             logits = network.logits_of(*network.to_tensors(rows))
@@ -128,6 +128,7 @@ def _network(
     encoder: Encoder,
     device: torch.device,
     kin: Kin | None,
+    make_way: Callable[[], None],
 ) -> Network:
     if kin is not None:
         try:
@@ -137,5 +138,6 @@ def _network(
         except Exception as error:  # whatever the operator's module raises when it is copied
             log.info("the backbone cannot be shared between versions; it is built anew", reason=repr(error))
     network = build_network(encoder, model.backbone, seed=None, device=device)
+    make_way()
     network.read(tensors, num_classes=len(card.ledger))
     return network

@@ -66,11 +66,20 @@ class ModelBuilder:
         failpoints.reach("swap.built")
         for num_rows in sorted({1, *self._batch_sizes()}):
             self._make_way()
-            _warm(served, blank_columns(self._model.schema, num_rows))
+            self._warm(served, blank_columns(self._model.schema, num_rows))
         failpoints.reach("swap.warmed")
         self._make_way()
         self._reader.built(weights, predictor)
         return served
+
+    def _warm(self, served: ServedModel, columns: Columns) -> None:
+        rows = served.predictor.encode(columns)
+        self._make_way()
+        if not np.isfinite(served.predictor.probabilities(rows, self._make_way)).all():
+            raise RefusedUpdateError(
+                "not_finite",
+                f"The weights of version {served.version} answer blank rows with numbers that are not finite.",
+            )
 
 
 def blank_columns(schema: FeatureSchema, num_rows: int) -> Columns:
@@ -95,11 +104,3 @@ def _check_ledger(predictor: Predictor, update: ModelUpdate) -> None:
         )
     if not predictor.class_names:
         raise RefusedUpdateError("ledger", f"The weights of version {update.version} know no class.")
-
-
-def _warm(served: ServedModel, columns: Columns) -> None:
-    probabilities = served.probabilities(columns)
-    if not np.isfinite(probabilities).all():
-        raise RefusedUpdateError(
-            "not_finite", f"The weights of version {served.version} answer blank rows with numbers that are not finite."
-        )

@@ -1,14 +1,14 @@
 """Requests first: whoever builds the next model stands back while a pass for a request is made."""
 
-import time
+from threading import Event
 from typing import Final
 
-BREATH_SECONDS: Final = 0.0001
+IDLE_SECONDS: Final = 0.0003
 MOST_SECONDS: Final = 0.002
 
 
 class RightOfWay:
-    """Kept by whoever makes the passes; asked between the steps of a build.
+    """Taken by whoever makes the passes; asked for between the steps of a build, by one thread at a time.
 
     One thread of Python runs at a time, and torch lets the next one in at each of its operations. A build that went on
     in the middle of a pass would hold it up at each of them, for as long as one of its own steps takes; going on
@@ -17,6 +17,8 @@ class RightOfWay:
 
     def __init__(self, most_seconds: float = MOST_SECONDS) -> None:
         self._most_seconds = most_seconds
+        self._over = Event()
+        self._is_waited_for = False
         self.is_taken = False
         """A pass is being made, and its answers are being sent."""
 
@@ -25,13 +27,21 @@ class RightOfWay:
 
     def __exit__(self, *_: object) -> None:
         self.is_taken = False
+        if self._is_waited_for:
+            self._is_waited_for = False
+            self._over.set()
 
     def stand_back(self) -> None:
-        """Leave the interpreter to others; go on when no pass is being made, or after `most_seconds` all the same.
+        """Leave the interpreter to others until a pass has been made, or none has come in `IDLE_SECONDS`.
 
-        A replica that is never idle gets its new models, too.
+        A replica that is never idle gets its new models, too: this takes `most_seconds` more at most.
         """
-        deadline = time.monotonic() + self._most_seconds
-        time.sleep(BREATH_SECONDS)
-        while self.is_taken and time.monotonic() < deadline:
-            time.sleep(BREATH_SECONDS)
+        self._wait(IDLE_SECONDS)
+        if self.is_taken:
+            self._wait(self._most_seconds)
+
+    def _wait(self, seconds: float) -> None:
+        self._over.clear()
+        self._is_waited_for = True
+        self._over.wait(seconds)
+        self._is_waited_for = False

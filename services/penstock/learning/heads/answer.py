@@ -1,6 +1,6 @@
 """What learner and replica share: from rows to the opinion of every member, and to their mixture."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +36,17 @@ class Answer:
     def num_live(self) -> int:
         return self.num_classes if self.live is None else int(self.live.sum())
 
-    def scores(self, rows: Float64s, linear: Float64s | None, leave_out: UInt64s | None = None) -> Float64s:
-        """[K, n, C] for `rows` [n, d] and the linear head's logits [n, ≥ C]; `leave_out` [n] as for neighbours."""
+    def scores(
+        self,
+        rows: Float64s,
+        linear: Float64s | None,
+        leave_out: UInt64s | None = None,
+        make_way: Callable[[], None] = lambda: None,
+    ) -> Float64s:
+        """[K, n, C] for `rows` [n, d] and the linear head's logits [n, ≥ C]; `leave_out` [n] as for neighbours.
+
+        `make_way` is called after each member.
+        """
         scores = np.empty((len(self.members), len(rows), self.num_classes))
         for place, member in enumerate(self.members):
             if member == "linear":
@@ -48,6 +57,7 @@ class Answer:
             else:
                 near = self.neighbours[member]
                 scores[place] = 0.0 if near is None else near.scores(rows, self.num_classes, leave_out)
+            make_way()
         if self.live is not None:
             scores[:, :, ~self.live] = -np.inf
         return scores
