@@ -177,7 +177,8 @@ def build_backbone(config: BackboneConfig, input_width: int, *, seed: int | None
     before = generator.get_state()
     generator.manual_seed(seed or 0)
     try:
-        return _build(config, input_width, blank=seed is None).to(device).eval()
+        backbone = _build(config, input_width, blank=seed is None).eval()
+        return backbone if device.type == "cpu" else backbone.to(device)
     finally:
         generator.set_state(before)
 
