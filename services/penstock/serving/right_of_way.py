@@ -1,9 +1,13 @@
 """Requests first: whoever builds the next model stands back while a pass for a request is made."""
 
+import time
 from threading import Event
 from typing import Final
 
-IDLE_SECONDS: Final = 0.0003
+BUSY_SECONDS: Final = 0.002
+"""After a pass the next one is expected for so long,"""
+GAP_SECONDS: Final = 0.0003
+"""but waited for no longer than that."""
 MOST_SECONDS: Final = 0.002
 
 
@@ -19,6 +23,7 @@ class RightOfWay:
         self._most_seconds = most_seconds
         self._over = Event()
         self._is_waited_for = False
+        self._last_over = -BUSY_SECONDS
         self.is_taken = False
         """A pass is being made, and its answers are being sent."""
 
@@ -27,16 +32,21 @@ class RightOfWay:
 
     def __exit__(self, *_: object) -> None:
         self.is_taken = False
+        self._last_over = time.monotonic()
         if self._is_waited_for:
             self._is_waited_for = False
             self._over.set()
 
     def stand_back(self) -> None:
-        """Leave the interpreter to others until a pass has been made, or none has come in `IDLE_SECONDS`.
+        """Leave the interpreter to others until the pass that is being made, or about to be, is over.
 
-        A replica that is never idle gets its new models, too: this takes `most_seconds` more at most.
+        Where requests are few this takes no time; where a replica is never idle it gets its new models, too: this takes
+        `most_seconds` and a gap at most.
         """
-        self._wait(IDLE_SECONDS)
+        if time.monotonic() < self._last_over + BUSY_SECONDS:
+            self._wait(GAP_SECONDS)
+        else:
+            time.sleep(0)
         if self.is_taken:
             self._wait(self._most_seconds)
 
