@@ -187,6 +187,17 @@ def test_where_two_of_ten_classes_change_places_they_alone_are_given_up() -> Non
     assert right[theirs >= 2].mean() > 0.8
 
 
+def test_labels_that_last_are_seldom_taken_for_labels_that_mean_something_else() -> None:
+    generator, count, memory = np.random.default_rng(1), 4000, 0.97
+    noise = generator.normal(size=(count, WIDTH)) * np.sqrt(1 - memory**2)
+    loads = np.zeros((count, WIDTH))
+    for place in range(1, count):
+        loads[place] = memory * loads[place - 1] + noise[place]
+    labels = (loads.sum(axis=1) > 0).astype(np.int64)
+    loads[:, : WIDTH // 2] = 0  # half of what decides is not among the columns, so errors come in runs
+    assert len(Taught().learn(loads, labels).alarms) <= 12  # each run on one class for itself would be 22
+
+
 def test_a_correction_flips_its_very_input_and_still_does_when_the_scale_of_the_stream_has_moved() -> None:
     """The exception is kept by the row itself, not by what standardising made of it that day."""
     taught = Taught()

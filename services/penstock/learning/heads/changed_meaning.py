@@ -85,6 +85,9 @@ class ChangedMeaning:
             burst for burst, right in zip(bursts, before, strict=True) if right >= burst.recall + CLASS_BETTER_BY
         ]
         changed = {label for burst in confirmed for label in (burst.label, *burst.blamed)}
+        counts = self._attendance.counts
+        if counts[list(changed)].sum() >= SHARE_OF_ROWS * self._attendance.num_events:
+            changed = set()  # so much of the stream is for the watch over all, where labels that last raise no alarm
         self._bursts.forget(set(labels) - changed)
         began = min((burst.began for burst in confirmed), default=0)
         return np.array(sorted(changed), dtype=np.int64), began
