@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +62,11 @@ class Caller(threading.Thread):
             self._check(status, answer)
         self._connection.close()
 
+    def wait_for_answers(self, count: int = 1) -> None:
+        """Until so many more have come, or one was wrong."""
+        wanted = len(self.versions) + count
+        wait_for(lambda: len(self.versions) >= wanted or self.problems, "answers go on", every_seconds=0.001)
+
     def _check(self, status: int, answer: Any) -> None:
         if status != 200:
             self.problems.append(f"{status}: {answer}")
@@ -89,7 +93,7 @@ def test_every_answer_is_of_one_version_while_versions_are_swapped(following: tu
         if version % 5 == 0:
             feed.append(update_of(version - 3), Claim(epoch=1, holder="a"))
             wait_for(lambda: any(version - 1 <= caller.versions[-1] for caller in callers if caller.versions), "asked")  # noqa: B023 - called here
-        time.sleep(0.01)
+        callers[0].wait_for_answers(2)
     wait_for(lambda: replica.slot.current is not None and replica.slot.current.version == 61, "the last is served")
     reached = [len(caller.versions) for caller in callers]
     wait_for(
@@ -131,9 +135,8 @@ def test_whatever_is_appended_a_connection_never_goes_back(batches: list[list[Lo
         caller.start()
         for records in batches:
             feed.append(*records)
-            time.sleep(0.002)
-        count = len(caller.versions) + 2
-        wait_for(lambda: len(caller.versions) > count or caller.problems, "answers go on", every_seconds=0.001)
+            caller.wait_for_answers()
+        caller.wait_for_answers(3)
         caller.stopped.set()
         caller.join(60)
         updater.close()
