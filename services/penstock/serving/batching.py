@@ -34,6 +34,11 @@ _SMOOTHING = 0.1
 T = TypeVar("T")
 
 
+def never() -> bool:
+    """Of a request whose caller cannot be seen leaving."""
+    return False
+
+
 class Batcher:
     """Answers from `start`, on the running event loop, to `close`."""
 
@@ -96,7 +101,14 @@ class Batcher:
         """Wait for the answer to these rows; as `submit`, with what is delivered returned or raised."""
         assert self._loop is not None  # started
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self.submit(columns, num_rows, partial(settle, future), pinned=pinned, deadline_seconds=deadline_seconds)
+        self.submit(
+            columns,
+            num_rows,
+            partial(settle, future),
+            pinned=pinned,
+            deadline_seconds=deadline_seconds,
+            is_given_up=future.cancelled,
+        )
         return await future
 
     def submit(
@@ -107,11 +119,13 @@ class Batcher:
         *,
         pinned: ServedModel | None = None,
         deadline_seconds: float = math.inf,
+        is_given_up: Callable[[], bool] = never,
     ) -> None:
         """Have these rows answered by the `pinned` model, or by the newest when their turn comes; on the event loop.
 
         `deliver` is called later, never from within, with the answer or with the reason why there is none, such as
-        `OverdueError`: the clock had passed `deadline_seconds` (monotonic) when its turn came. It does not raise.
+        `OverdueError`: the clock had passed `deadline_seconds` (monotonic) when its turn came, or
+        `is_given_up`, asked from any thread, said that nobody waits any more. Neither raises.
 
         Raises:
             QueueFullError: too many requests wait already.
@@ -119,7 +133,7 @@ class Batcher:
         if self._queue.qsize() + len(self._gathered) >= self._max_queued_requests:
             raise QueueFullError(f"{self._max_queued_requests} requests wait for inference already; try again.")
         assert self._loop is not None  # started
-        self._gathered.append(Waiting(columns, num_rows, pinned, deadline_seconds, deliver))
+        self._gathered.append(Waiting(columns, num_rows, pinned, deadline_seconds, deliver, is_given_up))
         if len(self._gathered) == 1:
             self._dispatching = (
                 self._loop.call_later(self._delay_seconds, self._dispatch)

@@ -12,7 +12,7 @@ from penstock import __version__
 from penstock.clock import Clock
 from penstock.learning.config import ModelConfig
 from penstock.learning.rows import Columns
-from penstock.serving.batching import Batcher, settle
+from penstock.serving.batching import Batcher, never, settle
 from penstock.serving.inference import Answer
 from penstock.serving.inputs import EXPECTED_DATATYPE, columns_of_inputs
 from penstock.serving.loaded_versions import LoadedVersions
@@ -135,14 +135,14 @@ class DataPlane:
         return [IndexEntry(name=self.model, version=served.version_text, state="READY") for served in self._answering()]
 
     async def infer(self, request: InferRequest) -> InferResponse:
-        """Answer with one version's weights.
+        """Answer with one version's weights; what is cancelled before its turn comes is not computed.
 
         Raises:
             RequestError: see `refusals`.
         """
         served = await self._served(request.model, request.version)
         future: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
-        self._submit(request, None if request.version is None else served, partial(settle, future))
+        self._submit(request, None if request.version is None else served, partial(settle, future), future.cancelled)
         return await future
 
     def infer_newest(self, request: InferRequest, deliver: Callable[[InferResponse | RequestError], None]) -> None:
@@ -164,6 +164,7 @@ class DataPlane:
         request: InferRequest,
         pinned: ServedModel | None,
         deliver: Callable[[InferResponse | RequestError], None],
+        is_given_up: Callable[[], bool] = never,
     ) -> None:
         wanted = wanted_outputs(request)
         columns, num_rows = columns_of_inputs(request.inputs, self._schema)
@@ -180,7 +181,12 @@ class DataPlane:
             deliver(outcome)
 
         self._batcher.submit(
-            columns, num_rows, deliver_answer, pinned=pinned, deadline_seconds=self._deadline_seconds(request)
+            columns,
+            num_rows,
+            deliver_answer,
+            pinned=pinned,
+            deadline_seconds=self._deadline_seconds(request),
+            is_given_up=is_given_up,
         )
 
     def _response(
@@ -216,8 +222,6 @@ class DataPlane:
 
     def _deadline_seconds(self, request: InferRequest) -> float:
         timeout = self._timeout_seconds
-        if request.timeout_seconds is not None:
-            timeout = min(timeout, request.timeout_seconds)
         microseconds = request.parameters.get(TIMEOUT)
         if microseconds is not None:
             if not isinstance(microseconds, int) or isinstance(microseconds, bool) or microseconds < 0:

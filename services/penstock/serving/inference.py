@@ -34,7 +34,8 @@ class Answer:
 class Waiting(NamedTuple):
     """A request in the queue: `columns` of `num_rows`, for the `pinned` model or the newest.
 
-    `deliver` is called on the event loop with what came of it; it does not raise.
+    `deliver` is called on the event loop with what came of it; `is_given_up` tells, from any thread, whether anybody
+    still wants to know. Neither raises.
     """
 
     columns: Columns
@@ -42,6 +43,10 @@ class Waiting(NamedTuple):
     pinned: ServedModel | None
     deadline_seconds: float
     deliver: "Callable[[Answer | RequestError], None]"
+    is_given_up: Callable[[], bool]
+
+    def is_overdue(self, now_seconds: float) -> bool:
+        return self.deadline_seconds < now_seconds or self.is_given_up()
 
 
 class JoinedInference:
@@ -66,8 +71,8 @@ class JoinedInference:
     def outcomes(self, batch: Sequence[Waiting]) -> list[Answer | RequestError]:
         """One per request, in order, of one model."""
         now = self._clock.monotonic_seconds()
-        if any(waiting.deadline_seconds < now for waiting in batch):
-            return self._without_overdue(batch, now)
+        if any(overdue := [waiting.is_overdue(now) for waiting in batch]):
+            return self._without(batch, overdue)
         try:
             served = batch[0].pinned or self._slot.newest()
         except RequestError as error:
@@ -81,11 +86,11 @@ class JoinedInference:
             return [InferenceError(f"Version {served.version_text} failed on this request; the reason is in the log.")]
         return _split(served, probabilities, batch)
 
-    def _without_overdue(self, batch: Sequence[Waiting], now: float) -> list[Answer | RequestError]:
-        in_time = [waiting for waiting in batch if waiting.deadline_seconds >= now]
+    def _without(self, batch: Sequence[Waiting], overdue: Sequence[bool]) -> list[Answer | RequestError]:
+        in_time = [waiting for waiting, too_late in zip(batch, overdue, strict=True) if not too_late]
         outcomes = iter(self.outcomes(in_time) if in_time else ())
-        overdue = OverdueError("The request's time was over before its turn came; it was not computed.")
-        return [overdue if waiting.deadline_seconds < now else next(outcomes) for waiting in batch]
+        error = OverdueError("The request's time was over before its turn came; it was not computed.")
+        return [error if too_late else next(outcomes) for too_late in overdue]
 
     def _forward(self, served: ServedModel, columns: Columns) -> Probabilities:
         """In as many passes as the limit of rows asks for."""

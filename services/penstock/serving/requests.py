@@ -36,7 +36,7 @@ class RequestedOutput:
 class InferRequest:
     """`version` None: whatever is newest. No `outputs`: `label` and `probability`; else exactly those.
 
-    `arrived_seconds` is monotonic; the answer is wanted within `timeout_seconds` of it, if that is set.
+    `arrived_seconds` is monotonic.
     """
 
     model: str
@@ -46,7 +46,6 @@ class InferRequest:
     outputs: tuple[RequestedOutput, ...] = ()
     parameters: Parameters = field(default_factory=dict)
     arrived_seconds: float
-    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,40 +141,36 @@ def test_a_message_beyond_the_limit_is_refused(replica: HttpReplica) -> None:
     assert call(replica, "ModelInfer", request).code() is Status.RESOURCE_EXHAUSTED
 
 
-def test_a_call_whose_deadline_passes_while_it_waits_is_not_computed_and_a_full_queue_says_when_to_come_back() -> None:
-    with http_replica(PIXELS, grpc_port=0, max_queued_requests=1) as replica:
+def test_calls_that_are_given_up_while_they_wait_are_not_computed_and_a_full_queue_says_when_to_come_back() -> None:
+    with http_replica(PIXELS, grpc_port=0, max_queued_requests=2) as replica:
         slow = Held()
         replica.slot.current = slow  # type: ignore[assignment]  # a served model that waits
         request = question(contents={"fp32_contents": [1.0] * 64})
-        answers: dict[str, Any] = {}
-
-        def ask(name: str, timeout: float) -> threading.Thread:
-            thread = threading.Thread(
-                target=lambda: answers.update({name: call(replica, "ModelInfer", request, timeout)})
+        with grpc.insecure_channel(f"127.0.0.1:{replica.grpc_port}") as channel:
+            asked = channel.unary_unary(
+                f"/{SERVICE}/ModelInfer",
+                request_serializer=ModelInferRequest.SerializeToString,
+                response_deserializer=METHODS["ModelInfer"][1].FromString,
             )
-            thread.start()
-            return thread
+            first = asked.future(request, timeout=60)
+            assert slow.busy.wait(60)
+            overdue, cancelled = asked.future(request, timeout=1.0), asked.future(request, timeout=60)
+            wait_for(lambda: replica.batcher._queue.qsize() == 2, "both wait", every_seconds=0.002)
+            full = call(replica, "ModelInfer", request)
+            assert full.code() is Status.UNAVAILABLE
+            assert dict(full.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+            cancelled.cancel()
+            assert overdue.exception(60).code() is Status.DEADLINE_EXCEEDED
 
-        first = ask("first", 60)
-        assert slow.busy.wait(60)
-        second = ask("second", 1.0)
-        wait_for(lambda: replica.batcher._queue.qsize() == 1, "it waits", every_seconds=0.002)
-        over_at = time.monotonic() + 1.0  # for the replica, which counts from when the call has come
-        full = call(replica, "ModelInfer", request)
-        assert full.code() is Status.UNAVAILABLE
-        assert dict(full.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
-        second.join(60)
-        wait_for(lambda: time.monotonic() > over_at, "its time is over", every_seconds=0.01)
-        slow.go_on.set()
-        first.join(60)
-        assert answers["second"].code() is Status.DEADLINE_EXCEEDED
-        assert answers["first"].model_version == "3"
+            def counted(code: str) -> float:
+                return replica.telemetry.value("penstock_requests_total", code=code)
+
+            wait_for(lambda: counted("CANCELLED") == 2, "the replica knows of both", every_seconds=0.01)
+            slow.go_on.set()
+            assert first.result(60).model_version == "3"
         wait_for(lambda: replica.telemetry.value("penstock_queue_depth_requests") == 0, "the queue is empty")
         assert slow.passes == 1
-        counted = {
-            name: replica.telemetry.value("penstock_requests_total", code=name) for name in ("OK", "UNAVAILABLE")
-        }
-        assert counted == {"OK": 1, "UNAVAILABLE": 1}
+        assert {code: counted(code) for code in ("OK", "UNAVAILABLE")} == {"OK": 1, "UNAVAILABLE": 1}
 
 
 class Held:

@@ -189,6 +189,30 @@ def test_a_caller_that_goes_away_harms_nobody() -> None:
     assert asyncio.run(within(ask())) == 2
 
 
+def test_what_nobody_waits_for_any_more_is_not_computed() -> None:
+    gate, slot = Gate(), Slot()
+    slot.current = gate  # type: ignore[assignment]  # a served model with a gate
+
+    async def ask() -> None:
+        batcher = Batcher(
+            slot, max_queued_requests=9, max_batch_rows=9, telemetry=CountedTelemetry(), clock=SystemClock()
+        )
+        batcher.start()
+        first = asyncio.ensure_future(batcher.predict(rows(1), 1))
+        await asyncio.to_thread(gate.busy.wait, 10)
+        leaving = asyncio.ensure_future(batcher.predict(rows(2), 2))
+        staying = asyncio.ensure_future(batcher.predict(rows(4), 4))
+        await asyncio.sleep(0)  # both wait for their turn
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        gate.open.set()
+        await asyncio.gather(first, staying)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(within(ask()))
+    assert gate.passes == [1, 4]
+
+
 def test_what_waits_when_the_batcher_closes_is_answered() -> None:
     gate, slot = Gate(), Slot()
     slot.current = gate  # type: ignore[assignment]  # a served model with a gate

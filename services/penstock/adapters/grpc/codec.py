@@ -33,7 +33,7 @@ CONTENTS: Final[Mapping[str, str]] = {
 """The field of `InferTensorContents` by datatype; the others come raw only."""
 
 
-def decode_request(message: Any, *, arrived_seconds: float, timeout_seconds: float | None) -> InferRequest:
+def decode_request(message: Any, *, arrived_seconds: float) -> InferRequest:
     """The request that a `ModelInferRequest` holds.
 
     Raises:
@@ -54,7 +54,6 @@ def decode_request(message: Any, *, arrived_seconds: float, timeout_seconds: flo
         ),
         parameters=_parameters(message.parameters),
         arrived_seconds=arrived_seconds,
-        timeout_seconds=timeout_seconds,
     )
 
 

@@ -1,5 +1,6 @@
 """The methods of the Open Inference Protocol v2 over the data plane; every refusal as a status of gRPC."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -92,11 +93,14 @@ class _Service:
                 field.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         return answer
 
-    async def ModelInfer(self, message: Any, context: Context) -> Any:  # noqa: N802 - the protocol's name
+    async def ModelInfer(self, message: Any, _context: Context) -> Any:  # noqa: N802 - the protocol's name
         try:
-            answer = await self._infer(message, context)
+            answer = await self._infer(message)
         except RequestError as error:
             self._telemetry.count("penstock_requests_total", code=STATUS[type(error)].name)
+            raise
+        except asyncio.CancelledError:  # by its caller, or by gRPC when the caller's deadline has passed
+            self._telemetry.count("penstock_requests_total", code=grpc.StatusCode.CANCELLED.name)
             raise
         self._telemetry.count("penstock_requests_total", code=grpc.StatusCode.OK.name)
         return answer
@@ -107,12 +111,12 @@ class _Service:
             answer.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
         return answer
 
-    async def _infer(self, message: Any, context: Context) -> Any:
+    async def _infer(self, message: Any) -> Any:
         arrived_seconds = self._plane.clock.monotonic_seconds()
         if isinstance(message, DecodeError):
             raise BadInputError("The message is not a ModelInferRequest of the Open Inference Protocol.")
         await self._plane.check_served(message.model_name, message.model_version or None)
-        request = decode_request(message, arrived_seconds=arrived_seconds, timeout_seconds=context.time_remaining())
+        request = decode_request(message, arrived_seconds=arrived_seconds)
         return encode_response(await self._plane.infer(request), raw=bool(message.raw_input_contents))
 
 
