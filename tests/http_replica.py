@@ -127,7 +127,7 @@ class HttpReplica:
             render_metrics=self._render_metrics,
         )
         whole = WholeInferRequests(self.plane, max_body_bytes=self._config.max_body_bytes, telemetry=self.telemetry)
-        serving = [self.server.serve(app, grace_seconds=5, whole=whole)]
+        serving = [self.server.serve(app, grace_seconds=self._config.grace_seconds, whole=whole)]
         if self._config.grpc_port != "off":
             self.grpc_server = GrpcServer(
                 handlers(self.plane, self.telemetry),
@@ -135,7 +135,7 @@ class HttpReplica:
                 port=self._config.grpc_port,
                 max_body_bytes=self._config.max_body_bytes,
             )
-            serving.append(self.grpc_server.serve(grace_seconds=5))
+            serving.append(self.grpc_server.serve(grace_seconds=self._config.grace_seconds))
         await asyncio.gather(*serving)
 
 

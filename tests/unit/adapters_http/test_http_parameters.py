@@ -138,11 +138,16 @@ def test_a_category_may_be_an_integer_or_a_boolean() -> None:
         assert "integer datatype" in answer("FP32", 1)[1]
 
 
-def test_a_request_that_waited_too_long_is_504_and_not_computed() -> None:
-    with http_replica(PIXELS) as replica:
+@pytest.mark.parametrize(
+    ("parameters", "configured_seconds"), [({"timeout": 1000}, 30.0), ({}, 0.001), ({"timeout": 60_000_000}, 0.001)]
+)
+def test_a_request_that_waited_too_long_is_504_and_not_computed(
+    parameters: dict[str, int], configured_seconds: float
+) -> None:
+    with http_replica(PIXELS, timeout_seconds=configured_seconds) as replica:
         slow = Held(served(3))
         replica.slot.current = slow  # type: ignore[assignment]  # a served model that waits
-        body = json.dumps({"inputs": [TENSOR], "parameters": {"timeout": 1000}}).encode()
+        body = json.dumps({"inputs": [TENSOR], "parameters": parameters}).encode()
         answers: list[Any] = []
         first = threading.Thread(target=lambda: replica.infer({"inputs": [TENSOR]}))
         first.start()

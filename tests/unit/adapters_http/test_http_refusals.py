@@ -201,6 +201,33 @@ def test_a_body_that_is_too_large_is_answered_413(replica: HttpReplica, chunked:
     assert replica.infer({"inputs": [GOOD]})[0] == 200
 
 
+@pytest.mark.parametrize(("times", "expect"), [(5, b""), (1.1, b"Expect: 100-continue\r\n")])
+def test_a_body_announced_as_too_large_need_not_be_sent(replica: HttpReplica, times: float, expect: bytes) -> None:
+    length = int(MAX_BODY_BYTES * times)
+    head = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (expect, length)
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as connection:
+        connection.sendall(head)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_an_offer_of_another_protocol_is_passed_over(replica: HttpReplica, pieces: int) -> None:
+    """As Java's client makes it with every first request of a connection."""
+    body = with_input()
+    head = (
+        b"POST /v2/models/digits/infer HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nHost: x\r\n"
+        b"HTTP2-Settings: AAEAAEAAAAIAAAAB\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(2):
+            for piece in [head + body] if pieces == 1 else [head, body]:
+                connection.sendall(piece)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
 def test_a_body_of_just_the_limit_is_read(replica: HttpReplica) -> None:
     body = with_input()
     assert replica.infer(body + b" " * (MAX_BODY_BYTES - len(body)))[0] == 200

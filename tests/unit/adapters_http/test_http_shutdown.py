@@ -22,6 +22,13 @@ class Held:
         self.begun, self.may_end = threading.Event(), threading.Event()
         self._served = served(1)
 
+    def __enter__(self) -> None:
+        """Begin a test."""
+
+    def __exit__(self, *_: object) -> None:
+        """However a test ends, nobody waits for it."""
+        self.may_end.set()
+
     def probabilities(self, columns: Any) -> Any:
         self.begun.set()
         assert self.may_end.wait(60)
@@ -34,7 +41,7 @@ class Held:
 @pytest.mark.parametrize("pieces", [[HEAD + GOOD], [HEAD, GOOD]], ids=["whole", "in pieces"])
 def test_what_is_in_flight_is_answered_and_its_connection_closed(pieces: list[bytes]) -> None:
     model = Held()
-    with http_replica(PIXELS) as replica:
+    with http_replica(PIXELS) as replica, model:
         replica.slot.current = model  # type: ignore[assignment]  # a served model that is held
         with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as waiting:
             waiting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -61,3 +68,18 @@ def listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_a_body_that_has_not_come_when_the_grace_is_over_is_answered_503() -> None:
+    with http_replica(PIXELS, grace_seconds=0.05) as replica:
+        replica.slot.current = served(1)
+        with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as slow:
+            slow.sendall(HEAD + GOOD[:10])
+            assert replica.infer(GOOD)[0] == 200  # the slow one was read before
+            assert replica.loop is not None
+            replica.loop.call_soon_threadsafe(replica.server.stop)
+            answer = b"".join(iter(lambda: slow.recv(4096), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503")
+    assert b"connection: close" in head.lower()
+    assert "shut down" in json.loads(body)["error"]

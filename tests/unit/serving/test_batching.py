@@ -124,6 +124,34 @@ def test_a_pass_takes_no_more_rows_than_configured() -> None:
     assert gate.passes == [1, 5, 4, 5, 5, 5, 5, 5]
 
 
+def test_a_request_of_several_passes_is_answered_by_one_version_though_another_comes_between_them() -> None:
+    slot = Slot()
+
+    class Replaced(Gate):
+        def probabilities(self, columns: Any) -> Any:
+            slot.current = served(2)
+            return super().probabilities(columns)
+
+    gate = Replaced()
+    gate.open.set()
+    slot.current = gate  # type: ignore[assignment]  # a served model with a gate
+
+    async def ask() -> Answer:
+        batcher = Batcher(
+            slot, max_queued_requests=9, max_batch_rows=5, telemetry=CountedTelemetry(), clock=SystemClock()
+        )
+        batcher.start()
+        try:
+            return await batcher.predict(rows(12), 12)
+        finally:
+            await asyncio.to_thread(batcher.close)
+
+    answer = asyncio.run(within(ask()))
+    assert answer.served.version == 1
+    assert gate.passes == [5, 5, 2]
+    np.testing.assert_allclose(answer.probabilities, served(1).probabilities(rows(12)), rtol=0, atol=1e-6)
+
+
 def test_requests_for_different_versions_are_not_joined_and_each_is_answered_by_its_own() -> None:
     gate, older = Gate(version=3), served(2)
     answers = run(gate, [rows(1), rows(2), rows(3), rows(4)], pinned=[None, older, older, None])

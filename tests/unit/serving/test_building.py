@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from backbone_factories import SIZES_SEEN
-from large_updates import Store
+from large_updates import Store, whole_of
+from penstock.errors import RefusedUpdateError
 from penstock.learning.config import BackboneConfig, TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.replay.config import ReplayConfig
@@ -24,3 +26,15 @@ def test_it_is_warmed_for_every_number_of_rows_in_use() -> None:
     served = builder.build(update_with(weights, version=1))
     assert served.version == 1
     assert {1, 4, 9} <= set(SIZES_SEEN)
+
+
+def test_weights_that_are_larger_than_allowed_are_not_fetched() -> None:
+    store = Store()
+    update = whole_of(store, 1)
+    builder = ModelBuilder(PIXELS, device=CPU, fetcher=store, max_weights_bytes=update.size_bytes - 1)
+    with pytest.raises(RefusedUpdateError, match=r"serving\.max_weights_bytes") as refused:
+        builder.build(update)
+    assert refused.value.reason == "size"
+    assert store.num_fetched == 0
+    roomy = ModelBuilder(PIXELS, device=CPU, fetcher=store, max_weights_bytes=update.size_bytes)
+    assert roomy.build(update).version == 1

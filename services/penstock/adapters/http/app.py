@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.adapters.http.answers import error_response, json_response, refusal_response
 from penstock.adapters.http.bodies import HEADER_LENGTH
+from penstock.adapters.http.cut_short import answering_when_cut_short
 from penstock.adapters.http.infer import InferEndpoint
 from penstock.adapters.http.lost_clients import ignoring_lost_clients
 from penstock.adapters.http.openapi import openapi_document
@@ -71,7 +72,7 @@ def http_app(
             allow_headers=("*",),
             expose_headers=(HEADER_LENGTH,),
         )
-    return ignoring_lost_clients(answering)
+    return ignoring_lost_clients(answering_when_cut_short(answering))
 
 
 def _directly(infer: ASGIApp, others: ASGIApp) -> ASGIApp:

@@ -1,4 +1,6 @@
-"""uvicorn's protocol, with two differences: slow heads are given up, and whole requests take a short way.
+"""uvicorn's protocol, with three differences.
+
+Slow heads are given up, offers of other protocols are passed over, and whole requests take a short way.
 
 Most requests for inference are small and arrive in one piece, head and body. For those a task, a scope and the messages
 of ASGI cost more than the answer itself, so `WholeRequests` answers them through a callback. Everything else takes
@@ -6,6 +8,7 @@ uvicorn's own way: bodies that come in pieces, pipelined requests, old versions 
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -18,6 +21,9 @@ NOT_HTTP = b'{"error":"This is not an HTTP/1.1 request."}'
 NOT_HTTP_HEAD = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
 )
+
+UPGRADE = re.compile(rb"\r\nupgrade:[^\r]*", re.IGNORECASE)
+"""By it Java's client offers to go on in another protocol; the parser would take the body for that one's."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 Reply = Callable[[int, Headers, bytes], None]
@@ -46,6 +52,7 @@ class ReplicaProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **more)
         self._whole = whole
         self._head_is_whole = False
+        self._is_in_message = False
         self._parts: list[bytes] | None = None
         """Of a body that may turn out to be there already; None: the request takes the long way."""
 
@@ -58,7 +65,7 @@ class ReplicaProtocol(HttpToolsProtocol):
         """A part of a head does not stop the clock, or one byte a minute would hold a connection for ever."""
         clock, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         self._head_is_whole = False
-        super().data_received(data)
+        super().data_received(data if self._is_in_message else _without_offers(data))
         if self._parts is not None:
             self._take_the_long_way()
         if clock is not None:
@@ -77,6 +84,7 @@ class ReplicaProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """What uvicorn does here only the long way needs."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
+        self._is_in_message = True
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
@@ -95,6 +103,7 @@ class ReplicaProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer a request that came whole."""
+        self._is_in_message = False
         if self._parts is None:
             return super().on_message_complete()
         assert self._whole is not None  # it took the request
@@ -157,6 +166,13 @@ class ReplicaProtocol(HttpToolsProtocol):
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+
+def _without_offers(data: bytes) -> bytes:
+    """The beginning of a message, less the header by which it offers another protocol."""
+    end = data.find(b"\r\n\r\n")
+    found = UPGRADE.search(data, 0, end) if end > 0 else None
+    return data if found is None else data[: found.start()] + data[found.end() :]
 
 
 class _Exchange:

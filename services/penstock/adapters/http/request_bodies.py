@@ -27,6 +27,7 @@ class BodyReader:
         Raises:
             TooLargeError, SlowBodyError, UnknownEncodingError, BadInputError: there is none to work with.
         """
+        self._refuse_announced(headers)
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body", False):
             body: bytes | None = self._joined([message.get("body", b"")])
@@ -35,6 +36,12 @@ class BodyReader:
         if body is not None and b"content-encoding" in headers:
             return await self._unpacked(body, headers[b"content-encoding"].decode("latin-1").strip().lower())
         return body
+
+    def _refuse_announced(self, headers: Mapping[bytes, bytes]) -> None:
+        """What nobody would read to its end, or waits to be asked for, need not be sent first."""
+        announced = int(headers.get(b"content-length", b"0"))  # digits: the parser has seen to that
+        if announced > (1 if b"expect" in headers else DISCARD_FACTOR) * self._max_bytes:
+            raise self._too_large()
 
     async def _rest(self, message: Message, receive: Receive) -> bytes | None:
         parts, num_bytes = [], 0
@@ -55,11 +62,14 @@ class BodyReader:
 
     def _joined(self, parts: list[bytes], num_bytes: int | None = None) -> bytes:
         if (len(parts[0]) if num_bytes is None else num_bytes) > self._max_bytes:
-            raise TooLargeError(
-                f"The body is longer than {self._max_bytes} bytes; send fewer rows a request, "
-                "or have serving.max_body_bytes raised."
-            )
+            raise self._too_large()
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(
+            f"The body is longer than {self._max_bytes} bytes; send fewer rows a request, "
+            "or have serving.max_body_bytes raised."
+        )
 
     async def _unpacked(self, body: bytes, encoding: str) -> bytes:
         if encoding in ("", "identity"):
