@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
@@ -177,6 +178,7 @@ def test_status_and_doctor_tell_an_operator_how_it_is(running: Line) -> None:
     metrics_url = str(wait_for(lambda: trainer.says("metrics"), "the trainer exposes metrics")["url"])
     exposed = urllib.request.urlopen(metrics_url, timeout=60).read().decode()
     assert re.search(r"^penstock_events_learnt_total 500\.0$", exposed, re.MULTILINE)
+    assert re.search(r"^penstock_reservoir_capacity_rows 500\.0$", exposed, re.MULTILINE)
     wait_for(
         lambda: (
             'penstock_consumer_lag_events{partition="0"} 0.0'
@@ -192,10 +194,15 @@ def test_status_and_doctor_tell_an_operator_how_it_is(running: Line) -> None:
     assert re.search(r"^lag +30 messages behind", behind.stdout.decode(), re.MULTILINE)
 
 
-def test_processes_end_cleanly_on_sigterm(running: Line) -> None:
+def test_processes_listen_on_loopback_alone_and_end_cleanly_on_sigterm(running: Line) -> None:
     trainer = running.start_trainer()
-    replica, _ = running.start_replica()
+    replica, url = running.start_replica()
     running.wait_until_announced(running.produce(events(200)))
+    for address in (url, str(wait_for(lambda: trainer.says("metrics"), "the trainer exposes metrics")["url"])):
+        port = int(re.findall(r"127\.0\.0\.1:(\d+)", address)[0])
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=60)
     assert trainer.stop() == 0
     assert replica.stop() == 0
     assert "Traceback" not in trainer.text() + replica.text()

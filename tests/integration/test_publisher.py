@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from counted_telemetry import CountedTelemetry
 from embedded_brokers import RunningBroker
 from kafka_brokers import Broker
 from kafka_brokers import embedded as embedded_as_broker
@@ -20,7 +21,6 @@ from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
 from penstock.adapters.mlflow.artifacts import ArtifactStore
 from penstock.adapters.mlflow.config import MlflowConfig
-from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
 from penstock.errors import FencedError, RetentionError, UnavailableError
 from penstock.features import Feature
@@ -96,7 +96,8 @@ class Bench:
     """A publisher with its parts within reach."""
 
     def __init__(self, broker: Broker, state: Path, model: str, *, last_offsets: Offsets | None = None) -> None:
-        clock, telemetry = SystemClock(), PrometheusTelemetry(side="trainer")
+        clock, telemetry = SystemClock(), CountedTelemetry("trainer")
+        self.telemetry = telemetry
         self.config = ModelConfig(
             name=model,
             features=(Feature(name="x", kind="vector", width=2),),
@@ -247,6 +248,23 @@ def test_versions_only_grow_and_nothing_new_is_not_announced(made: Bench) -> Non
     second = made.publish_until_announced(16)
     assert second.version == first.version + 1
     assert [update.version for update in made.see_updates()] == [first.version, second.version]
+
+
+def test_each_announcement_is_measured(made: Bench) -> None:
+    made.learn(8)
+    made.publish_until_announced(8)
+    made.learn(16)
+    update = made.publish_until_announced(16)
+    value = made.telemetry.value
+    info = {"model": update.model, "version": str(update.version), "sha256": update.sha256}
+    wait_for(lambda: value("penstock_model_info", **info) == 1, "the version is shown")
+    assert value("penstock_updates_published_total") == 2
+    assert value("penstock_model_version") == update.version
+    assert value("penstock_model_trained_until_timestamp_seconds") == update.trained_until_ms / 1000 == 0.015
+    assert value("penstock_announced_bytes_total", way="inline") >= update.size_bytes
+    for name in ("penstock_checkpoint_seconds", "penstock_publish_seconds"):
+        assert value(f"{name}_count") == 2
+        assert 0 < value(f"{name}_sum") < 120
 
 
 @pytest.mark.parametrize("made", [Offsets(next={0: 20})], indirect=True)

@@ -133,6 +133,30 @@ def test_each_mistake_gets_a_sentence_naming_key_and_value(
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "enable.auto.commit",
+        "auto.commit.interval.ms",
+        "enable.auto.offset.store",
+        "auto.offset.reset",
+        "enable.partition.eof",
+        "enable.idempotence",
+        "acks",
+    ],
+)
+def test_what_the_promises_rely_on_cannot_be_set_however_it_is_said(tmp_path: Path, key: str) -> None:
+    in_file = DESIGN_FILE.replace('"bootstrap', f'"{key}" = "1"\n"bootstrap')
+    for text, environ in ((in_file, {}), (DESIGN_FILE, {f"PENSTOCK_KAFKA__{key.upper().replace('.', '_')}": "1"})):
+        with pytest.raises(ConfigurationError, match=rf"^kafka\.'{key}' cannot be set: .+\. Remove it\.$"):
+            read(tmp_path, text, environ)
+
+
+def test_nothing_listens_beyond_this_machine_unless_told_to(tmp_path: Path) -> None:
+    shortest = read(tmp_path, DESIGN_FILE.replace('host = "127.0.0.1"\n', ""))
+    assert (shortest.serving.host, shortest.telemetry.host) == ("127.0.0.1", "127.0.0.1")
+
+
 def test_a_missing_file_and_an_unknown_variable_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="There is no configuration file"):
         load(tmp_path / "nowhere.toml", {})
@@ -144,6 +168,8 @@ def test_a_secret_in_the_wrong_type_is_not_quoted(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path, DESIGN_FILE.replace('"bootstrap', '"sasl.password" = [1234]\n"bootstrap'))
     assert "1234" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=r"^kafka is \*\*\*; it must be a table\.$"):
+        read(tmp_path, 'kafka = "sasl.password=1234"\n' + DESIGN_FILE.partition("[kafka]")[0])
 
 
 def test_what_is_shown_to_people_is_complete_and_without_secrets(tmp_path: Path) -> None:

@@ -199,9 +199,16 @@ def test_a_withdrawn_model_is_flagged_and_answers(replica: HttpReplica) -> None:
 
 
 def test_metrics_count_requests(replica: HttpReplica) -> None:
-    before = replica.telemetry.value("penstock_requests_total", code="200")
+    value = replica.telemetry.value
+    names = ("penstock_request_seconds_count", "penstock_inference_rows_count", "penstock_inference_rows_sum")
+    before = [value(name) for name in names]
+    good, bad = (value("penstock_requests_total", code=code) for code in ("200", "400"))
     assert replica.infer(pixels(ROWS.tolist(), [3, 64]))[0] == 200
-    assert replica.telemetry.value("penstock_requests_total", code="200") == before + 1
+    assert replica.infer(pixels(ROWS.tolist(), [3, 63]))[0] == 400
+    assert value("penstock_requests_total", code="200") == good + 1
+    assert value("penstock_requests_total", code="400") == bad + 1
+    assert [value(name) for name in names] == [before[0] + 1, before[1] + 1, before[2] + 3]
+    assert 0 < value("penstock_request_seconds_sum") < 120
     status, text = replica.get("/metrics")
     assert status == 200
     assert b'penstock_requests_total{code="200"}' in text

@@ -21,6 +21,17 @@ def note(limit: Quarantine, outcomes: str) -> None:
     limit.note(np.array([outcome == "+" for outcome in outcomes], dtype=np.bool_), SENTENCE)
 
 
+def test_unless_configured_it_is_half_of_the_last_thousand_or_a_thousand_in_a_row() -> None:
+    limit = Quarantine(IntakeConfig())
+    note(limit, "+-" * 500)
+    with pytest.raises(PoisonedStreamError, match=r"501 of the last 1000 events were invalid; .* is 0\.5"):
+        note(limit, "--")
+    limit = Quarantine(IntakeConfig(invalid_window=10**6))
+    note(limit, "-" * 999)
+    with pytest.raises(PoisonedStreamError, match=r"1000 events in a row were invalid; .* is 1000"):
+        note(limit, "-")
+
+
 def test_up_to_the_ratio_of_the_window_may_be_invalid() -> None:
     limit = quarantine()
     note(limit, "-+" * 50)
@@ -57,6 +68,19 @@ def test_a_run_of_invalid_events_stops_across_batches() -> None:
     note(limit, "-")
     with pytest.raises(PoisonedStreamError, match=r"5 events in a row were invalid; intake\.max_invalid_run is 5"):
         note(limit, "-+")
+
+
+def test_what_is_refused_after_all_counts_towards_both_limits() -> None:
+    limit = quarantine(run=4)
+    note(limit, "+++++")
+    limit.refused_later(1, 3, 3, SENTENCE)
+    with pytest.raises(PoisonedStreamError, match="4 events in a row were invalid"):
+        limit.refused_later(4, 1, 1, SENTENCE)
+    limit = quarantine(ratio=0.5)
+    note(limit, "+" * 10)
+    limit.refused_later(0, 10, 5, SENTENCE)
+    with pytest.raises(PoisonedStreamError, match="6 of the last 10 events were invalid"):
+        limit.refused_later(0, 10, 1, SENTENCE)
 
 
 def test_one_valid_event_ends_a_run() -> None:

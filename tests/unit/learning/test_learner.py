@@ -185,6 +185,25 @@ def test_only_the_fresh_rows_are_scored_and_counted() -> None:
     assert learner.events_learnt == 160
 
 
+@pytest.mark.parametrize("model", [PLANE, LINEAR], ids=["mixed", "linear"])
+def test_rows_are_predicted_before_they_are_learnt(model: ModelConfig) -> None:
+    learner = learner_of(model)
+    batches = plane_batches(["a", "i", "q"], 8, 24, seed=3)
+    for batch in batches[:-1]:
+        learner.learn(batch)
+    points, labels = points_of_classes(["a", "i", "q"], 8, seed=3)  # so few are learnt at once, by all heads
+    index = {name: at for at, name in enumerate(learner.class_names)}
+    others = [learner.class_names[(index[label] + 1) % 3] for label in labels]
+    expected = learner.probabilities({"point": points.astype(np.float32)})
+    report = learner.learn(event_batch(PLANE.schema, {"point": points}, others, first_offset=7 * 24))
+    assert report.hits.sum() <= 1, "labels that were moved on are not foreseen"
+    assert report.predicted.tolist() == expected.argmax(axis=1).tolist()
+    truly = expected[np.arange(8), [index[label] for label in others]]
+    assert report.true_probability == pytest.approx(truly, abs=1e-5)
+    after = learner.probabilities({"point": points.astype(np.float32)})
+    assert np.abs(after - expected).max() > 0.01, "it has learnt from them since"
+
+
 @pytest.mark.parametrize("kind", ["with_dropout", "partly_frozen", "wholly_frozen", "lazy"])
 def test_an_operators_own_backbone_learns(kind: str) -> None:
     model = ModelConfig(

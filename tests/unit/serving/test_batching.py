@@ -196,6 +196,35 @@ def test_a_full_queue_refuses_at_once() -> None:
     assert [isinstance(answer, QueueFullError) for answer in answers] == [False] * 3 + [True] * 2
 
 
+def test_how_many_wait_is_shown_while_they_do() -> None:
+    telemetry, shown = CountedTelemetry(), list[float]()
+
+    class Looking(Gate):
+        def probabilities(self, columns: Any) -> Any:
+            shown.append(telemetry.value("penstock_queue_depth_requests"))
+            return super().probabilities(columns)
+
+    gate, slot = Looking(), Slot()
+    slot.current = gate  # type: ignore[assignment]  # a served model with a gate
+
+    async def ask() -> None:
+        batcher = Batcher(slot, max_queued_requests=9, max_batch_rows=2, telemetry=telemetry, clock=SystemClock())
+        batcher.start()
+        first = asyncio.ensure_future(batcher.predict(rows(2), 2))
+        await asyncio.to_thread(gate.busy.wait, 60)
+        waiting = [asyncio.ensure_future(batcher.predict(rows(2), 2)) for _ in range(4)]
+        for _ in range(2):  # they are asked, and passed on to the thread
+            await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.gather(first, *waiting)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(within(ask()))
+    assert gate.passes == [2] * 5
+    assert shown[:2] == [0, 4]
+    assert telemetry.value("penstock_queue_depth_requests") == 0
+
+
 def test_a_caller_that_goes_away_harms_nobody() -> None:
     gate, slot = Gate(), Slot()
     slot.current = gate  # type: ignore[assignment]  # a served model with a gate

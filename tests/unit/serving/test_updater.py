@@ -109,6 +109,16 @@ def test_freshness_counts_from_the_newest_event_learnt_not_from_the_announcement
     assert 7 <= replica.telemetry.value("penstock_freshness_seconds_sum") < 20
 
 
+def test_an_event_of_a_clock_that_is_ahead_is_as_fresh_as_can_be(start: Start) -> None:
+    replica = start(QueuedFeed([update_of(1)]))
+    replica.wait_for_version(1)
+    replica.feed.append(replace(update_of(2), trained_until_ms=SystemClock().now_ms() + 3_600_000))
+    wait_for(
+        lambda: replica.telemetry.value("penstock_freshness_seconds_count") == 1, "it is measured", every_seconds=0.002
+    )
+    assert replica.telemetry.value("penstock_freshness_seconds_sum") == 0
+
+
 def test_a_replica_that_is_behind_goes_straight_to_the_newest(start: Start) -> None:
     replica = start(QueuedFeed([update_of(1)]))
     replica.wait_for_version(1)

@@ -145,6 +145,16 @@ def _has(versions: list[int], version: int) -> bool:
     return version in versions
 
 
+def test_a_version_announced_too_soon_after_a_record_waits_for_its_turn(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, interval_seconds=3600.0)
+    bench.recorder.offer(bench.announced(1))
+    wait_for(lambda: bench.telemetry.value("penstock_mlflow_records_total") == 1, "the first is recorded")
+    for version in (2, 3, 4):
+        bench.recorder.offer(bench.announced(version))
+    bench.recorder.close(60)
+    assert bench.record.versions == [1, 4], "the last is recorded at the end, those between never"
+
+
 def test_what_was_not_due_when_it_was_announced_is_recorded_once_it_is(bench: Bench) -> None:
     for version in (1, 2, 3):
         bench.recorder.offer(bench.announced(version))

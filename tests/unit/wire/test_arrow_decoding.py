@@ -141,6 +141,7 @@ def test_several_batches_with_dictionaries_of_their_own_are_one_message() -> Non
         ({"label": ["x", "", None]}, (1, 2), "label", "Row 1: label is empty"),
         ({"weight": [1.0, 0.0, None]}, (1,), "weight", "Row 1: weight is 0.0; it must be finite and above 0."),
         ({"amount": [1.0, float("nan"), None]}, (1, 2), "field", "Row 1: features.amount is nan"),
+        ({"amount": [1.0, float("-inf"), float("inf")]}, (1, 2), "field", "Row 1: features.amount is -inf; it must"),
         ({"pixels": [[1, 2], [1], [1, 2, 3]]}, (1, 2), "field", "Row 1: features.pixels holds 1 number; the model"),
         ({"pixels": [[1, 2], None, [1, None]]}, (1, 2), "field", "Row 1: features.pixels is missing or null"),
         ({"pixels": [[1.0, 1e300], [1, 2], [1, 2]]}, (0,), "field", "Row 0: features.pixels[1] is inf"),

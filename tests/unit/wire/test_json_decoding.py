@@ -125,6 +125,8 @@ def test_labels_of_several_types_may_stand_in_one_batch(decoder: EventDecoder) -
         ),
         (with_features(amount=None), "field", "features.amount is missing or null; the model reads a number."),
         (with_features(amount=float("nan")), "field", "features.amount is nan; it must be a finite number."),
+        (with_features(amount=float("inf")), "field", "features.amount is inf; it must be a finite number."),
+        (with_features(amount=float("-inf")), "field", "features.amount is -inf; it must be a finite number."),
         (with_features(amount="3"), "field", "features.amount is a string; it must be a number."),
         (with_features(amount=True), "field", "features.amount is a boolean; it must be a number."),
         (with_features(country=None), "field", "features.country is missing or null; the model reads a string."),
