@@ -38,6 +38,7 @@ class Reporter:
         self._classes_due = 0.0
         self._progress_due = clock.monotonic_seconds() + PROGRESS_INTERVAL_SECONDS
         self._progress_events = learner.events_learnt
+        self._passed_over, self._passes_over = 0, False
 
     def learnt(self, report: StepReport) -> None:
         """After every micro-batch."""
@@ -81,7 +82,9 @@ class Reporter:
             log.info("classes woken by events of theirs", classes=", ".join(report.woken[:10]), step=report.step)
         if report.passed_over:
             self._telemetry.count("penstock_events_passed_over_total", report.passed_over)
-            log.warning("events of retired classes passed over", num_events=report.passed_over, step=report.step)
+            self._passed_over += report.passed_over
+            if not self._passes_over:
+                self._log_passed_over()
         self._telemetry.gauge("penstock_classes_asleep", self._learner.num_asleep)
 
     def _count_classes(self, report: StepReport) -> None:
@@ -110,6 +113,9 @@ class Reporter:
         events = self._learner.events_learnt - self._progress_events
         self._progress_due = now + PROGRESS_INTERVAL_SECONDS
         self._progress_events = self._learner.events_learnt
+        self._passes_over = self._passed_over > 0
+        if self._passed_over:
+            self._log_passed_over()
         if events:
             log.info(
                 "learning",
@@ -118,3 +124,8 @@ class Reporter:
                 classes=len(self._learner.class_names),
                 step=self._learner.step,
             )
+
+    def _log_passed_over(self) -> None:
+        """At the first of them, then with the progress: not once a micro-batch."""
+        log.warning("events of retired classes passed over", num_events=self._passed_over, step=self._learner.step)
+        self._passed_over, self._passes_over = 0, True

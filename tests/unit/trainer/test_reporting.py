@@ -1,6 +1,7 @@
 """What the trainer says of each step, as metrics and as log lines."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from structlog.testing import capture_logs
 
@@ -107,3 +108,24 @@ def test_progress_is_logged_now_and_then_with_its_speed_and_not_while_nothing_is
     (line,) = lines
     assert (line["event"], line["events"], line["classes"], line["step"]) == ("learning", 20, 2, 1)
     assert line["events_per_second"] == 20 / PROGRESS_INTERVAL_SECONDS
+
+
+def test_events_of_retired_classes_are_told_at_once_and_then_with_the_progress_not_every_step() -> None:
+    bench = Bench()
+    bench.reporter.learnt(bench.learner.learn(plane_batches(["a", "b"], 1, 20)[0]))
+    quiet = bench.learner.learn(plane_batches(["a", "b"], 1, 20, seed=1, first_offset=20)[0])
+
+    def told() -> list[int]:
+        return [line["num_events"] for line in lines if line["event"] == "events of retired classes passed over"]
+
+    with capture_logs() as lines:
+        for _ in range(3):
+            bench.reporter.learnt(replace(quiet, passed_over=5))
+        assert told() == [5]
+        for after in ([5, 10], [5, 10]):  # the second time there is nothing new to tell
+            bench.clock.seconds += PROGRESS_INTERVAL_SECONDS
+            bench.reporter.idle()
+            assert told() == after
+        bench.reporter.learnt(replace(quiet, passed_over=2))
+    assert told() == [5, 10, 2]
+    assert bench.value("penstock_events_passed_over_total") == 17
