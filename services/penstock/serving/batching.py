@@ -181,6 +181,7 @@ class Batcher:
                 outcomes = self._outcomes(batch)
             self._loop.call_soon_threadsafe(self._take_back, batch, outcomes)
             self._telemetry.gauge("penstock_queue_depth_requests", self._queue.qsize())
+        self._telemetry.gauge("penstock_queue_depth_requests", 0)  # what closes it stood in the queue like a request
 
     def _joined_by(self, first: Waiting) -> list[Waiting]:
         """`first` and what waits behind it, up to the limit of rows; the first that does not fit is held for next."""
