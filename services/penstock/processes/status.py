@@ -61,7 +61,7 @@ def run(settings: Settings, *, replicas: Sequence[str], as_json: bool) -> int:
     """Print the status; 0 if a version has been announced, 1 otherwise."""
     addresses = replicas or (f"http://{settings.serving.host}:{settings.serving.port}",)
     status = _read(settings, addresses)
-    click.echo(json.dumps(status.to_json(), indent=2) if as_json else _table(status))
+    click.echo(json.dumps(status.to_json(), indent=2) if as_json else table(status))
     return 0 if status.update is not None else 1
 
 
@@ -77,7 +77,7 @@ def _read(settings: Settings, addresses: Sequence[str]) -> Status:
     return Status(
         model=settings.model.name,
         update=second,
-        events_per_second=_speed(first, second),
+        events_per_second=speed(first, second),
         lag_events=sum(max(end - learnt[partition], 0) for partition, end in ends.next.items()),
         replicas={address: _served_version(address, settings.model.name) for address in addresses},
         now_ms=SystemClock().now_ms(),
@@ -97,7 +97,8 @@ def _follow(feed: KafkaUpdateFeed, first: ModelUpdate | None) -> ModelUpdate | N
     return newest
 
 
-def _speed(first: ModelUpdate | None, second: ModelUpdate | None) -> float | None:
+def speed(first: ModelUpdate | None, second: ModelUpdate | None) -> float | None:
+    """Events a second that were learnt between two updates; None while there is none."""
     if first is None or second is None:
         return None
     seconds = (second.announced_at_ms - first.announced_at_ms) / 1000
@@ -118,7 +119,8 @@ def _served_version(address: str, model: str) -> str:
         return f"does not answer ({getattr(error, 'reason', error)})"
 
 
-def _table(status: Status) -> str:
+def table(status: Status) -> str:
+    """The status for people, a line each."""
     rows = [("model", status.model)]
     update = status.update
     if update is None:
