@@ -77,6 +77,8 @@ def test_every_value_reaches_the_cluster(tmp_path: Path) -> None:
         text = helm(["template", "line"], values, tmp_path)
         marks = {path: str(value) for path, value in leaves(values) if not isinstance(value, bool)}
         assert {path for path, mark in marks.items() if mark not in text} == set()
+    for pod in render(MARKED, tmp_path).pods().values():
+        assert pod["containers"][0]["imagePullPolicy"] == "Always"
     paused = render({"trainer": {"replicas": 0}}, tmp_path)
     assert paused.one("StatefulSet")["spec"]["replicas"] == 0
     (monitor,) = render(MARKED, tmp_path).all("PodMonitor")
