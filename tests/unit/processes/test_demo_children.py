@@ -1,5 +1,6 @@
 """What the demo starts ends with it, however it ends."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,9 +30,10 @@ def config(tmp_path: Path, unused_address: str) -> Path:
     return file
 
 
-def child_of(parent: int) -> psutil.Process | None:
+def replica_of(parent: int, config: Path) -> psutil.Process | None:
     """Once it runs its own program: until then it is a copy of its parent."""
-    return next((each for each in psutil.Process(parent).children() if "serve" in each.cmdline()), None)
+    wanted = ["serve", "--config", str(config)]
+    return next((each for each in psutil.Process(parent).children() if each.cmdline()[-3:] == wanted), None)
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -41,7 +43,7 @@ def has_ended(process: psutil.Process) -> bool:
 def test_children_of_a_demo_that_is_killed_are_killed_too(tmp_path: Path, config: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "logs"), str(config)]) as parent:
         try:
-            child = wait_for(lambda: child_of(parent.pid), "it has started a child", every_seconds=0.01)
+            child = wait_for(lambda: replica_of(parent.pid, config), "it has started a child", every_seconds=0.01)
         finally:
             parent.kill()
     try:
@@ -58,8 +60,8 @@ def test_all_are_gone_once_they_were_stopped_and_one_that_ended_by_itself_is_nam
     try:
         children.start("replica", ["serve", "--config", str(config)])
         children.check()
+        replica = wait_for(lambda: replica_of(os.getpid(), config), "it runs", every_seconds=0.01)
         children.start("broken", ["serve", "--config", str(tmp_path / "nowhere.toml")])
-        (replica, _) = psutil.Process().children()
 
         def sentence() -> str:
             try:
