@@ -12,8 +12,8 @@ from penstock.errors import ConfigurationError
 CPU = torch.device("cpu")
 
 
-def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """`auto` takes CUDA where it is found.
+def choose_device(wanted: Literal["auto", "cpu", "cuda"], key: str = "training.device") -> torch.device:
+    """`auto` takes CUDA where it is found; `key` is where it was asked for.
 
     Raises:
         ConfigurationError: CUDA is asked for and there is none.
@@ -21,7 +21,7 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     found = wanted != "cpu" and torch.cuda.is_available()
     if wanted == "cuda" and not found:
         raise ConfigurationError(
-            "training.device is 'cuda' but torch finds no CUDA device; set 'auto' or 'cpu', or make a GPU visible."
+            f"{key} is 'cuda' but torch finds no CUDA device; set 'auto' or 'cpu', or make a GPU visible."
         )
     return torch.device("cuda") if found else torch.device("cpu")
 

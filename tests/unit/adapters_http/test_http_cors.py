@@ -1,5 +1,7 @@
 """Web pages may ask only where their origin is configured."""
 
+from typing import Any
+
 import pytest
 
 from http_replica import http_replica
@@ -11,11 +13,16 @@ INFER = "/v2/models/digits/infer"
 
 
 @pytest.mark.parametrize(
-    ("origins", "allowed"),
-    [((), None), (("https://other.example",), None), ((PAGE,), PAGE), (("*",), "*")],
+    ("configured", "allowed"),
+    [
+        ({}, None),
+        ({"cors_origins": ("https://other.example",)}, None),
+        ({"cors_origins": (PAGE,)}, PAGE),
+        ({"cors_origins": ("*",)}, "*"),
+    ],
 )
-def test_a_page_is_answered_only_if_its_origin_is_configured(origins: tuple[str, ...], allowed: str | None) -> None:
-    with http_replica(PIXELS, cors_origins=origins) as replica:
+def test_a_page_is_answered_only_if_its_origin_is_configured(configured: dict[str, Any], allowed: str | None) -> None:
+    with http_replica(PIXELS, **configured) as replica:
         replica.slot.current = served(1)
         _, _, headers = replica.ask("GET", "/v2/models/digits", None, {"Origin": PAGE})
         assert headers.get("access-control-allow-origin") == allowed

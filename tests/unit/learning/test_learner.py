@@ -279,6 +279,8 @@ def test_cuda_where_there_is_none_is_refused_with_a_sentence() -> None:
         assert choose_device("auto").type == "cpu"
         with pytest.raises(ConfigurationError, match=r"training\.device is 'cuda' but torch finds no CUDA device"):
             choose_device("cuda")
+        with pytest.raises(ConfigurationError, match=r"serving\.device is 'cuda'"):
+            choose_device("cuda", "serving.device")
 
 
 def predictor_of(learner: Learner) -> Predictor:

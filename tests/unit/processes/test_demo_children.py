@@ -14,11 +14,11 @@ from penstock.processes.demo.children import Children
 from waiting import wait_for
 
 PARENT = """
-import sys, time
+import sys
 from pathlib import Path
 from penstock.processes.demo.children import Children
 Children(Path(sys.argv[1])).start("replica", ["serve", "--config", sys.argv[2]])
-time.sleep(600)
+sys.stdin.read()  # until it is killed, or whoever started it has ended
 """
 
 
@@ -41,7 +41,9 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def test_children_of_a_demo_that_is_killed_are_killed_too(tmp_path: Path, config: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "logs"), str(config)]) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path / "logs"), str(config)], stdin=subprocess.PIPE
+    ) as parent:
         try:
             child = wait_for(lambda: replica_of(parent.pid, config), "it has started a child", every_seconds=0.01)
         finally:

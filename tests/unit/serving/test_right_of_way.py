@@ -1,21 +1,16 @@
 """A model is built between the passes for requests, and not in the middle of one."""
 
-import asyncio
 from threading import Event, Thread
 from typing import Any
 
-import numpy as np
 import pytest
 
-from counted_telemetry import CountedTelemetry
-from penstock.clock import SystemClock
 from penstock.flow import ModelUpdate
 from penstock.learning.device import CPU
-from penstock.serving.batching import Batcher
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.right_of_way import RightOfWay
-from penstock.serving.slot import Slot
-from served_models import PIXELS, served, update_of
+from running_batchers import Watched, batching, rows, within_patience
+from served_models import PIXELS, update_of
 from waiting import wait_for
 
 FOREVER = 3600.0
@@ -45,36 +40,15 @@ def test_a_replica_that_is_never_idle_gets_its_new_models_too() -> None:
 
 @pytest.mark.parametrize("num_rows", [1, 64])
 def test_the_way_is_taken_while_a_pass_is_made_and_free_again_when_it_is_answered(num_rows: int) -> None:
-    way, slot, taken = RightOfWay(), Slot(), list[bool]()
-
-    class Watched:
-        def __init__(self) -> None:
-            self._served = served(1)
-
-        def probabilities(self, columns: Any) -> Any:
-            taken.append(way.is_taken)
-            return self._served.probabilities(columns)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._served, name)
-
-    slot.current = Watched()  # type: ignore[assignment]  # a served model that is watched
+    way, taken = RightOfWay(), list[bool]()
 
     async def ask() -> None:
-        batcher = Batcher(
-            slot,
-            max_queued_requests=99,
-            max_batch_rows=64,
-            telemetry=CountedTelemetry(),
-            clock=SystemClock(),
-            right_of_way=way,
-        )
-        batcher.start()
-        for _ in range(40):  # some are made by the thread, and small ones on the event loop then
-            await batcher.predict({"pixels": np.zeros((num_rows, 64), dtype=np.float32)}, num_rows)
-        await asyncio.to_thread(batcher.close)
+        model = Watched(lambda _: taken.append(way.is_taken))
+        async with batching(model, max_batch_rows=64, right_of_way=way) as batcher:
+            for _ in range(40):  # some are made by the thread, and small ones on the event loop then
+                await batcher.predict(rows(num_rows), num_rows)
 
-    asyncio.run(asyncio.wait_for(ask(), 30))
+    within_patience(ask())
     assert taken == [True] * 40
     assert not way.is_taken
 

@@ -48,7 +48,8 @@ class Parts:
 def assembled(settings: Settings, resources: ExitStack) -> Parts:
     """All parts; `resources` closes what must be closed."""
     slot = Slot(resident_versions=settings.serving.resident_versions)
-    telemetry, device = PrometheusTelemetry(side="replica"), choose_device(settings.serving.device)
+    telemetry = PrometheusTelemetry(side="replica")
+    device = choose_device(settings.serving.device, "serving.device")
     right_of_way = RightOfWay()
     batcher = _batcher(settings.serving, slot, telemetry, device, right_of_way)
     builder = ModelBuilder(
