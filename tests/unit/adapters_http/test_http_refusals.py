@@ -228,6 +228,16 @@ def test_an_offer_of_another_protocol_is_passed_over(replica: HttpReplica, piece
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
+def test_what_looks_like_an_offer_within_a_body_stays_in_it(replica: HttpReplica) -> None:
+    body = b"\r\nUpgrade: h2c\r\n\r\n"
+    head = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as connection:
+        connection.sendall(head % len(body))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100")  # so that the body is read apart from the head
+        connection.sendall(body)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+
+
 def test_a_body_of_just_the_limit_is_read(replica: HttpReplica) -> None:
     body = with_input()
     assert replica.infer(body + b" " * (MAX_BODY_BYTES - len(body)))[0] == 200

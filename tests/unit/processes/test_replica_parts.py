@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from configurations import configuration
+from penstock.errors import ConfigurationError
 from penstock.processes.replica.parts import assembled
 from penstock.serving.refusals import QueueFullError
 from penstock.settings import load
@@ -31,3 +33,14 @@ def test_the_queue_is_as_long_as_configured(tmp_path: Path) -> None:
                 batcher.submit(columns, 1, outcomes.append)
 
     asyncio.run(ask())
+
+
+def test_a_gpu_that_is_missing_is_named_by_the_replicas_own_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    file = tmp_path / "penstock.toml"
+    text = configuration("m", "127.0.0.1:9", tmp_path / "state")
+    file.write_text(text.replace("[serving]", '[serving]\ndevice = "cuda"'))
+    with ExitStack() as resources, pytest.raises(ConfigurationError, match=r"serving\.device is 'cuda'"):
+        assembled(load(file, {}), resources)

@@ -68,10 +68,10 @@ def test_what_nobody_waits_for_any_more_is_not_computed() -> None:
 
 
 def test_what_waits_when_the_batcher_closes_is_answered() -> None:
-    gate = Gate()
+    gate, telemetry = Gate(), CountedTelemetry()
 
     async def ask() -> list[Any]:
-        async with batching(gate, max_batch_rows=2) as batcher:
+        async with batching(gate, telemetry=telemetry, max_batch_rows=2) as batcher:
             first = await asked(batcher, gate)
             waiting = [asyncio.ensure_future(batcher.predict(rows(2), 2)) for _ in range(3)]
             await queued(batcher, 3)
@@ -82,6 +82,7 @@ def test_what_waits_when_the_batcher_closes_is_answered() -> None:
             return list(await asyncio.gather(first, *waiting))
 
     assert [len(answer.probabilities) for answer in within_patience(ask())] == [1, 2, 2, 2]
+    assert telemetry.value("penstock_queue_depth_requests") == 0
 
 
 def test_the_sizes_to_warm_are_those_of_late_rounded_up() -> None:
