@@ -1,5 +1,7 @@
 """Streams that have everything at once: every kind of column, every kind of backbone, births all along."""
 
+from typing import Literal
+
 import numpy as np
 
 from labelled_rows import event_batch
@@ -15,6 +17,7 @@ FEATURES = (
     Feature(name="country", kind="category", buckets=8),
     Feature(name="subject", kind="text", buckets=32),
 )
+DeviceName = Literal["cpu", "cuda"]
 BACKBONES = (
     BackboneConfig(hidden=(9, 5)),
     BackboneConfig(kind="text", hidden=(8,), embedding_buckets=50, embedding_width=4, max_tokens=5),
@@ -27,11 +30,11 @@ def mixed_model(backbone: BackboneConfig) -> ModelConfig:
     return ModelConfig(name="mixed", features=FEATURES, backbone=backbone)
 
 
-def mixed_learner(model: ModelConfig, capacity: int = 30, seed: int = 0) -> Learner:
+def mixed_learner(model: ModelConfig, capacity: int = 30, seed: int = 0, device: DeviceName = "cpu") -> Learner:
     """Small slices and few steps."""
     return Learner(
         model,
-        TrainingConfig(device="cpu", inner_steps=2, seed=seed),
+        TrainingConfig(device=device, inner_steps=2, seed=seed),
         ReplayConfig(capacity=capacity, rows_per_step=8),
         topic="mixed.labels",
         max_events=8,

@@ -52,16 +52,17 @@ class Comparison:
 
 
 def event_batches(features: tuple[Feature, ...], batch_rows: int, num_batches: int) -> list[EventBatch]:
-    """Gaussian classes; consecutive offsets of one partition."""
+    """Gaussian classes; consecutive offsets of one partition. The features are one vector, or all numbers."""
     generator = np.random.default_rng(0)
-    centres = generator.normal(size=(NUM_CLASSES, NUM_FEATURES))
+    width = sum(feature.width or 1 for feature in features)
+    centres = generator.normal(size=(NUM_CLASSES, width))
     schema = ModelConfig(name="bench", features=features).schema
     batches = []
     for number in range(num_batches):
         labels = generator.integers(0, NUM_CLASSES, batch_rows)
-        rows = centres[labels] + generator.normal(size=(batch_rows, NUM_FEATURES))
-        if features == VECTOR:
-            values = [pa.FixedSizeListArray.from_arrays(pa.array(rows.astype(np.float32).ravel()), NUM_FEATURES)]
+        rows = centres[labels] + generator.normal(size=(batch_rows, width))
+        if features[0].kind == "vector":
+            values = [pa.FixedSizeListArray.from_arrays(pa.array(rows.astype(np.float32).ravel()), width)]
         else:
             values = [pa.array(np.ascontiguousarray(column)) for column in rows.T]
         start = number * batch_rows

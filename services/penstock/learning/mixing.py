@@ -34,6 +34,6 @@ def mixed(fresh: TrainRows, drawn: TrainRows | None, num_steps: int, standardise
         tokens=tokens,
         classes=torch.from_numpy(classes).to(device),
         shares=torch.from_numpy(weights / weights.sum(axis=1, keepdims=True)).to(device),
-        fresh_weights=torch.from_numpy(fresh.weights),
+        fresh_weights=torch.from_numpy(fresh.weights).to(device),
         remembered=None if drawn is None else drawn.remembered,
     )

@@ -111,9 +111,9 @@ class LearnerParts:
         born = rows.classes - num_known
         with torch.no_grad():
             features = network.features(network.standardiser(rows.dense), rows.tokens)
-            sums = features.new_zeros(int(born.max()) + 1, features.shape[1])
-            sums.index_add_(0, torch.from_numpy(born).to(network.device), features)
-            counts = torch.from_numpy(np.bincount(born)).to(network.device)
+            is_of = torch.from_numpy(np.eye(int(born.max()) + 1, dtype=np.float32)[:, born]).to(network.device)
+            sums = is_of @ features  # not index_add_, whose order of summing on a GPU is another each time
+            counts = is_of.sum(dim=1)
             network.head.imprint(sums / counts.unsqueeze(1))
 
     def as_put_away(self, rows: TrainRows) -> TrainRows:
