@@ -20,13 +20,14 @@ from figures import Figure
 from penstock.features import Feature
 from penstock.flow import EventBatch
 from penstock.learning.config import BackboneConfig, HeadName, ModelConfig, TrainingConfig
+from penstock.learning.device import use_threads
 from penstock.learning.learner import Learner
 from penstock.replay.config import ReplayConfig
 
 NUM_FEATURES, HIDDEN = 512, (1024, 1024)
 FEATURES = (Feature(name="embedding", kind="vector", width=NUM_FEATURES),)
 INNER_STEPS = 1
-BATCHES = {256: 60, 4096: 12}
+BATCHES = {256: 20, 4096: 4}
 TURNS = 5
 HEADS: dict[str, tuple[HeadName, ...]] = {
     "linear head alone": ("linear",),
@@ -70,7 +71,8 @@ def events_per_second(learn: Callable[[EventBatch], object], batches: Sequence[E
     for batch in batches:
         learn(batch)
     torch.cuda.synchronize()
-    return sum(batch.events.num_rows for batch in batches) / (time.perf_counter() - began)
+    num_events: int = sum(batch.events.num_rows for batch in batches)
+    return num_events / (time.perf_counter() - began)
 
 
 def measure() -> list[Figure]:
@@ -78,6 +80,7 @@ def measure() -> list[Figure]:
     if not torch.cuda.is_available():
         print("\nThere is no CUDA device here, so the benchmark `gpu` measures nothing.")
         return []
+    use_threads(1)
     figures = []
     for batch_rows, num_batches in BATCHES.items():
         for name, heads in HEADS.items():

@@ -179,4 +179,5 @@ def empty_ensemble(
         seed=seed,
         forgetting=training.analytic_forgetting,
         features=FrozenFeatures(network.backbone, network.device) if reads_backbone else None,
+        device=network.device,
     )

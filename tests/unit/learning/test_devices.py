@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mixed_streams import BACKBONES, DeviceName, mixed_learner, mixed_model, mixed_stream
-from penstock.learning.config import BackboneConfig
+from penstock.learning.config import BackboneConfig, HeadName
 from penstock.learning.device import use_own_stream
 from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
@@ -18,10 +18,10 @@ DEVICES: tuple[DeviceName, ...] = ("cpu", "cuda") if torch.cuda.is_available() e
 SMALL = 1e-5
 """What float32 may differ by between devices that sum in another order."""
 
-HEADS = (("linear",), ("linear", "analytic", "instances"))
+HEADS: tuple[tuple[HeadName, ...], ...] = (("linear",), ("linear", "analytic", "instances"))
 
 
-def taught(device: DeviceName, backbone: BackboneConfig, heads: tuple[str, ...], num_batches: int = 10) -> Learner:
+def taught(device: DeviceName, backbone: BackboneConfig, heads: tuple[HeadName, ...], num_batches: int = 10) -> Learner:
     learner = mixed_learner(replace(mixed_model(backbone), heads=heads), device=device)
     for batch in mixed_stream(0)[:num_batches]:
         learner.learn(batch)
@@ -37,7 +37,7 @@ def some_columns() -> Columns:
 @pytest.mark.parametrize("backbone", BACKBONES, ids=["mlp", "text", "own"])
 @pytest.mark.parametrize("device", DEVICES)
 def test_stopped_and_restored_it_goes_on_to_the_bit(
-    device: DeviceName, backbone: BackboneConfig, heads: tuple[str, ...]
+    device: DeviceName, backbone: BackboneConfig, heads: tuple[HeadName, ...]
 ) -> None:
     whole, first = taught(device, backbone, heads), taught(device, backbone, heads, num_batches=5)
     second = mixed_learner(replace(mixed_model(backbone), heads=heads), seed=99, device=device)
@@ -52,7 +52,7 @@ def test_stopped_and_restored_it_goes_on_to_the_bit(
 @pytest.mark.parametrize("asked_on", DEVICES)
 @pytest.mark.parametrize("learnt_on", DEVICES)
 def test_weights_answer_alike_wherever_they_were_learnt_and_are_asked(
-    learnt_on: DeviceName, asked_on: DeviceName, backbone: BackboneConfig, heads: tuple[str, ...]
+    learnt_on: DeviceName, asked_on: DeviceName, backbone: BackboneConfig, heads: tuple[HeadName, ...]
 ) -> None:
     learner = taught(learnt_on, backbone, heads)
     model = replace(mixed_model(backbone), heads=heads)

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from penstock.flow import Array
+from penstock.learning.device import CPU
 from penstock.learning.heads.discriminant import MOST_CLASSES_FOR_RESIDUALS, Readout, Solution, penalty, solve
 from penstock.learning.heads.features import RandomFeatures, num_random_for
 from penstock.learning.heads.solved import Solved
@@ -28,11 +30,11 @@ FEWEST_RANDOM = 64
 class AnalyticHead:
     """Counts rows at once, sums them later, and answers with the read-out of the last `solve`."""
 
-    def __init__(self, width: int, *, seed: int, forgetting: float = 1.0) -> None:
-        """`forgetting` is β: a row's weight is multiplied by it with every later row."""
-        self.features = RandomFeatures(width, num_random_for(width), seed=seed)
+    def __init__(self, width: int, *, seed: int, forgetting: float = 1.0, device: torch.device = CPU) -> None:
+        """`forgetting` is β: a row's weight is multiplied by it with every later row. `device` bears what is m × m."""
+        self.features = RandomFeatures(width, num_random_for(width), seed=seed, device=device)
         self.forgetting = forgetting
-        self._sums = Sums(self.features.size, forgetting=forgetting)
+        self._sums = Sums(self.features.size, forgetting=forgetting, device=device)
         self._waiting = WaitingRows(width, forgetting=forgetting)
         self._exact: Solution | None = None
         self.readout: Readout | None = None
@@ -99,7 +101,7 @@ class AnalyticHead:
     def add_scatter(self, scatter: Float64s) -> None:
         """Add G_c [m, m] of a class whose rows this G has never held, or holds no longer."""
         self._fold()
-        self._sums.gram += scatter
+        self._sums.add_scatter(scatter)
 
     def count_as_rows(self, label: int) -> None:
         """A class known from rows that stand for others is known as well as by n_c rows, however many stood."""
@@ -169,7 +171,7 @@ class AnalyticHead:
     def _fold(self) -> None:
         """Take the waiting rows into the sums."""
         if waiting := self._waiting:
-            self._sums.add(self.features(waiting.rows), waiting.classes, waiting.weights)
+            self._sums.add(self.features.on_device(waiting.rows), waiting.classes, waiting.weights)
             waiting.clear()
 
     def _shrink(self, num_random: int) -> None:

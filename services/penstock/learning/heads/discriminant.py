@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -52,7 +53,7 @@ class Solution:
     freedom: float
     weights: Float64s
     biases: Float64s
-    factor: torch.Tensor
+    factor: Tensor
     ridge: Float64s | None = None
     residuals_inverse: Float64s | None = None
 
@@ -64,30 +65,30 @@ class Solution:
         return Readout(weights=weights, biases=biases)
 
 
-def penalty(gram: Float64s, total: float, width: int) -> float:
+def penalty(gram: Tensor, total: float, width: int) -> float:
     """λ: as much as min(2 × width, 32) mean rows add to the diagonal."""
-    return min(2 * max(width, 1), PENALTY_ROWS) * float(np.trace(gram)) / len(gram) / max(total, 1.0)
+    return min(2 * max(width, 1), PENALTY_ROWS) * float(gram.trace()) / len(gram) / max(total, 1.0)
 
 
-def solve(gram: Float64s, sums: Float64s, counts: Float64s, rows: Float64s, ridge_penalty: float) -> Solution:
-    """The discriminant of G [m, m], Q [C, m] and n [C]; classes of count 0 or less are left out.
+def solve(gram: Tensor, sums: Float64s, counts: Float64s, rows: Float64s, ridge_penalty: float) -> Solution:
+    """The discriminant of G [m, m], on any device, Q [C, m] and n [C]; classes of count 0 or less are left out.
 
     `rows` [C] says how many rows of equal weight each class's mean is as good as; n where none weighs less than 1.
     """
     live = np.flatnonzero(counts > 0)
     counts, rows, sums = counts[live], rows[live], sums[live]
     total, size = float(counts.sum()), len(gram)
-    regular = gram.copy()
-    regular.ravel()[:: size + 1] += ridge_penalty
+    regular = gram.clone()
+    regular.diagonal().add_(ridge_penalty)
     if len(live) > MOST_CLASSES_FOR_RESIDUALS:
         return _solve_directly(regular, sums, counts, rows, live, ridge_penalty)
     probes = _probes(size)
-    factor = torch.linalg.cholesky(torch.from_numpy(regular))
-    solved = torch.cholesky_solve(torch.from_numpy(np.concatenate((sums, probes)).T.copy()), factor).numpy()
+    factor = torch.linalg.cholesky(regular)
+    solved = _solved(factor, np.concatenate((sums, probes)))
     ridge, probed = solved[:, : len(live)], solved[:, len(live) :]
     freedom = size - ridge_penalty * float((probes.T * probed).sum()) / NUM_PROBES
     residuals = np.diag(counts) - sums @ ridge
-    inverse = np.linalg.inv((residuals + residuals.T) / 2)
+    inverse = np.linalg.inv((residuals + residuals.T) / 2).astype(np.float64, copy=False)
     return Solution(
         live=live,
         counts=counts,
@@ -110,7 +111,7 @@ def leave_out(solution: Solution, psi: Float64s, places: Int64s, num_classes: in
     assert solution.ridge is not None
     assert solution.residuals_inverse is not None
     inverse, total = solution.residuals_inverse, float(solution.counts.sum())
-    solved = torch.cholesky_solve(torch.from_numpy(np.ascontiguousarray(psi.T)), solution.factor).numpy()
+    solved = _solved(solution.factor, psi)
     leverage = np.minimum(weights * np.einsum("nm,mn->n", psi, solved), 1 - 1e-9)[:, None]
     fitted = psi @ solution.ridge
     labels = np.zeros_like(fitted)
@@ -131,13 +132,14 @@ def leave_out(solution: Solution, psi: Float64s, places: Int64s, num_classes: in
 
 
 def _solve_directly(
-    regular: Float64s, sums: Float64s, counts: Float64s, rows: Float64s, live: Int64s, ridge_penalty: float
+    regular: Tensor, sums: Float64s, counts: Float64s, rows: Float64s, live: Int64s, ridge_penalty: float
 ) -> Solution:
     total, size = float(counts.sum()), len(regular)
     means = sums / counts[:, None]
-    factor = torch.linalg.cholesky(torch.from_numpy(regular - sums.T @ means))
+    between = torch.mm(_on(regular.device, sums.T), _on(regular.device, means))
+    factor = torch.linalg.cholesky(regular - between)
     probes = _probes(size)
-    solved = torch.cholesky_solve(torch.from_numpy(np.concatenate((means, probes)).T.copy()), factor).numpy()
+    solved = _solved(factor, np.concatenate((means, probes)))
     freedom = size - ridge_penalty * float((probes.T * solved[:, len(live) :]).sum()) / NUM_PROBES
     weights = total * solved[:, : len(live)]
     products = np.einsum("cm,mc->c", means, weights)
@@ -150,6 +152,16 @@ def _solve_directly(
         biases=-products / 2 + _correction(rows, float(rows.sum()), freedom),
         factor=factor,
     )
+
+
+def _solved(factor: Tensor, rows: Float64s) -> Float64s:
+    """A⁻¹ rowsᵀ [m, n] of `rows` [n, m], for the Cholesky factor of A, on its device."""
+    found: Float64s = torch.cholesky_solve(_on(factor.device, rows.T), factor).cpu().numpy()
+    return found
+
+
+def _on(device: torch.device, array: Float64s) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 def _biases(diagonal: Float64s, counts: Float64s, total: Float64s | float) -> Float64s:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 import structlog
+import torch
 
 from penstock.flow import Array
 from penstock.learning.config import HeadName
+from penstock.learning.device import CPU
 from penstock.learning.heads import ensemble_state
 from penstock.learning.heads.absence import NEW_ROWS, Attendance
 from penstock.learning.heads.alarm import Alarm
@@ -57,8 +59,12 @@ class Ensemble:
         seed: int,
         forgetting: float = 1.0,
         features: FrozenFeatures | None = None,
+        device: torch.device = CPU,
     ) -> None:
-        """`features` are those of a frozen backbone, where the heads read them rather than rows as encoded."""
+        """`features` are those of a frozen backbone, where the heads read them rather than rows as encoded.
+
+        `device` is where the analytic head reckons; the others' arithmetic is too little to be sent anywhere.
+        """
         self.heads, self.seed = heads, seed
         self.inputs = HeadInputs(num_numbers, dense_width, seed=seed, features=features)
         width = self.inputs.width
@@ -66,7 +72,9 @@ class Ensemble:
         self.attendance, self.shelves = Attendance(), Shelves()
         self.alarm, self.bursts = Alarm(), ClassBursts()
         self.exceptions: Exceptions | None = Exceptions() if "instances" in heads else None
-        self.analytic = AnalyticHead(width, seed=seed, forgetting=forgetting) if "analytic" in heads and width else None
+        self.analytic: AnalyticHead | None = None
+        if "analytic" in heads and width:
+            self.analytic = AnalyticHead(width, seed=seed, forgetting=forgetting, device=device)
         self.forgetting = ForgettingHead(width) if self.analytic is not None and width <= WIDEST else None
         members: list[str] = ["linear"] if "linear" in heads else []
         members += ["analytic"] if self.analytic is not None else []

@@ -7,6 +7,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+
+from penstock.learning.device import CPU
 
 Float64s = npt.NDArray[np.float64]
 
@@ -28,11 +31,13 @@ class RandomFeatures:
     The random ones stand last, so that fewer of them are a prefix of the same ψ.
     """
 
-    def __init__(self, width: int, num_random: int, *, seed: int) -> None:
+    def __init__(self, width: int, num_random: int, *, seed: int, device: torch.device = CPU) -> None:
+        """`device` is where the products are made."""
         self.width = width
         self.seed = seed
         self.num_random = num_random
-        self._matrix = _drawn(width, num_random, seed)
+        self._device = device
+        self._matrix = _drawn(width, num_random, seed).to(device)
 
     @property
     def size(self) -> int:
@@ -46,21 +51,25 @@ class RandomFeatures:
 
     def __call__(self, rows: Float64s) -> Float64s:
         """[n, m] of `rows` [n, width]."""
+        found: Float64s = self.on_device(rows).cpu().numpy()
+        return found
+
+    def on_device(self, rows: Float64s) -> Tensor:
+        """The same, float64 on the device."""
         with_one = np.empty((len(rows), 1 + self.width))
         with_one[:, 0] = 1.0
         with_one[:, 1:] = rows
-        psi = torch.mm(torch.from_numpy(with_one), self._matrix)  # torch: NumPy takes twice as long for the ReLU
-        psi[:, 1 + self.width :].relu_()
-        found: Float64s = psi.numpy()
-        return found
+        psi = torch.mm(torch.from_numpy(with_one).to(self._device), self._matrix)
+        psi[:, 1 + self.width :].relu_()  # torch: NumPy takes twice as long for the ReLU
+        return psi
 
     def with_fewer(self, num_random: int) -> "RandomFeatures":
         """The same ψ without the last random features."""
-        return RandomFeatures(self.width, num_random, seed=self.seed)
+        return RandomFeatures(self.width, num_random, seed=self.seed, device=self._device)
 
 
 @lru_cache(maxsize=4)  # the versions that a replica takes up share them
-def _drawn(width: int, num_random: int, seed: int) -> torch.Tensor:
+def _drawn(width: int, num_random: int, seed: int) -> Tensor:
     """What a 1 and a row are multiplied with, [1 + width, m]: 1, halves, and R below b. Not to be written to."""
     generator = np.random.Generator(np.random.PCG64((seed, _TAG)))
     directions = generator.normal(size=(MOST_RANDOM, width)) / math.sqrt(max(width, 1))

@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.linalg.blas import dsyrk
+from torch import Tensor
 
 from penstock.flow import Array
+from penstock.learning.device import CPU
 from penstock.learning.heads.discriminant import penalty
 
 Float64s = npt.NDArray[np.float64]
@@ -34,12 +36,12 @@ class Sums:
     """G = Σ w ψψᵀ [m, m], Q = [Σ_{i in c} w ψ]_c [C, m], n [C] and Σ w² by class [C], in float64.
 
     n and Σ w² may run ahead: rows are counted as they come, and added to G and Q many at a time. With forgetting β a
-    row's weight is multiplied by it with every later row.
+    row's weight is multiplied by it with every later row. G lies on a device, all else on the host.
     """
 
-    def __init__(self, size: int, *, forgetting: float) -> None:
+    def __init__(self, size: int, *, forgetting: float, device: torch.device = CPU) -> None:
         self._forgetting = forgetting
-        self.gram: Float64s = np.zeros((size, size))  # its lower triangle counts
+        self.gram = torch.zeros(size, size, dtype=torch.float64, device=device)  # its lower triangle counts
         self.by_class: Float64s = np.zeros((0, size))
         self.counts: Float64s = np.zeros(0)
         self._squares: Float64s = np.zeros(0)
@@ -60,7 +62,7 @@ class Sums:
 
     def shrink(self, size: int) -> None:
         """Keep the first `size` of the m features."""
-        self.gram = np.ascontiguousarray(self.gram[:size, :size])
+        self.gram = self.gram[:size, :size].contiguous()
         self.by_class = np.ascontiguousarray(self.by_class[:, :size])
 
     def count(self, classes: Int64s, weights: Float64s) -> None:
@@ -71,18 +73,18 @@ class Sums:
         self.counts += np.bincount(classes, weights, len(self.counts))
         self._squares += np.bincount(classes, weights * np.abs(weights), len(self.counts))
 
-    def add(self, psi: Float64s, classes: Int64s, weights: Float64s) -> None:
-        """Add rows ψ [n, m] that have been counted, and all that have been since the last time."""
+    def add(self, psi: Tensor, classes: Int64s, weights: Float64s) -> None:
+        """Add rows ψ [n, m], on G's device, that have been counted, and all that have been since the last time."""
         if self._forgetting < 1:
             faded = self._forgetting ** len(psi)
             self.gram *= faded
             self.by_class *= faded
-        if (weights == 1).all():  # for BLAS a row-major lower triangle is the upper one of a column-major matrix
-            dsyrk(1.0, psi.T, beta=1.0, c=self.gram.T, overwrite_c=True)
-            weighed = psi
+        is_plain = bool((weights == 1).all())
+        weighed = psi if is_plain else psi * torch.from_numpy(weights).to(psi.device).unsqueeze(1)
+        if is_plain and psi.device.type == "cpu":  # half the sums of a product with itself
+            _add_lower_triangle(self.gram.numpy(), psi.numpy())
         else:
-            weighed = psi * weights[:, None]
-            self.gram += weighed.T @ psi
+            self.gram.addmm_(weighed.t(), psi)
         _add_by_class(self.by_class, weighed, classes)
         if self._forgetting < 1:
             self._clear(self.counts < _FADED_AWAY)
@@ -115,20 +117,25 @@ class Sums:
         if count < -_NO_WEIGHT:
             return False
         sums = self.by_class[label] - weight * psi if count > _NO_WEIGHT else np.zeros_like(psi)
-        gram = self.gram - weight * np.outer(psi, psi)
+        gram = self.gram.cpu().numpy() - weight * np.outer(psi, psi)
         others = np.flatnonzero(self.counts > _NO_WEIGHT)
         others = others[others != label]
         within = gram - self.by_class[others].T @ (self.by_class[others] / self.counts[others, None])
         if count > _NO_WEIGHT:
             within -= np.outer(sums, sums) / count
         total = float(self.counts[others].sum()) + max(count, 0.0)
-        within[np.diag_indices(len(within))] += penalty(gram, total, width) if total > 0 else 1e-9
+        ridge = penalty(torch.from_numpy(gram), total, width) if total > 0 else 1e-9
+        within[np.diag_indices(len(within))] += ridge
         if torch.linalg.cholesky_ex(torch.from_numpy(within)).info.item():
             return False
-        self.gram, self.by_class[label] = gram, sums
+        self.gram, self.by_class[label] = torch.from_numpy(gram).to(self.gram.device), sums
         self.counts[label] = count if count > _NO_WEIGHT else 0.0
         self._squares[label] = max(float(self._squares[label]) - weight**2, 0.0) if count > _NO_WEIGHT else 0.0
         return True
+
+    def add_scatter(self, scatter: Float64s) -> None:
+        """Add Σ w ψψᵀ [m, m] of rows that are not rows of these sums."""
+        self.gram += torch.from_numpy(scatter).to(self.gram.device)
 
     def count_as_rows(self, label: int) -> None:
         """A class known from rows that stand for others is known as well as by n_c rows, however many stood."""
@@ -136,13 +143,13 @@ class Sums:
 
     def forget_all(self) -> None:
         """Begin anew, for the classes there are."""
-        self.gram[:] = 0.0
+        self.gram.zero_()
         self._clear(slice(None))
 
     def state(self) -> dict[str, Array]:
         """Copies of the sums; G as its lower triangle, row by row."""
         return {
-            "gram": _triangle(self.gram),
+            "gram": _triangle(self.gram.cpu().numpy()),
             "sums": self.by_class.copy(),
             "counts": self.counts.copy(),
             "squares": self._squares.copy(),
@@ -150,7 +157,8 @@ class Sums:
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """Take up the values of `state()`, of the same m."""
-        self.gram = _whole(arrays["gram"].astype(np.float64), len(self.gram))
+        gram = _whole(arrays["gram"].astype(np.float64), len(self.gram))
+        self.gram = torch.from_numpy(gram).to(self.gram.device)
         self.by_class = arrays["sums"].astype(np.float64)
         self.counts = arrays["counts"].astype(np.float64)
         self._squares = arrays["squares"].astype(np.float64)
@@ -159,15 +167,21 @@ class Sums:
         self.counts[labels], self._squares[labels], self.by_class[labels] = 0.0, 0.0, 0.0
 
 
-def _add_by_class(sums: Float64s, psi: Float64s, classes: Int64s) -> None:
+def _add_lower_triangle(gram: Float64s, psi: Float64s) -> None:
+    """Add ψᵀψ in place; for BLAS a row-major lower triangle is the upper one of a column-major matrix."""
+    dsyrk(1.0, psi.T, beta=1.0, c=gram.T, overwrite_c=True)
+
+
+def _add_by_class(sums: Float64s, psi: Tensor, classes: Int64s) -> None:
     """Add every row ψ [n, m] to its class's of `sums` [C, m]."""
     present = np.flatnonzero(np.bincount(classes, minlength=len(sums)))
     if len(present) <= FEW_CLASSES:
-        sums[present] += (present[:, None] == classes).astype(np.float64) @ psi
+        is_of = torch.from_numpy((present[:, None] == classes).astype(np.float64)).to(psi.device)
+        sums[present] += torch.mm(is_of, psi).cpu().numpy()
         return
     order = np.argsort(classes, kind="stable")
     starts = np.flatnonzero(np.diff(classes[order], prepend=-1))
-    sums[present] += np.add.reduceat(psi[order], starts)
+    sums[present] += np.add.reduceat(psi.cpu().numpy()[order], starts)
 
 
 def _triangle(square: Float64s) -> Float64s:

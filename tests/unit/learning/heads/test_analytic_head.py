@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,7 +52,7 @@ def test_the_read_out_is_fishers_discriminant_with_equal_priors() -> None:
     head = taught(rows, classes)
     psi = head.features(rows)
     counts = np.bincount(classes)
-    lam = discriminant.penalty(psi.T @ psi, len(rows), WIDTH)
+    lam = discriminant.penalty(torch.from_numpy(psi.T @ psi), len(rows), WIDTH)
     means = np.array([psi[classes == label].mean(axis=0) for label in range(CLASSES)])
     within = (psi - means[classes]).T @ (psi - means[classes]) + lam * np.eye(psi.shape[1])
     weights = len(rows) * np.linalg.solve(within, means.T)
@@ -69,7 +70,7 @@ def test_degrees_of_freedom_are_the_trace_as_nearly_as_eight_probes_say() -> Non
     head = taught(rows, classes)
     psi = head.features(rows)
     gram = psi.T @ psi
-    lam = discriminant.penalty(gram, len(rows), WIDTH)
+    lam = discriminant.penalty(torch.from_numpy(gram), len(rows), WIDTH)
     exact = np.trace(np.linalg.solve(gram + lam * np.eye(len(gram)), gram))
     assert head._exact is not None
     assert head._exact.freedom == pytest.approx(exact, rel=0.1)
