@@ -244,7 +244,7 @@ def _note_passes(file: Path) -> None:
 def _keep_pace(file: Path) -> None:
     """Let this process, if it is a trainer, not get far before anybody looks, however late that is."""
     from penstock.adapters.intake_process.client import IntakeProcess
-    from penstock.processes import trainer
+    from penstock.processes.trainer import parts
 
     class Walking(IntakeProcess):
         num_events = 0
@@ -257,7 +257,7 @@ def _keep_pace(file: Path) -> None:
             self.num_events += batch.events.num_rows if batch is not None else 0
             return batch
 
-    vars(trainer)["IntakeProcess"] = Walking
+    vars(parts)["IntakeProcess"] = Walking
 
 
 def _run(arguments: list[str], more_descriptors: list[int], address: str) -> int:
@@ -269,16 +269,17 @@ def _run(arguments: list[str], more_descriptors: list[int], address: str) -> int
         logs.configure()
         intake.run(more_descriptors[0])
         return 0
-    from penstock.processes import cli, trainer
+    from penstock.processes import cli
+    from penstock.processes.trainer import parts
 
-    vars(trainer)["INTAKE_COMMAND"] = (sys.executable, "-I", "-S", __file__, "intake", address)
+    vars(parts)["INTAKE_COMMAND"] = (sys.executable, "-I", "-S", __file__, "intake", address)
     sys.argv = ["penstock", *arguments]
     cli.main()
     return 0
 
 
 def _serve(address: str) -> None:
-    for module in ("cli", "intake", "replica", "trainer"):
+    for module in ("cli", "intake", "replica.run", "trainer.run"):
         importlib.import_module(f"penstock.processes.{module}")
     vars(importlib.import_module("mlflow"))["MlflowClient"]  # what a trainer with a record would import
     serving = _Serving(address)

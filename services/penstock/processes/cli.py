@@ -18,6 +18,7 @@ from penstock.processes.dead_letters.command_line import dead_letters
 from penstock.processes.demo.command_line import demo
 from penstock.processes.replica.command_line import serve
 from penstock.processes.retrain.command_line import retrain
+from penstock.processes.trainer.command_line import train
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C."""
@@ -50,30 +51,11 @@ def commands() -> None:
 
 
 commands.add_command(demo)
+commands.add_command(train)
 commands.add_command(serve)
 commands.add_command(retrain)
 commands.add_command(dead_letters)
 commands.add_command(classes)
-
-
-@commands.command()
-@config_option
-@click.option(
-    "--accept-loss",
-    is_flag=True,
-    help="Go on although events that were not yet learnt are gone from the topic, and record how many.",
-)
-def train(config: Path, accept_loss: bool) -> int:
-    """Learn from the label topic.
-
-    Announces new weights as it learns, until SIGTERM or Ctrl-C.
-    """
-    from penstock.processes import logs, trainer
-    from penstock.processes.signals import stop_on_signals
-
-    settings = load(config)
-    logs.configure()
-    return trainer.run(settings, stop_on_signals(), accepts_loss=accept_loss)
 
 
 @commands.command()

@@ -1,31 +1,21 @@
-"""With which state a trainer goes on, the newest there is, wherever it was left; and from where in the label topic."""
+"""The newest checkpoint there is, wherever it was left."""
 
 import time
-from collections.abc import Callable
 from threading import Event
-from typing import TypeVar
 
 import structlog
 
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
-from penstock.adapters.kafka.topic_ends import read_log
-from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.mlflow.record import MlflowRecord
-from penstock.clock import SystemClock
-from penstock.errors import UnavailableError
-from penstock.flow import Checkpoint, ModelUpdate, Offsets
-from penstock.settings import Settings
-from penstock.telemetry import Telemetry
+from penstock.flow import Checkpoint, ModelUpdate
+from penstock.processes.trainer.patience import patiently
 from penstock.trainer.ports import Claimed
-from penstock.trainer.resume_point import ResumePoint, resume_point
 
-RETRY_SECONDS = 1.0
 RECORD_SECONDS = 20.0
 """How long the record of what another writer has announced may take to appear …"""
 RECORD_RETRY_SECONDS = 4.0
 """… and how often it is looked for."""
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -43,54 +33,6 @@ def checkpoint_to_resume(
     if announced is None or announced.epoch <= on_disk.epoch:
         return on_disk
     return _recorded_since(on_disk, checkpoints, record, announced, stop)
-
-
-def point_to_resume(
-    settings: Settings, checkpoint: Checkpoint | None, telemetry: Telemetry, stop: Event, *, accepts_loss: bool
-) -> ResumePoint | None:
-    """Where in the label topic the checkpoint goes on; None if `stop` was set while waiting for the broker.
-
-    Raises:
-        RetentionError: not everything that it has not learnt is there any more, and that is not accepted.
-    """
-    bounds = patiently(lambda: read_log(settings.kafka, TopicNames(settings.model.name).labels), stop)
-    if bounds is None:
-        return None
-    point = resume_point(checkpoint, bounds, accepts_loss=accepts_loss, now_ms=SystemClock().now_ms())
-    for loss in point.accepted:
-        log.warning(
-            "a loss was accepted",
-            topic=bounds.topic,
-            partition=loss.partition,
-            reason=loss.reason,
-            events_lost="unknown" if loss.num_events is None else loss.num_events,
-            wanted_offset=loss.wanted,
-            resumed_at=loss.resumed_at,
-        )
-    for loss in point.log.losses:
-        telemetry.count("penstock_events_lost_total", loss.num_events or 0, reason=loss.reason)
-    return point
-
-
-def announced_offsets(checkpoint: Checkpoint | None, update: ModelUpdate | None, point: ResumePoint) -> Offsets:
-    """What replicas have been told of the topic that is read: nothing, if the last update was of another of its name.
-
-    A model that begins is silent until it has learnt something.
-    """
-    if update is not None and (update.topic_id or point.log.topic_id) == (point.log.topic_id or update.topic_id):
-        return update.offsets
-    return point.offsets if checkpoint is None else Offsets()
-
-
-def patiently(attempt: Callable[[], T], stop: Event) -> T | None:
-    """Try until the outside answers or `stop` is set; says so while it waits."""
-    while not stop.is_set():
-        try:
-            return attempt()
-        except UnavailableError as error:
-            log.warning("waiting", reason=str(error))
-            stop.wait(RETRY_SECONDS)
-    return None
 
 
 def _recorded(
