@@ -9,6 +9,7 @@ from configurations import configuration, events, new_model, question
 from line import Line, ask, line, served_version
 from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
+from penstock.flow import ModelUpdate
 from waiting import wait_for
 
 
@@ -34,28 +35,43 @@ def run_of_recorded(running: Line, tracking_uri: str, version: int) -> str | Non
     return str(live.run_id) if int(live.tags["penstock.version"]) == version else None
 
 
+def published_in(running: Line, run: str) -> ModelUpdate:
+    """The first update after the first record: its checkpoint names the run."""
+    produced = 400
+    while True:
+        produced += running.produce(events(1, start=produced))
+        update = running.wait_until_announced(produced)
+        if update.mlflow_run_id == run:
+            return update
+
+
 def test_a_lost_disk_is_restored_from_mlflow_and_the_topic(
     kafka: LocalKafka, tmp_path: Path, tracking_uri: str, nursery: Nursery
 ) -> None:
+    from mlflow import MlflowClient
+
     model = new_model()
     text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", tracking_uri=tracking_uri)
     with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as running:
         assert running.run("topics", "create").returncode == 0
         trainer = running.start_trainer()
-        produced = running.produce(events(400))
-        first = running.wait_until_announced(produced)
+        running.produce(events(400))
+        run = str(wait_for(lambda: trainer.says("MLflow run started"), "it records")["run_id"])
+        first = published_in(running, run)
+        learnt = sum(first.offsets.next.values())
         assert trainer.stop() == 0
-        run = wait_for(lambda: run_of_recorded(running, tracking_uri, first.version), "the last version is recorded")
+        assert run_of_recorded(running, tracking_uri, first.version) == run, "the last version is recorded"
+        MlflowClient(tracking_uri).delete_registered_model_alias(model, "live")  # the checkpoint alone names the run
         shutil.rmtree(tmp_path / "state" / model)
 
         again = running.start_trainer()
         restored = wait_for(lambda: again.says("restored"), "the trainer restores from MLflow")
-        assert restored["events_learnt"] == 400
-        produced += running.produce(events(200, seed=1, start=400))
+        assert restored["events_learnt"] == learnt
+        produced = learnt + running.produce(events(200, seed=1, start=learnt))
         second = running.wait_until_announced(produced)
-        assert second.metrics["events_learnt"] == 600
+        assert second.metrics["events_learnt"] == produced
         assert second.version > first.version
-        assert second.mlflow_run_id in (run, None), "it may be announced before the trainer has first recorded anything"
+        assert second.mlflow_run_id == run
         assert again.stop() == 0
         assert run_of_recorded(running, tracking_uri, second.version) == run
 

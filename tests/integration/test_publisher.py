@@ -78,10 +78,10 @@ class Told:
 
 
 class QuietLog:
-    """Group offsets that were committed."""
+    """Group offsets that were committed, and the ends of the log as the test has them."""
 
     def __init__(self) -> None:
-        self.committed = Offsets()
+        self.committed = self.ends = Offsets()
         self.when_committing: Callable[[], None] = lambda: None
 
     def commit(self, offsets: Offsets) -> None:
@@ -89,7 +89,7 @@ class QuietLog:
         self.committed = offsets
 
     def end_offsets(self) -> Offsets:
-        return Offsets()
+        return self.ends
 
 
 class Bench:
@@ -207,11 +207,11 @@ def made(embedded_broker: RunningBroker, tmp_path: Path, request: pytest.Fixture
 
 
 def test_what_is_announced_is_on_disk_before_and_offsets_are_committed_after(made: Bench) -> None:
-    announced_by_then: list[Offsets] = []
+    announced_by_then: list[list[Offsets]] = []
 
     def look() -> None:
         feed = made.new_feed()
-        announced_by_then.extend(record.offsets for record in feed.newest() if isinstance(record, ModelUpdate))
+        announced_by_then.append([record.offsets for record in feed.newest() if isinstance(record, ModelUpdate)])
         feed.close()
 
     made.offset_log.when_committing = look
@@ -221,7 +221,7 @@ def test_what_is_announced_is_on_disk_before_and_offsets_are_committed_after(mad
     assert saved is not None
     assert (saved.version, saved.offsets) == (update.version, update.offsets)
     wait_for(lambda: made.offset_log.committed == update.offsets, "group offsets are committed")
-    assert announced_by_then == [update.offsets]
+    assert announced_by_then == [[update.offsets]]  # of every commit, the only one
 
 
 def test_a_version_is_never_used_again_by_whoever_comes_next(
@@ -253,8 +253,10 @@ def test_versions_only_grow_and_nothing_new_is_not_announced(made: Bench) -> Non
 def test_each_announcement_is_measured(made: Bench) -> None:
     made.learn(8)
     made.publish_until_announced(8)
+    made.offset_log.ends = Offsets(next={0: 20, 1: 3})
     made.learn(16)
     update = made.publish_until_announced(16)
+    assert (update.metrics["events_learnt"], update.metrics["lag_events"]) == (16, 7)
     value = made.telemetry.value
     info = {"model": update.model, "version": str(update.version), "sha256": update.sha256}
     wait_for(lambda: value("penstock_model_info", **info) == 1, "the version is shown")

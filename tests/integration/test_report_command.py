@@ -154,6 +154,10 @@ def test_beside_a_trainer_at_work_and_kept_with_its_run(recording: Line, tmp_pat
     kept = Path(client.download_artifacts(run.info.run_id, "report.html", str(tmp_path)))
     assert "600 events" in kept.read_text()
     assert {
+        "loss",
+        "prequential_accuracy",
+        "events_learnt",
+        "lag_events",
         "prequential_kappa",
         "prequential_kappa_temporal",
         "weight/linear",
