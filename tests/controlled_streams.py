@@ -27,7 +27,9 @@ from penstock.flow import (
 from penstock.learning.config import HeadName, ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
+from penstock.learning.seen_events import FORGET
 from penstock.replay.config import ReplayConfig
+from penstock.wire.event_keys import keys_of
 
 TOPIC = "shop.labels"
 WIDTH = 6
@@ -64,10 +66,16 @@ class Told:
         name: str = "shop",
         with_numbers: bool = True,
         analytic_forgetting: float = 1.0,
+        dedupe_window: int = 0,
     ) -> None:
         features = MODEL.features if with_numbers else MODEL.features[:1]
         self.model = replace(MODEL, heads=heads, name=name, features=features)
-        self.arguments: dict[str, Any] = {"capacity": capacity, "seed": seed, "forgetting": analytic_forgetting}
+        self.arguments: dict[str, Any] = {
+            "capacity": capacity,
+            "seed": seed,
+            "forgetting": analytic_forgetting,
+            "dedupe_window": dedupe_window,
+        }
         self.learner = self._learner()
         self.offset = 0
 
@@ -78,6 +86,7 @@ class Told:
             ReplayConfig(capacity=self.arguments["capacity"]),
             topic=TOPIC,
             max_events=64,
+            dedupe_window_events=self.arguments["dedupe_window"],
         )
 
     def events(
@@ -121,8 +130,15 @@ class Told:
         if tenant is not None:
             column = pa.array([tenant] * len(labels), pa.string())
             events = events.append_column("tenant", column)
+        ids = (
+            [f"e-{offset}" for offset in range(self.offset, self.offset + len(labels))]
+            if self.arguments["dedupe_window"]
+            else []
+        )
         self.offset += len(labels)
-        return replace(batch, events=events, controls=tuple(controls))
+        return replace(
+            batch, events=events, controls=tuple(controls), seen=keys_of(pa.array(ids, pa.string())) & ~FORGET
+        )
 
     def told(self, request: ClassRequest | ImportRequest | RetractionRequest) -> ControlOutcome:
         """Carry out one control, alone in its batch."""

@@ -1,7 +1,8 @@
 """Under which moments each event was learnt, so that it can be taken out of exact sums as it was put in.
 
 The heads' inputs are standardised by moments that stand still between steps (`heads.inputs`). A step is remembered with
-the place that every partition had reached; there is one for each quarter by which the stream grows, so few.
+the place that every partition had reached, and with how many rows had been offered to the reservoir; there is one for
+each quarter by which the stream grows, so few.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ class History:
         self._frontier: Int64s = np.empty(0, dtype=np.int64)
         self._frontiers: list[Int64s] = []
         self._scales: list[Scale] = []
+        self._offered_at: list[int] = []
         self._rebuilt_at: Int64s | None = None
         self._rebuilt_scale = -1
         self._survivors: UInt64s = np.empty(0, dtype=np.uint64)
@@ -60,10 +62,16 @@ class History:
         else:
             np.maximum.at(self._frontier, partitions, places)
 
-    def rescaled(self, scale: Scale) -> None:
-        """What is learnt from here on is standardised so."""
+    @property
+    def scale_number(self) -> int:
+        """Which of all moments so far are in force, from 0; −1 before the first."""
+        return len(self._scales) - 1
+
+    def rescaled(self, scale: Scale, *, num_offered: int) -> None:
+        """What is learnt from here on is standardised so; `num_offered` rows were offered to the reservoir before."""
         self._frontiers.append(self._frontier.copy())
         self._scales.append(scale)
+        self._offered_at.append(num_offered)
 
     def rebuilt(self, survivors: UInt64s) -> None:
         """Sums are those of the rows with these priorities [k], standardised as now."""
@@ -88,7 +96,15 @@ class History:
             return None
         place = _place(offset, row)
         before = [step for step, at in enumerate(self._frontiers) if _reached(at, partition) <= place]
-        return self._scales[max(before[-1] if before else 0, self._rebuilt_scale, 0)]
+        return self.scale_numbered(before[-1] if before else 0)
+
+    def scale_of_offer(self, time: int) -> Scale | None:
+        """The same, of the event that was offered to the reservoir after `time` others, and is in the sums."""
+        return self.scale_numbered(int(np.searchsorted(self._offered_at, time, side="right")) - 1)
+
+    def scale_numbered(self, number: int) -> Scale | None:
+        """The same, of an event in the sums that was learnt when `scale_number` was this."""
+        return self._scales[max(number, self._rebuilt_scale, 0)] if self._scales else None
 
     def state(self) -> dict[str, Array]:
         """Copies."""
@@ -103,6 +119,7 @@ class History:
             "frontiers": np.array(frontiers, dtype=np.int64).reshape(len(frontiers), width),
             "means": np.array(means).reshape(len(means), num_columns),
             "inverse_deviations": np.array(inverse_deviations).reshape(len(means), num_columns),
+            "offered_at": np.array(self._offered_at, dtype=np.int64),
             "rebuilt_at": np.array(rebuilt, dtype=np.int64).reshape(len(rebuilt), width),
             "rebuilt_scale": np.array([self._rebuilt_scale], dtype=np.int64),
             "survivors": self._survivors.copy(),
@@ -118,6 +135,7 @@ class History:
                 arrays["means"].astype(np.float64), arrays["inverse_deviations"].astype(np.float64), strict=True
             )
         ]
+        self._offered_at = arrays["offered_at"].astype(np.int64).tolist()
         rebuilt = arrays["rebuilt_at"].astype(np.int64)
         self._rebuilt_at = rebuilt[0] if len(rebuilt) else None
         self._rebuilt_scale = int(arrays["rebuilt_scale"][0])

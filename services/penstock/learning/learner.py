@@ -132,12 +132,13 @@ class Learner:
             DivergedError: the loss is no longer finite; the learner must not be used any more.
         """
         started = self._clock.monotonic_seconds()
-        known = len(self._parts.ledger)
+        known, history = len(self._parts.ledger), self._parts.history
+        scale = history.scale_number
         self._parts.descent.at_event(self.events_learnt)
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
             learnt = self._learn_pieces(batch)
         self.step += 1
-        self.seen.add(batch.seen)
+        self.seen.add(batch.seen, scale if history.scale_number == scale else None)
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.read_until_ms = max(self.read_until_ms, batch.read_until_ms)
         self.events_learnt += learnt.num_events(batch)
@@ -292,7 +293,7 @@ class Learner:
         return Admission(self._parts, self._changes(), self._priorities, max_classes=self._model.max_classes)
 
     def _desk(self) -> Desk:
-        retractions = Retractions(self._parts, self._priorities, self._topic)
+        retractions = Retractions(self._parts, self._priorities, self.seen, self._topic)
         return Desk(self._parts, self._changes(), retractions, self._row_of, max_classes=self._model.max_classes)
 
     def packet_of(self, name: str) -> bytes:

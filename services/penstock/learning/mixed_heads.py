@@ -47,8 +47,8 @@ class MixedHeads:
         ensemble.learn(fresh, is_held)
         ensemble.attendance.saw(fresh.classes)
         put_away = parts.as_put_away(rows.fresh)
-        parts.reservoir.add(put_away, rows.priorities)
-        parts.window.add(put_away, rows.priorities)
+        times = parts.reservoir.add(put_away, rows.priorities)
+        parts.window.add(put_away, rows.priorities, times)
         ensemble.settle_when_due(fresh, parts.reservoir)
         ensemble.remember(fresh, parts.reservoir, parts.window)
         loss = self._descend(rows, is_held, fresh, asked) if "linear" in ensemble.members else 0.0
@@ -58,7 +58,8 @@ class MixedHeads:
         ensemble, fresh = self._ensemble, rows.fresh
         if ensemble.inputs.follow(self._parts.moments):
             self._parts.history.rescaled(
-                Scale(mean=ensemble.inputs.mean, inverse_deviation=ensemble.inputs.inverse_deviation)
+                Scale(mean=ensemble.inputs.mean, inverse_deviation=ensemble.inputs.inverse_deviation),
+                num_offered=self._parts.reservoir.num_offered,
             )
             ensemble.refresh_inputs(self._parts.reservoir, self._parts.window)
         encoded = fresh.encoded

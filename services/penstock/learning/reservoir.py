@@ -98,11 +98,12 @@ class Reservoir:
         """So many rows, uniformly and with replacement; the reservoir must not be empty."""
         return self._rows.at(self._policy.slots_of(generator.integers(0, len(self), size=num_rows)))
 
-    def add(self, rows: TrainRows, priorities: npt.NDArray[np.uint64]) -> None:
-        """Offer a batch, with the priority [n] of each row."""
+    def add(self, rows: TrainRows, priorities: npt.NDArray[np.uint64]) -> Int64s:
+        """Offer a batch, with the priority [n] of each row. Returns when each was offered, [n], as in `times`."""
         times = np.arange(self._num_offered, self._num_offered + len(rows.classes))
         self._num_offered += len(rows.classes)
         self._put(rows, Arrivals(classes=rows.classes, priorities=priorities, times=times))
+        return times
 
     def _put(self, rows: TrainRows, arrivals: Arrivals) -> None:
         plan = self._policy.admit(arrivals)

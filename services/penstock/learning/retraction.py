@@ -1,8 +1,9 @@
 """Undoing an event: out of the exact sums as it was put in, out of the rows that are kept, out of the exceptions.
 
 A kept row is found by the event's place, whose hash is the row's priority; or, where the event is named by its
-`event_id`, which no row carries, by its features and label: of twins either may go. Weights trained by gradient cannot
-unlearn; what they drew from the event fades with training, and the row is not replayed again.
+`event_id`, which no row carries, by its features and label: of twins either may go. How numbers were standardised when
+the event was learnt tells its place, its kept row, or its id while it is among the newest ones. Weights trained by
+gradient cannot unlearn; what they drew from the event fades with training, and the row is not replayed again.
 """
 
 import hashlib
@@ -10,15 +11,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from penstock.errors import InvalidEventError
 from penstock.flow import EventPlace, Exactness, RetractionRequest
 from penstock.learning.heads.class_parts import arrays_of, class_sums
 from penstock.learning.heads.ensemble import Ensemble
+from penstock.learning.history import Scale
 from penstock.learning.parts import LearnerParts
 from penstock.learning.rows import EncodedRows
+from penstock.learning.seen_events import SeenEvents
 from penstock.learning.train_rows import TrainRows
 from penstock.replay.priority import EventPriorities
+from penstock.wire.event_keys import keys_of
 
 Int64s = npt.NDArray[np.int64]
 
@@ -26,8 +31,8 @@ Int64s = npt.NDArray[np.int64]
 class Retractions:
     """Works on `parts`, which it does not own."""
 
-    def __init__(self, parts: LearnerParts, priorities: EventPriorities, topic: str) -> None:
-        self._parts, self._priorities, self._topic = parts, priorities, topic
+    def __init__(self, parts: LearnerParts, priorities: EventPriorities, seen: SeenEvents, topic: str) -> None:
+        self._parts, self._priorities, self._seen, self._topic = parts, priorities, seen, topic
 
     def undo(self, request: RetractionRequest, row: TrainRows) -> tuple[str, dict[str, Exactness]]:
         """Undo the event of which `row` [1] holds features, label and weight; nothing may doze.
@@ -48,7 +53,7 @@ class Retractions:
             parts.retracted.add(target.hash)
             return f"The event {target.name} was held out, so nothing has learnt it; it is gone.", {}
         is_kept = bool(len(slots) or len(places))
-        exactness = self._leave_heads(target, row, is_kept=is_kept)
+        exactness = self._leave_heads(target, row, kept_at=self._kept_at(slots, places))
         parts.reservoir.drop(slots)
         parts.window.drop(places)
         parts.class_events[label] = max(parts.class_events[label] - 1, 0)
@@ -80,7 +85,8 @@ class Retractions:
     def _target(self, of: EventPlace | str) -> "_Target":
         if isinstance(of, str):
             digest = hashlib.blake2b(of.encode(), digest_size=8).digest()
-            return _Target(name=repr(of), hash=int.from_bytes(digest, "little"))
+            key = int(keys_of(pa.array([of], pa.string()))[0])
+            return _Target(name=repr(of), hash=int.from_bytes(digest, "little"), key=key)
         if of.topic != self._topic:
             raise _refused(f"retracts.topic is {of.topic!r}; the events of this model are those of {self._topic!r}.")
         priority = self._priorities.at(
@@ -113,7 +119,12 @@ class Retractions:
                 raise _refused(f"The event {target.name} had other features or another label than are given here.")
         return slots, places
 
-    def _leave_heads(self, target: "_Target", row: TrainRows, *, is_kept: bool) -> dict[str, Exactness]:
+    def _kept_at(self, slots: Int64s, places: Int64s) -> int | None:
+        """When the kept row was offered to the reservoir; None where no row is kept."""
+        times = np.concatenate((self._parts.reservoir.times[slots], self._parts.window.times[places]))
+        return int(times.max()) if len(times) else None  # the later of two: since then the sums were built anew
+
+    def _leave_heads(self, target: "_Target", row: TrainRows, *, kept_at: int | None) -> dict[str, Exactness]:
         parts, label = self._parts, int(row.classes[0])
         ensemble = parts.ensemble
         exactness: dict[str, Exactness] = {}
@@ -123,7 +134,7 @@ class Retractions:
             return exactness
         rows = row.encoded
         if ensemble.analytic is not None:
-            exactness["analytic"] = self._leave_sums(ensemble, target, row, is_kept=is_kept)
+            exactness["analytic"] = self._leave_sums(ensemble, target, row, kept_at=kept_at)
         if ensemble.forgetting is not None:
             exactness["forgetting"] = "approximate"
         if ensemble.exceptions is not None:
@@ -133,21 +144,21 @@ class Retractions:
         counts[label] = max(counts[label] - 1, 0)
         return exactness
 
-    def _leave_sums(self, ensemble: Ensemble, target: "_Target", row: TrainRows, *, is_kept: bool) -> Exactness:
+    def _leave_sums(self, ensemble: Ensemble, target: "_Target", row: TrainRows, *, kept_at: int | None) -> Exactness:
         """Out of the analytic head's sums, or of the packet's where the class is asleep."""
         parts, history, label = self._parts, self._parts.history, int(row.classes[0])
         analytic = ensemble.analytic
         assert analytic is not None
         if analytic.forgetting < 1:
             return "approximate"  # it fades by itself, and by how much it has is not known
-        if target.place is None and history.was_rebuilt and not is_kept:
+        if target.place is None and history.was_rebuilt and kept_at is None:
             raise _refused(
                 f"The event {target.name} cannot be told from those that were given up at the last drift alarm;"
                 " name it by its topic, partition and offset."
             )
         if target.place is not None and not history.is_in_sums(*target.at, priority=target.hash):
             return "exact"  # given up at a drift alarm already
-        scale = history.scale_of(*target.at) if target.place is not None else None
+        scale, exactness = self._scale(target, kept_at)
         inputs = ensemble.inputs(row.encoded)
         if scale is not None:
             inputs = ensemble.inputs.standardised(row.encoded, scale.mean, scale.inverse_deviation)
@@ -164,16 +175,29 @@ class Retractions:
             raise _refused(
                 f"No event {target.name} with these features, label and weight was learnt, so none can be retracted."
             )
-        return "exact" if target.place is not None or history.has_one_scale else "approximate"
+        return exactness
+
+    def _scale(self, target: "_Target", kept_at: int | None) -> tuple[Scale | None, Exactness]:
+        """How the event was standardised; None: as now."""
+        history = self._parts.history
+        if target.place is not None:
+            return history.scale_of(*target.at), "exact"
+        if kept_at is not None:
+            return history.scale_of_offer(kept_at), "exact"
+        number = self._seen.scale_of(target.key)
+        if number is not None:
+            return history.scale_numbered(number), "exact"
+        return None, "exact" if history.has_one_scale else "approximate"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Target:
-    """The event to undo: `hash` is its priority where its place is known."""
+    """The event to undo: `hash` is its priority where its place is known; else `key` is that of its id."""
 
     name: str
     hash: int
     place: EventPlace | None = None
+    key: int = 0
 
     @property
     def at(self) -> tuple[int, int, int]:

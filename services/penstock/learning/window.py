@@ -18,7 +18,7 @@ def window_rows(capacity: int) -> int:
 
 
 class Window:
-    """A ring of `capacity` rows; `priorities` tell them apart."""
+    """A ring of `capacity` rows; `priorities` tell them apart, `times` when they were offered to the reservoir."""
 
     def __init__(self, capacity: int, form: RowForm) -> None:
         self.capacity = capacity
@@ -26,22 +26,23 @@ class Window:
         self._form = form
         self.rows = form.empty(capacity, 0)
         self.priorities: UInt64s = np.zeros(capacity, dtype=np.uint64)
+        self.times: Int64s = np.zeros(capacity, dtype=np.int64)
 
     def __len__(self) -> int:
         return min(self.num_added, self.capacity)
 
-    def add(self, rows: TrainRows, priorities: UInt64s) -> None:
+    def add(self, rows: TrainRows, priorities: UInt64s, times: Int64s) -> None:
         """The oldest make room."""
         if not self.capacity:
             return
         first = max(0, len(priorities) - self.capacity)
         if first:
             kept = np.arange(first, len(priorities))
-            rows, priorities = rows.at(kept), priorities[kept]
+            rows, priorities, times = rows.at(kept), priorities[kept], times[kept]
         self.num_added += first
         places = np.arange(self.num_added, self.num_added + len(priorities)) % self.capacity
         self.rows.put(places, rows)
-        self.priorities[places] = priorities
+        self.priorities[places], self.times[places] = priorities, times
         self.num_added += len(priorities)
 
     def newest(self, count: int) -> Int64s:
@@ -53,9 +54,9 @@ class Window:
         """Forget the rows at these places; the others keep their order."""
         kept = self.newest(len(self))
         kept = kept[~np.isin(kept, places)]
-        rows, priorities = self.rows.at(kept), self.priorities[kept]
+        rows, priorities, times = self.rows.at(kept), self.priorities[kept], self.times[kept]
         self.num_added = 0
-        self.add(rows, priorities)
+        self.add(rows, priorities, times)
 
     def state(self) -> dict[str, Array]:
         """Copies."""
@@ -65,6 +66,7 @@ class Window:
             "classes": self.rows.classes.copy(),
             "weights": self.rows.weights.copy(),
             "priorities": self.priorities.copy(),
+            "times": self.times.copy(),
             "num_added": np.array([self.num_added], dtype=np.int64),
             **{name: array.copy() for name, array in self.rows.logit_arrays().items()},
         }
@@ -78,4 +80,4 @@ class Window:
         of_rows = {name: array[places] for name, array in arrays.items() if name != "num_added"}
         rows = self._form.read(of_rows, "classes", "weights")
         self.num_added = added - count if stored == self.capacity else 0
-        self.add(rows, arrays["priorities"][places].astype(np.uint64))
+        self.add(rows, arrays["priorities"][places].astype(np.uint64), arrays["times"][places].astype(np.int64))

@@ -1,7 +1,7 @@
 """A wrong label is undone: out of the exact heads without a trace, out of the rows that are kept."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -59,32 +59,53 @@ def test_the_sums_are_those_of_a_learner_that_has_never_seen_it(
     assert_sums_are_those_of(told, without)
 
 
-def test_it_is_taken_out_as_it_was_put_in_although_numbers_are_standardised_otherwise_by_now() -> None:
-    def learnt(weight: float) -> tuple[Told, int]:
-        told = Told(heads=("analytic",))
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How the event is named, and what is there to tell when it was learnt."""
+
+    of: EventPlace | str
+    capacity: int
+    dedupe_window: int
+
+
+WAYS = {
+    "by its place, not kept": Way(of=place(30), capacity=0, dedupe_window=0),
+    "by its place, kept": Way(of=place(30), capacity=400, dedupe_window=0),
+    "by its id, kept": Way(of="e-30", capacity=400, dedupe_window=0),
+    "by its id, among the newest rows": Way(of="e-30", capacity=4 * 256, dedupe_window=0),
+    "by its id, not kept, among the newest ids": Way(of="e-30", capacity=0, dedupe_window=300),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+def test_it_is_taken_out_as_it_was_put_in_although_numbers_are_standardised_otherwise_by_now(way: Way) -> None:
+    def learnt(weight: float) -> Told:
+        told = Told(heads=("analytic",), capacity=way.capacity, dedupe_window=way.dedupe_window)
         told.events(every(range(3), 10), seed=1, drift=1.0)
         told.learner.learn(told.batch(points([1], seed=5), [2], weight=weight))
         told.events(every(range(3), 60), seed=2, drift=3.0)
-        return told, 30
+        return told
 
-    told, offset = learnt(1.0)
-    as_good_as_without, _ = learnt(1e-9)
+    told, as_good_as_without = learnt(1.0), learnt(1e-9)
     assert len(told.learner._parts.history._scales) > 5, "the moments have been taken anew"
     for each in (told, told.restarted()):
-        outcome = each.retract(points([1], seed=5), 0, 2, place(offset))
+        outcome = each.retract(points([1], seed=5), 0, 2, way.of)
         assert outcome.exactness["analytic"] == "exact"
         mine, theirs = sums(each), sums(as_good_as_without)
         for name, values in theirs.items():
             assert np.abs(mine[name] - values).max() <= 1e-7 * np.abs(values).max(), name
 
 
-def test_named_by_its_id_it_is_taken_out_as_numbers_are_standardised_now_and_that_is_said() -> None:
-    told = Told()
+@pytest.mark.parametrize("dedupe_window", [0, 50])
+def test_by_the_id_of_an_event_long_gone_it_is_taken_out_as_numbers_are_standardised_now_and_that_is_said(
+    dedupe_window: int,
+) -> None:
+    told = Told(capacity=0, dedupe_window=dedupe_window)
     told.events(every(range(3), 40), seed=1, drift=3.0)
     wrong = points([1], seed=5)
     told.learner.learn(told.batch(wrong, [2]))
     told.events(every(range(3), 40), seed=2, drift=3.0)
-    outcome = told.retract(wrong, 0, 2, "e-1")
+    outcome = told.retract(wrong, 0, 2, "e-120")
     assert outcome.result == "applied"
     assert outcome.exactness == {
         "linear": "approximate",
