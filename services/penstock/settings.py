@@ -183,13 +183,16 @@ def _sentence(problem: str, tree: Mapping[str, typing.Any]) -> str:
     path = where.rstrip("`")
     if not path:
         return f"The configuration is incomplete: {problem[0].lower()}{problem[1:]}."
+    if path.startswith("kafka["):  # which of the keys is not said
+        wrong = next(key for key, value in tree["kafka"].items() if not isinstance(value, KafkaValue))
+        return f"kafka.{wrong!r} is ***; it must be a string, a number, or true or false."
     value: typing.Any = tree
     for key in path.replace("[", ".").replace("]", "").split("."):
         try:
             value = value[int(key)] if isinstance(value, list) else value[key]
         except (KeyError, IndexError, ValueError, TypeError):
             return f"{path}: {what[0].lower()}{what[1:]}."
-    shown = "***" if path.startswith("kafka") else repr(value)
+    shown = "***" if path == "kafka" else repr(value)
     allowed = _allowed(path, what)
     return (
         f"{path} is {shown}; it must be {allowed}." if allowed else f"{path} is {shown}: {what[0].lower()}{what[1:]}."

@@ -172,6 +172,13 @@ def test_a_secret_in_the_wrong_type_is_not_quoted(tmp_path: Path) -> None:
         read(tmp_path, 'kafka = "sasl.password=1234"\n' + DESIGN_FILE.partition("[kafka]")[0])
 
 
+def test_a_key_of_kafka_of_the_wrong_type_is_named_and_its_value_is_not_repeated(tmp_path: Path) -> None:
+    text = DESIGN_FILE.replace('"bootstrap.servers"', '"sasl.password" = ["s3cret"]\n"bootstrap.servers"')
+    with pytest.raises(ConfigurationError) as refused:
+        read(tmp_path, text)
+    assert str(refused.value) == "kafka.'sasl.password' is ***; it must be a string, a number, or true or false."
+
+
 def test_what_is_shown_to_people_is_complete_and_without_secrets(tmp_path: Path) -> None:
     environ = {
         "PENSTOCK_KAFKA__SASL_PASSWORD": "s3cret",

@@ -4,6 +4,7 @@ import pytest
 from confluent_kafka import KafkaError
 from structlog.testing import capture_logs
 
+from penstock.adapters.kafka.config import redacted
 from penstock.adapters.kafka.connection import admin_config, consumer_config, fetch_wait_ms, producer_config
 from penstock.adapters.kafka.health import PATIENCE_SECONDS, REPEAT_SECONDS, BrokerHealth
 
@@ -13,6 +14,17 @@ OPTIONS: dict[str, str | int | float | bool] = {
     "group.id": "our-group",
     "message.max.bytes": 5_000_000,
 }
+SECRETS = (
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.keystore.password",
+    "ssl.key.pem",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.token",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "sasl.jaas.config",
+)
 
 
 class SetClock:
@@ -38,6 +50,11 @@ def clock() -> SetClock:
 def health(clock: SetClock) -> BrokerHealth:
     """Of brokers at kafka:9092."""
     return BrokerHealth("kafka:9092", clock)
+
+
+def test_secrets_are_kept_from_logs_and_nothing_else_is() -> None:
+    shown = redacted({**OPTIONS, **dict.fromkeys(SECRETS, "hunter2")})
+    assert shown == {**OPTIONS, **dict.fromkeys(SECRETS, "***")}
 
 
 def down() -> KafkaError:
