@@ -6,19 +6,7 @@ from kafka_messages import KafkaMessage
 from penstock.telemetry import MetricName
 from penstock.wire.dead_letter import DeadLetter
 from penstock.wire.message import Message
-
-
-class SteppedClock:
-    """Time that passes only when told to, or while a poll waits."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def monotonic_seconds(self) -> float:
-        return self.seconds
-
-    def now_ms(self) -> int:
-        return round(self.seconds * 1000)
+from stepped_clock import SteppedClock
 
 
 class ScriptedLog:

@@ -7,7 +7,7 @@ from kafka_messages import KafkaMessage
 from penstock.errors import UnavailableError
 from penstock.flow import Offsets
 from penstock.wire.message import Message
-from scripted_log import SteppedClock
+from stepped_clock import SteppedClock
 
 
 @dataclass(frozen=True)

@@ -37,14 +37,6 @@ def opened() -> Iterator[Open]:
         feed.close()
 
 
-@pytest.fixture
-def model(broker: Broker) -> str:
-    """A model whose topics exist."""
-    name = new_name()
-    broker.create_model_topics(name)
-    return name
-
-
 def poll_until(feed: KafkaUpdateFeed, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> list[LogRecord]:
     """The next `count` records."""
     records: list[LogRecord] = []

@@ -36,14 +36,6 @@ def opened() -> Iterator[Open]:
         log.close()
 
 
-@pytest.fixture
-def model(broker: Broker) -> str:
-    """A model whose topics exist."""
-    name = new_name()
-    broker.create_model_topics(name)
-    return name
-
-
 def test_the_first_claim_has_epoch_one_and_finds_nothing(broker: Broker, model: str, opened: Open) -> None:
     claimed = opened(broker.bootstrap_servers, model).claim("a")
     assert claimed == Claimed(claim=Claim(epoch=1, holder="a"), highest_version=0, newest_update=None)

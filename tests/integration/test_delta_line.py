@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from committed_offsets import CommittedOffsets
 from counted_telemetry import CountedTelemetry
 from kafka_brokers import Broker, new_name
 from penstock.adapters.disk.pinning import pin
@@ -39,16 +40,6 @@ ROWS = np.random.default_rng(1).normal(size=(4, 784)).astype(np.float32)
 LARGE_BYTES = 6_000_000
 
 
-class QuietLog:
-    """Group offsets go nowhere."""
-
-    def commit(self, offsets: Offsets) -> None:
-        """Nobody reads them."""
-
-    def end_offsets(self) -> Offsets:
-        return Offsets()
-
-
 class Trainer:
     """A learner with a backbone of two million weights that stay as they are, and what announces it."""
 
@@ -71,7 +62,7 @@ class Trainer:
         self.announcer = Announcer(
             update_log=self.update_log,
             weights_store=ArtifactStore(self.mlflow, self.model.name),
-            offset_log=QuietLog(),
+            offset_log=CommittedOffsets(),
             recorder=Recorder(
                 None,
                 pin=pin,

@@ -1,7 +1,7 @@
 """The order of publication, on a real disk and the embedded broker: saved first, then announced, never backwards."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from committed_offsets import CommittedOffsets
 from counted_telemetry import CountedTelemetry
 from embedded_brokers import RunningBroker
 from kafka_brokers import Broker
@@ -35,7 +36,7 @@ from penstock.trainer.disk_trouble import DiskTrouble
 from penstock.trainer.publisher import Publisher
 from penstock.trainer.recorder import Recorder
 from penstock.wire.columns import batch_schema
-from scripted_log import SteppedClock
+from stepped_clock import SteppedClock
 from waiting import wait_for
 
 SLOW_SECONDS = 2.5
@@ -77,21 +78,6 @@ class Told:
         self.saved_offsets.append(offsets)
 
 
-class QuietLog:
-    """Group offsets that were committed, and the ends of the log as the test has them."""
-
-    def __init__(self) -> None:
-        self.committed = self.ends = Offsets()
-        self.when_committing: Callable[[], None] = lambda: None
-
-    def commit(self, offsets: Offsets) -> None:
-        self.when_committing()
-        self.committed = offsets
-
-    def end_offsets(self) -> Offsets:
-        return self.ends
-
-
 class Bench:
     """A publisher with its parts within reach."""
 
@@ -109,7 +95,7 @@ class Bench:
         self.checkpoints = DiskCheckpoints(state, model=model, schema_digest=self.config.schema.digest, kept=2)
         self.checkpoints.load_newest()  # as a trainer does at start: it takes the folder over
         self._folder = state / model / "checkpoints"
-        self.letters, self.offset_log = HeldLetters(), QuietLog()
+        self.letters, self.offset_log = HeldLetters(), CommittedOffsets()
         self.topic, self.told, self.disk_clock = LabelTopic(), Told(), SteppedClock()
         self.update_log = KafkaUpdateLog(broker.options, model)
         claimed = self.update_log.claim("bench")

@@ -14,6 +14,7 @@ from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.replay.config import ReplayConfig
 from penstock.wire.model_update import encode_record
+from replica_configuration import replica_configuration
 from served_models import batch_of, update_with
 from waiting import wait_for
 
@@ -22,20 +23,6 @@ MODEL = ModelConfig(
     features=(Feature(name="pixels", kind="vector", width=64),),
     backbone=BackboneConfig(hidden=(1500,)),
 )
-CONFIGURATION = """
-[model]
-name = "wide"
-[[model.features]]
-name = "pixels"
-kind = "vector"
-width = 64
-[model.backbone]
-hidden = [1500]
-[kafka]
-"bootstrap.servers" = "{servers}"
-[state]
-directory = "{state}"
-"""
 SETTLED, SWAPS = 50, 500
 
 
@@ -47,7 +34,7 @@ def test_it_is_flat_over_five_hundred_swaps(tmp_path: Path) -> None:
     with embedded_broker_process() as broker:
         servers = broker.bootstrap_servers
         broker.create_topic("wide.updates", 1)
-        text = CONFIGURATION.format(servers=servers, state=tmp_path / "state")
+        text = replica_configuration(MODEL, servers, tmp_path / "state")
         with line(tmp_path, servers, MODEL.name, text) as running:
             replica, url = running.start_replica()
             process = psutil.Process(replica.pid)

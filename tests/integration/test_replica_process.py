@@ -17,6 +17,7 @@ from embedded_brokers import RunningBroker, embedded_broker_process
 from golden import probabilities_by_torch
 from line import Line, Process, ask, line, served_version
 from penstock.flow import Claim, Withdrawal
+from replica_configuration import replica_configuration
 from served_models import PIXELS, corrupt, update_of
 from update_records import write_as_another
 from waiting import wait_for
@@ -31,21 +32,10 @@ QUESTION = {
     "inputs": [{"name": "pixels", "shape": [1, 64], "datatype": "FP32", "data": ROW.ravel().tolist()}],
     "outputs": [{"name": "probabilities"}],
 }
-CONFIGURATION = """
-[model]
-name = "digits"
-[[model.features]]
-name = "pixels"
-kind = "vector"
-width = 64
-[model.backbone]
-hidden = [16]
-[kafka]
-"bootstrap.servers" = "{servers}"
-"ssl.key.password" = "hunter2"
-[state]
-directory = "{state}"
-"""
+
+
+def configuration(bootstrap_servers: str, folder: Path) -> str:
+    return replica_configuration(PIXELS, bootstrap_servers, folder / "state", kafka='"ssl.key.password" = "hunter2"')
 
 
 @pytest.fixture
@@ -58,7 +48,7 @@ def broker() -> Iterator[RunningBroker]:
 
 @pytest.fixture
 def running(broker: RunningBroker, tmp_path: Path) -> Iterator[Line]:
-    text = CONFIGURATION.format(servers=broker.bootstrap_servers, state=tmp_path / "state")
+    text = configuration(broker.bootstrap_servers, tmp_path)
     with line(tmp_path, broker.bootstrap_servers, MODEL, text) as started:
         yield started
 
@@ -132,7 +122,7 @@ def test_a_replica_follows_updates_and_keeps_to_the_rules_of_the_log(running: Li
 
 
 def test_a_replica_without_a_broker_says_so_waits_and_ends_on_a_signal(tmp_path: Path, unused_address: str) -> None:
-    text = CONFIGURATION.format(servers=unused_address, state=tmp_path / "state")
+    text = configuration(unused_address, tmp_path)
     with line(tmp_path, unused_address, MODEL, text) as running:
         replica, url = running.start_replica()
         said = wait_for(lambda: replica.says("update topic away; what is served stays"), "it says so")
@@ -166,7 +156,7 @@ def test_a_replica_that_can_never_serve_ends_with_a_sentence(tmp_path: Path) -> 
     with embedded_broker_process() as broker, socket.create_server(("127.0.0.1", 0)) as held:
         broker.create_topic(f"{MODEL}.updates", 2)
         port = held.getsockname()[1]
-        text = CONFIGURATION.format(servers=broker.bootstrap_servers, state=tmp_path / "state")
+        text = configuration(broker.bootstrap_servers, tmp_path)
         with line(tmp_path, broker.bootstrap_servers, MODEL, text) as running:
             misled = running.start("serve", "--port", "0")
             crowded_out = running.start("serve", "--port", str(port))

@@ -13,36 +13,24 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from line import Line, Process, ask, line, served_version
 from penstock.adapters.kafka.embedded import EmbeddedBroker
-from served_models import update_of
+from replica_configuration import replica_configuration
+from served_models import PIXELS, update_of
 from update_records import write_as_another
 from waiting import wait_for
 
-MODEL = "digits"
-CONFIGURATION = """
-[model]
-name = "digits"
-heads = ["linear"]
-[[model.features]]
-name = "pixels"
-kind = "vector"
-width = 64
-[model.backbone]
-hidden = [16]
-[kafka]
-"bootstrap.servers" = "{servers}"
-[serving]
-processes = 2
-[state]
-directory = "{state}"
-"""
+MODEL = PIXELS.name
 QUESTION = {"inputs": [{"name": "pixels", "shape": [1, 64], "datatype": "FP32", "data": [0.5] * 64}]}
+
+
+def configuration(broker: EmbeddedBroker, folder: Path) -> str:
+    return replica_configuration(PIXELS, broker.bootstrap_servers, folder / "state", serving="processes = 2")
 
 
 @pytest.fixture
 def group(tmp_path: Path) -> Iterator[tuple[Line, EmbeddedBroker]]:
     with EmbeddedBroker() as broker:
         broker.create_topic(f"{MODEL}.updates", 1)
-        text = CONFIGURATION.format(servers=broker.bootstrap_servers, state=tmp_path / "state")
+        text = configuration(broker, tmp_path)
         with line(tmp_path, broker.bootstrap_servers, MODEL, text) as started:
             yield started, broker
 
@@ -119,7 +107,7 @@ def test_no_process_outlives_the_one_that_started_it(group: tuple[Line, Embedded
 def test_where_one_cannot_serve_all_end_with_its_sentence(tmp_path: Path) -> None:
     with EmbeddedBroker() as broker:
         broker.create_topic(f"{MODEL}.updates", 2)
-        text = CONFIGURATION.format(servers=broker.bootstrap_servers, state=tmp_path / "state")
+        text = configuration(broker, tmp_path)
         with line(tmp_path, broker.bootstrap_servers, MODEL, text) as running:
             replica = running.start("serve", "--port", "0")
             assert replica.wait() == 1

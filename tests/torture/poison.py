@@ -24,7 +24,8 @@ from penstock.intake.intake import Intake
 from penstock.wire.dead_letter import original_headers
 from penstock.wire.decoder import EventDecoder
 from poisonous import ARROW, WIDTH, Poison, arrow_poison, event, features, json_poison, other_poison, stream, truncated
-from scripted_log import Letters, Reports, ScriptedLog, SteppedClock
+from scripted_log import Letters, Reports, ScriptedLog
+from stepped_clock import SteppedClock
 from torture.fault import Fault, Figures
 from torture.workspace import Workspace
 from verifying.learnt import newest_checkpoint

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 from penstock.adapters.kafka.config import redacted
 from penstock.adapters.kafka.connection import admin_config, consumer_config, fetch_wait_ms, producer_config
 from penstock.adapters.kafka.health import PATIENCE_SECONDS, REPEAT_SECONDS, BrokerHealth
+from stepped_clock import SteppedClock
 
 OPTIONS: dict[str, str | int | float | bool] = {
     "bootstrap.servers": "kafka:9092",
@@ -27,27 +28,14 @@ SECRETS = (
 )
 
 
-class SetClock:
-    """Shows what it is set to."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def monotonic_seconds(self) -> float:
-        return self.seconds
-
-    def now_ms(self) -> int:
-        return 0
-
-
 @pytest.fixture
-def clock() -> SetClock:
+def clock() -> SteppedClock:
     """At an arbitrary moment."""
-    return SetClock()
+    return SteppedClock()
 
 
 @pytest.fixture
-def health(clock: SetClock) -> BrokerHealth:
+def health(clock: SteppedClock) -> BrokerHealth:
     """Of brokers at kafka:9092."""
     return BrokerHealth("kafka:9092", clock)
 
@@ -83,7 +71,7 @@ def test_the_embedded_broker_is_not_left_to_hold_fetches() -> None:
     assert fetch_wait_ms(is_embedded=True) < fetch_wait_ms(is_embedded=False)
 
 
-def test_a_broker_that_is_away_is_named_once_then_every_so_often(health: BrokerHealth, clock: SetClock) -> None:
+def test_a_broker_that_is_away_is_named_once_then_every_so_often(health: BrokerHealth, clock: SteppedClock) -> None:
     with capture_logs() as lines:
         for _ in range(1000):
             health.failed(down())
@@ -91,7 +79,7 @@ def test_a_broker_that_is_away_is_named_once_then_every_so_often(health: BrokerH
     assert [line["event"] for line in lines] == ["Kafka does not answer at kafka:9092, trying again"] * 2
 
 
-def test_a_connection_that_is_back_at_once_is_not_worth_a_line(health: BrokerHealth, clock: SetClock) -> None:
+def test_a_connection_that_is_back_at_once_is_not_worth_a_line(health: BrokerHealth, clock: SteppedClock) -> None:
     with capture_logs() as lines:
         for _ in range(5):
             health.failed(down())
@@ -100,7 +88,7 @@ def test_a_connection_that_is_back_at_once_is_not_worth_a_line(health: BrokerHea
     assert lines == []
 
 
-def test_its_return_is_said_once_with_how_long_it_was_away(health: BrokerHealth, clock: SetClock) -> None:
+def test_its_return_is_said_once_with_how_long_it_was_away(health: BrokerHealth, clock: SteppedClock) -> None:
     with capture_logs() as lines:
         health.failed(down())
         clock.seconds += 12

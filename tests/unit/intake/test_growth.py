@@ -13,7 +13,8 @@ from penstock.intake.config import IntakeConfig
 from penstock.intake.intake import Intake
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_writer import json_event
-from scripted_log import Letters, Reports, ScriptedLog, SteppedClock
+from scripted_log import Letters, Reports, ScriptedLog
+from stepped_clock import SteppedClock
 
 SCHEMA = FeatureSchema(features=(Feature(name="n", kind="number"),))
 VALUE = json_event(event_id="e", features={"n": 1}, label="x")

@@ -14,7 +14,8 @@ from penstock.wire.control import CONTROL_TYPE, encode_control
 from penstock.wire.dead_letter import invalid_rows
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_writer import arrow_message, json_event
-from scripted_log import Letters, Reports, ScriptedLog, SteppedClock
+from scripted_log import Letters, Reports, ScriptedLog
+from stepped_clock import SteppedClock
 
 SCHEMA = FeatureSchema(features=(Feature(name="n", kind="number"),))
 

@@ -10,8 +10,9 @@ from penstock.intake.intake import Intake
 from penstock.intake.late_labels import LateLabels
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_writer import json_event
-from scripted_log import Letters, Reports, ScriptedLog, SteppedClock
+from scripted_log import Letters, Reports, ScriptedLog
 from scripted_predictions import Logged, ScriptedPredictions
+from stepped_clock import SteppedClock
 
 SCHEMA = FeatureSchema(features=(Feature(name="n", kind="number"),))
 NOW_MS = 100_000

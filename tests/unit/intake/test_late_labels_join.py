@@ -12,8 +12,8 @@ from penstock.intake import late_labels as module
 from penstock.intake.config import LateLabelsConfig
 from penstock.intake.late_labels import SKEW_MS, LateLabels
 from penstock.wire.late_labels import FoundPredictions, LateLabel
-from scripted_log import SteppedClock
 from scripted_predictions import Logged, ScriptedPredictions, value_of
+from stepped_clock import SteppedClock
 
 WINDOW_MS, WAIT_MS, MOST = 4000, 500, 5
 CONFIG = LateLabelsConfig(window_seconds=WINDOW_MS / 1000, wait_seconds=WAIT_MS / 1000, max_predictions=MOST)

@@ -20,7 +20,8 @@ from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_keys import NO_KEYS, Keys, keys_of
 from penstock.wire.event_writer import arrow_message
 from penstock.wire.replay import mark
-from scripted_log import Letters, Reports, ScriptedLog, SteppedClock
+from scripted_log import Letters, Reports, ScriptedLog
+from stepped_clock import SteppedClock
 
 SCHEMA = FeatureSchema(features=(Feature(name="n", kind="number"),))
 

@@ -15,7 +15,8 @@ from penstock.intake.intake import Intake
 from penstock.intake.rotation import RotationBatcher
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_writer import json_event
-from scripted_log import Letters, Reports, ScriptedLog, SteppedClock
+from scripted_log import Letters, Reports, ScriptedLog
+from stepped_clock import SteppedClock
 
 SCHEMA = FeatureSchema(features=(Feature(name="n", kind="number"),))
 Log = Mapping[int, Sequence[KafkaMessage]]

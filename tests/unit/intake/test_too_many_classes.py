@@ -18,7 +18,8 @@ from penstock.replay.config import ReplayConfig
 from penstock.wire.dead_letter import invalid_rows
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_writer import arrow_message
-from scripted_log import Letters, Reports, ScriptedLog, SteppedClock
+from scripted_log import Letters, Reports, ScriptedLog
+from stepped_clock import SteppedClock
 
 FEATURES = (Feature(name="n", kind="number"),)
 SCHEMA = FeatureSchema(features=FEATURES)

@@ -4,19 +4,7 @@ import pytest
 
 from penstock.trainer.cadence import CAPTURE_SHARE, Cadence
 from penstock.trainer.config import PublishConfig
-
-
-class SettableClock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def monotonic_seconds(self) -> float:
-        return self.seconds
-
-    def now_ms(self) -> int:
-        return int(self.seconds * 1000)
+from stepped_clock import SteppedClock
 
 
 @pytest.mark.parametrize(
@@ -26,7 +14,7 @@ class SettableClock:
 def test_the_interval_grows_with_the_cost_of_a_capture_between_its_bounds(
     capture_seconds: float, interval_seconds: float
 ) -> None:
-    clock = SettableClock()
+    clock = SteppedClock()
     cadence = Cadence(PublishConfig(min_interval_seconds=0.1, max_interval_seconds=5.0), clock)
     assert cadence.is_due
     clock.seconds += capture_seconds

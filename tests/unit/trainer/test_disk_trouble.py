@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from counted_telemetry import CountedTelemetry
 from penstock.trainer.disk_trouble import DiskTrouble
-from scripted_log import SteppedClock
+from stepped_clock import SteppedClock
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

@@ -12,7 +12,7 @@ from penstock.learning.config import TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.replay.config import ReplayConfig
 from penstock.trainer.reporting import LAG_INTERVAL_SECONDS, NAMED_CLASSES, PROGRESS_INTERVAL_SECONDS, Reporter
-from scripted_log import SteppedClock
+from stepped_clock import SteppedClock
 
 
 class Ends:
