@@ -6,7 +6,7 @@ from penstock.flow import Offsets
 
 
 class CommittedOffsets:
-    """An `OffsetLog` without a broker: keeps what was committed last, after `when_committing`; `ends` are the test's."""
+    """An `OffsetLog` without a broker: keeps what was committed last, and has the ends that the test gives it."""
 
     def __init__(self) -> None:
         self.committed = self.ends = Offsets()

@@ -1,7 +1,6 @@
 """Controls carried out at their place in the order of events, each with a sentence on what became of it."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from penstock.errors import InvalidEventError
 from penstock.flow import (
@@ -18,7 +17,6 @@ from penstock.learning.class_requests import listed, to_change
 from penstock.learning.packet import Packet
 from penstock.learning.parts import LearnerParts
 from penstock.learning.retraction import Retractions
-from penstock.learning.train_rows import TrainRows
 
 _DONE = {
     "hibernate": "asleep: not answered, their rows gone, and the first event of one wakes it",
@@ -28,23 +26,12 @@ _DONE = {
 
 
 class Desk:
-    """Takes controls one by one. Works on `parts`, which it does not own.
-
-    Args:
-        rows_of: an event, one row, as rows to train on; raises `InvalidEventError` where its class is unknown.
-    """
+    """Takes controls one by one. Works on `parts`, which it does not own."""
 
     def __init__(
-        self,
-        parts: LearnerParts,
-        changes: ClassChanges,
-        retractions: Retractions,
-        rows_of: Callable[[Any], TrainRows],
-        *,
-        max_classes: int,
+        self, parts: LearnerParts, changes: ClassChanges, retractions: Retractions, *, max_classes: int
     ) -> None:
         self._parts, self._changes, self._retractions = parts, changes, retractions
-        self._rows_of = rows_of
         self._max_classes = max_classes
         self._has_retracted = False
 
@@ -105,10 +92,8 @@ class Desk:
 
     def _retract(self, control: Control, request: RetractionRequest) -> ControlOutcome:
         self._changes.leave()
-        row = self._rows_of(request.event)
-        sentence, exactness = self._retractions.undo(request, row)
+        name, sentence, exactness = self._retractions.undo(request)
         self._has_retracted = True
-        name = self._parts.ledger.names[int(row.classes[0])]
         return self._outcome(control, "applied", [name], sentence, exactness)
 
     def _outcome(

@@ -6,13 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from penstock.errors import InvalidEventError
 from penstock.features import FeatureSchema
-from penstock.flow import Array
+from penstock.learning.class_packets import ClassPackets
 from penstock.learning.descending import descend
-from penstock.learning.likeness import likeness, rows_like
+from penstock.learning.likeness import rows_like
 from penstock.learning.packet import Packet
-from penstock.learning.packet_check import check_whole
 from penstock.learning.parts import LearnerParts
 from penstock.learning.regularisers.remembered import nothing_remembered
 from penstock.learning.rows import EncodedRows
@@ -23,8 +21,6 @@ Int64s = npt.NDArray[np.int64]
 
 STEPS_AT_WAKING, ROWS_AT_WAKING = 30, 64
 ROWS_TAKEN_IN = 256
-NEAR_SHIFT, NEAR_RATIO = 0.05, 1.05
-"""Inputs are scaled alike if they differ by no more: so many distances of 1, and such a ratio. Sums are of use then."""
 
 
 class ClassChanges:
@@ -32,13 +28,13 @@ class ClassChanges:
 
     def __init__(self, parts: LearnerParts, model: str, schema: FeatureSchema) -> None:
         self._parts = parts
-        self._model, self._schema = model, schema
+        self._packets = ClassPackets(parts, model, schema)
 
     def hibernate(self, labels: Sequence[int]) -> None:
         """Live classes are answered no more from here on; what they need to wake is in their packets."""
         parts = self._parts
         for label in labels:
-            packet = self.packet_of(label)
+            packet = self._packets.of(label)
             parts.sleepers.put(
                 label, Sleeper(packet=packet, content=packet.to_bytes(), since=int(parts.class_events.sum()))
             )
@@ -81,7 +77,7 @@ class ClassChanges:
             InvalidEventError: the packet does not fit this model.
         """
         parts = self._parts
-        self._check_fits(packet)
+        self._packets.check_fits(packet)
         ensemble = parts.ensemble
         assert ensemble is not None  # a packet fits only where there is an analytic head
         self.leave()
@@ -93,7 +89,7 @@ class ClassChanges:
         parts.class_events[label] = packet.events
         ensemble.grow(label + 1)
         ensemble.attendance.grow(label + 1)
-        if self._is_scaled_alike(packet):
+        if self._packets.is_scaled_alike(packet):
             slept = ensemble.attendance.num_events
             ensemble.class_parts.put_back(label, packet.tensors, slept_events=slept, with_scatter=True)
         else:
@@ -101,35 +97,6 @@ class ClassChanges:
             ensemble.class_parts.know_from(label, ensemble.inputs(rows), float(packet.tensors["analytic.count"][0]))
         ensemble.settle(parts.reservoir)
         return label
-
-    def packet_of(self, label: int) -> Packet:
-        """What is known of a live class."""
-        parts, entry = self._parts, self._parts.ledger.entries[label]
-        tensors: dict[str, Array] = {}
-        first, second = parts.descent.head_moments(label)
-        for name, row in (("row", parts.network.head.rows[label]), ("first", first), ("second", second)):
-            tensors[f"linear.{name}"] = row.detach().cpu().numpy().copy()
-        psi = None
-        rows, weights = parts.kept_rows_of(label)
-        if parts.ensemble is not None:
-            inputs = parts.ensemble.inputs(rows)
-            tensors |= parts.ensemble.class_parts.copies_of(label, inputs, weights.astype(np.float64))
-            if parts.ensemble.analytic is not None:
-                psi = parts.ensemble.psi_fingerprint
-        if len(rows):
-            tensors |= {f"inputs.{name}": array for name, array in likeness(rows.dense, weights).items()}
-        return Packet(
-            model=self._model,
-            class_name=entry.name,
-            index=label,
-            schema_digest=self._schema.digest,
-            psi=psi,
-            scales=self._scales(),
-            encoder=parts.encoder.constants,
-            events=int(parts.class_events[label]),
-            tenant=entry.tenant,
-            tensors=tensors,
-        )
 
     def _take_out(self, labels: Int64s) -> None:
         parts = self._parts
@@ -198,55 +165,3 @@ class ClassChanges:
         if is_linear and len(parts.reservoir):
             drawn = parts.reservoir.draw(STEPS_AT_WAKING * ROWS_AT_WAKING, parts.draws)
             descend(parts, drawn.between(0, 0), drawn, STEPS_AT_WAKING)
-
-    def _scales(self) -> dict[str, tuple[float, float]]:
-        """Of each measured column, the value that became 0 and the distance that became 1."""
-        parts, constants = self._parts, self._parts.encoder.constants
-        moments = parts.moments if parts.ensemble is None else parts.ensemble.inputs
-        numbers = [feature.name for feature in self._schema if feature.kind == "number"]
-        scales = {
-            name: (constants.origins.get(name, 0.0) + float(mean), 1 / float(inverse))
-            for name, mean, inverse in zip(numbers, moments.mean, moments.inverse_deviation, strict=True)
-        }
-        for feature in self._schema:
-            if feature.kind == "vector":
-                scale = constants.scales.get(feature.name, 1.0)
-                scales[feature.name] = (constants.origins.get(feature.name, 0.0), 1 / scale)
-        return scales
-
-    def _check_fits(self, packet: Packet) -> None:
-        ensemble = self._parts.ensemble
-        what = f"The packet of class {packet.class_name!r} of the model {packet.model!r}"
-        if ensemble is None or ensemble.analytic is None:
-            raise _refused(f"{what} cannot be taken in: model.heads has no 'analytic', which is what it is for.")
-        if packet.schema_digest != self._schema.digest:
-            raise _refused(f"{what} is of other features than model.features lists here.")
-        if packet.psi != ensemble.psi_fingerprint:
-            raise _refused(
-                f"{what} holds sums of other fixed features: training.seed, the width of the inputs, model.head_inputs"
-                " or the frozen backbone is another there."
-            )
-        check_whole(
-            packet,
-            size=ensemble.analytic.features.size,
-            dense_width=self._parts.encoder.dense_width,
-            forgetting_width=None if ensemble.forgetting is None else ensemble.forgetting.width,
-        )
-        reads_text = ensemble.inputs.reads_backbone and self._parts.encoder.tokens_width > 0
-        if reads_text and not self._is_scaled_alike(packet):
-            raise _refused(
-                f"{what} was learnt from numbers on another scale, and rows like the class's cannot be made up where"
-                " the heads read text."
-            )
-
-    def _is_scaled_alike(self, packet: Packet) -> bool:
-        """True where the fixed features of a row are about the same numbers here as there."""
-        for name, (zero, one) in self._scales().items():
-            other_zero, other_one = packet.scales.get(name, (zero, one))
-            if abs(other_zero - zero) > NEAR_SHIFT * one or not 1 / NEAR_RATIO <= other_one / one <= NEAR_RATIO:
-                return False
-        return True
-
-
-def _refused(sentence: str) -> InvalidEventError:
-    return InvalidEventError("control", sentence)

@@ -27,3 +27,8 @@ def weights_of(events: Any) -> npt.NDArray[np.float32]:
 def places_of(events: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """Partition, offset and row within its message of each event, [n] each."""
     return values_of(events, column.PARTITION), values_of(events, column.OFFSET), values_of(events, column.ROW)
+
+
+def newest_ms(events: Any) -> int:
+    """Kafka's timestamp of the newest of the events."""
+    return int(values_of(events, column.TIMESTAMP_MS).max())

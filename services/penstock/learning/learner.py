@@ -1,51 +1,34 @@
 """The learner: micro-batches in, reports out, and on request everything that must survive."""
 
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.clock import Clock, SystemClock
-from penstock.errors import DivergedError, InvalidEventError
-from penstock.flow import (
-    Array,
-    Checkpoint,
-    Control,
-    EventBatch,
-    LabelLog,
-    Offsets,
-    StepReport,
-    Weights,
-)
+from penstock.flow import Checkpoint, Control, EventBatch, LabelLog, Offsets, StepReport, Weights
 from penstock.learning.admission import Admission
 from penstock.learning.captured_parts import captured_state, captured_tensors, restored_parts
 from penstock.learning.carrying_out import Desk
 from penstock.learning.class_changes import ClassChanges
-from penstock.learning.class_requests import index_of
+from penstock.learning.class_packets import ClassPackets
 from penstock.learning.config import ModelConfig, TrainingConfig
 from penstock.learning.device import choose_device, denormals_flushed
-from penstock.learning.event_rows import places_of, values_of, weights_of
-from penstock.learning.heads.slices import slices
-from penstock.learning.lesson import Scored, Slice
-from penstock.learning.linear_alone import learn_linear
-from penstock.learning.mixed_heads import MixedHeads
+from penstock.learning.event_rows import newest_ms
+from penstock.learning.finite import check_finite
+from penstock.learning.lessons import Lessons
 from penstock.learning.parts import new_parts
 from penstock.learning.retraction import Retractions
-from penstock.learning.rows import Columns, EncodedRows, columns_of
+from penstock.learning.rows import Columns
 from penstock.learning.seen_events import SeenEvents
 from penstock.learning.served_weights import served_weights
 from penstock.learning.set_aside import HeldRows, HoldOut
 from penstock.learning.step_reports import Learnt, Progress, report_of
 from penstock.learning.tensors import host_copies
-from penstock.learning.train_rows import TrainRows
 from penstock.learning.warm_start import Mapped, start_from
 from penstock.learning.watching.watch import Watch
 from penstock.replay.config import ReplayConfig
 from penstock.replay.priority import EventPriorities
-from penstock.wire import columns as column
-
-Int64s = npt.NDArray[np.int64]
 
 
 class Learner:
@@ -138,6 +121,8 @@ class Learner:
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
             learnt = self._learn_pieces(batch)
         self.step += 1
+        if learnt.scored:
+            self._last_loss = learnt.scored[-1].loss
         self.seen.add(batch.seen, scale if history.scale_number == scale else None)
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.read_until_ms = max(self.read_until_ms, batch.read_until_ms)
@@ -154,14 +139,16 @@ class Learner:
 
     def _learn_pieces(self, batch: EventBatch) -> Learnt:
         """Events and controls in their one order."""
-        desk, admission, learnt, first = self._desk(), self._admission(), Learnt(), 0
+        desk, admission, lessons = self._desk(), self._admission(), self._lessons()
+        learnt, first = Learnt(), 0
         for piece in batch.pieces(self._max_events):
             if isinstance(piece, Control):
                 learnt.controls.append(desk.carry_out(piece))
                 continue
             desk.begin_learning()
             for events, places in admission.admitted(piece, learnt, self.events_learnt):
-                learnt.scored += [one.moved_to(places + first) for one in self._learn_events(events)]
+                self.trained_until_ms = max(self.trained_until_ms, newest_ms(events))
+                learnt.scored += [one.moved_to(places + first) for one in lessons.learn(events)]
             first += piece.num_rows
         desk.finish()
         return learnt
@@ -176,6 +163,14 @@ class Learner:
         rows = self._parts.encoder.encode(columns)
         return self._parts.probabilities(rows)
 
+    def packet_of(self, name: str) -> bytes:
+        """The packet of a class, live or asleep, as a file.
+
+        Raises:
+            InvalidEventError: there is no such class, or it is retired.
+        """
+        return ClassPackets(self._parts, self._model.name, self._schema).named(name)
+
     def capture(
         self, *, epoch: int, version: int, mlflow_run_id: str | None, full_reservoir: bool
     ) -> tuple[Checkpoint, Weights]:
@@ -186,7 +181,7 @@ class Learner:
         """
         parts = self._parts
         network, served = host_copies(parts.network.tensors()), parts.descent.served
-        self._check_finite(network)
+        check_finite(network, self.step, self._training.learning_rate)
         answering = network if served is parts.network else host_copies(served.tensors())
         checkpoint = Checkpoint(
             model=self._model.name,
@@ -240,52 +235,6 @@ class Learner:
         if any(loss.reason == "made-anew" for loss in label_log.losses):
             self._priorities = EventPriorities(f"{self._topic} {label_log.topic_id}")
 
-    def _learn_events(self, events: Any) -> list[Scored]:
-        """At most `max_events` rows, at least one, cut where a class is born."""
-        parts = self._parts
-        tenants = events.column(column.TENANT) if events.schema.get_field_index(column.TENANT) >= 0 else None
-        rows = self._encode(events)
-        dense, tokens = parts.network.to_tensors(rows)
-        if parts.moments.width:  # of the inputs alone, so they may move before the labels are looked at
-            parts.moments.merge(rows.dense[:, : parts.moments.width])
-            parts.network.standardiser.follow(parts.moments)
-        known = len(parts.ledger)
-        partitions, offsets, rows_within = places_of(events)
-        classes, _ = parts.ledger.look_up(events.column(column.LABEL), partitions, offsets, tenants)
-        weights = weights_of(events)
-        fresh = TrainRows(dense=dense, tokens=tokens, classes=classes, weights=weights)
-        priorities = self._priorities.at(partitions, offsets, rows_within)
-        self.trained_until_ms = max(self.trained_until_ms, int(values_of(events, column.TIMESTAMP_MS).max()))
-        found = []
-        for start, stop in self._cuts(classes, known):
-            is_all = stop - start == len(classes)
-            slice_ = Slice(
-                fresh=fresh if is_all else fresh.between(start, stop),
-                priorities=priorities[start:stop],
-                num_known=known,
-                num_in_batch=len(classes),
-                step=self.step + 1,
-            )
-            found.append(self._learn_slice(slice_).moved_by(start))
-            parts.history.learnt(partitions[start:stop], offsets[start:stop], rows_within[start:stop])
-            known = max(known, int(classes[start:stop].max()) + 1)
-        parts.know_classes(known)
-        parts.class_events += np.bincount(classes, minlength=known)
-        return found
-
-    def _row_of(self, event: Any) -> TrainRows:
-        """One event of a known class, as a row to train on."""
-        name = event.column(column.LABEL)[0].as_py()
-        label = self._parts.ledger.index_of(name)
-        if label is None:
-            raise InvalidEventError("retracts", f"There is no class {name!r}, so no event of it was ever learnt.")
-        if self._parts.ledger.entries[label].state == "retired":
-            raise InvalidEventError("retracts", f"Class {name!r} is retired: nothing of it is left to retract.")
-        dense, tokens = self._parts.network.to_tensors(self._encode(event))
-        return TrainRows(
-            dense=dense, tokens=tokens, classes=np.array([label], dtype=np.int64), weights=weights_of(event)
-        )
-
     def _changes(self) -> ClassChanges:
         return ClassChanges(self._parts, self._model.name, self._schema)
 
@@ -294,52 +243,7 @@ class Learner:
 
     def _desk(self) -> Desk:
         retractions = Retractions(self._parts, self._priorities, self.seen, self._topic)
-        return Desk(self._parts, self._changes(), retractions, self._row_of, max_classes=self._model.max_classes)
+        return Desk(self._parts, self._changes(), retractions, max_classes=self._model.max_classes)
 
-    def packet_of(self, name: str) -> bytes:
-        """The packet of a class, live or asleep, as a file.
-
-        Raises:
-            InvalidEventError: there is no such class, or it is retired.
-        """
-        index = index_of(name, self._parts.ledger)
-        if self._parts.ledger.entries[index].state == "retired":
-            raise InvalidEventError("control", f"Class {name!r} is retired: nothing is known of it any more.")
-        sleeper = self._parts.sleepers.get(index)
-        return self._changes().packet_of(index).to_bytes() if sleeper is None else sleeper.content
-
-    def _cuts(self, classes: Int64s, known: int) -> list[tuple[int, int]]:
-        ensemble = self._parts.ensemble
-        if ensemble is None:
-            return [(0, len(classes))]
-        attendance = ensemble.attendance
-        return list(slices(classes, known, attendance.num_events, attendance.last_birth))
-
-    def _learn_slice(self, rows: Slice) -> Scored:
-        parts = self._parts
-        try:
-            if parts.ensemble is None:
-                found = learn_linear(parts, rows, self._training, self._replay)
-            else:
-                found = MixedHeads(parts, self._training, self._replay).learn(rows)
-        except DivergedError as error:
-            raise DivergedError(
-                f"{error} at step {self.step + 1}; training.learning_rate is {self._training.learning_rate}: lower it"
-                " and start again from the last checkpoint."
-            ) from None
-        self._last_loss = found.loss
-        return found
-
-    def _encode(self, events: Any) -> EncodedRows:
-        columns = columns_of(events, self._schema)
-        if not self._parts.encoder.is_fitted:
-            self._parts.encoder = self._parts.encoder.fitted_to(columns)
-        return self._parts.encoder.encode(columns)
-
-    def _check_finite(self, tensors: dict[str, Array]) -> None:
-        for name, tensor in tensors.items():
-            if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-                raise DivergedError(
-                    f"The weights {name!r} are no longer finite at step {self.step}; training.learning_rate is"
-                    f" {self._training.learning_rate}: lower it and start again from the last checkpoint."
-                )
+    def _lessons(self) -> Lessons:
+        return Lessons(self._parts, self._priorities, self._training, self._replay, step=self.step + 1)

@@ -1,6 +1,7 @@
 """All that learning changes."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from penstock.learning.randomness import OwnRandomness
 from penstock.learning.regularisers.remembered import largest
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.retracted import Retracted
-from penstock.learning.rows import EncodedRows
+from penstock.learning.rows import EncodedRows, columns_of
 from penstock.learning.set_aside import HeldOut, HoldOut
 from penstock.learning.sleepers import Sleepers
 from penstock.learning.standardiser import Moments
@@ -56,6 +57,13 @@ class LearnerParts:
     held_out: HeldOut
     doubt: Doubt
     """Only where the linear head is alone."""
+
+    def encoded(self, events: Any) -> EncodedRows:
+        """The events [n] as rows; the first ones ever settle how columns become numbers."""
+        columns = columns_of(events, self.encoder.schema)
+        if not self.encoder.is_fitted:
+            self.encoder = self.encoder.fitted_to(columns)
+        return self.encoder.encode(columns)
 
     def know_classes(self, num_classes: int) -> None:
         """Make room in what is counted by class."""

@@ -8,6 +8,7 @@ gradient cannot unlearn; what they drew from the event fades with training, and 
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from penstock.errors import InvalidEventError
 from penstock.flow import EventPlace, Exactness, RetractionRequest
+from penstock.learning.event_rows import weights_of
 from penstock.learning.heads.class_parts import arrays_of, class_sums
 from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.history import Scale
@@ -23,6 +25,7 @@ from penstock.learning.rows import EncodedRows
 from penstock.learning.seen_events import SeenEvents
 from penstock.learning.train_rows import TrainRows
 from penstock.replay.priority import EventPriorities
+from penstock.wire import columns as column
 from penstock.wire.event_keys import keys_of
 
 Int64s = npt.NDArray[np.int64]
@@ -34,15 +37,18 @@ class Retractions:
     def __init__(self, parts: LearnerParts, priorities: EventPriorities, seen: SeenEvents, topic: str) -> None:
         self._parts, self._priorities, self._seen, self._topic = parts, priorities, seen, topic
 
-    def undo(self, request: RetractionRequest, row: TrainRows) -> tuple[str, dict[str, Exactness]]:
-        """Undo the event of which `row` [1] holds features, label and weight; nothing may doze.
+    def undo(self, request: RetractionRequest) -> tuple[str, str, dict[str, Exactness]]:
+        """Undo the event that the request carries; nothing may doze.
 
-        Returns a sentence, and how exactly each head has forgotten it. `finish` must follow before anything is learnt.
+        Returns the name of its class, a sentence, and how exactly each head has forgotten it. `finish` must follow
+        before anything is learnt.
 
         Raises:
             InvalidEventError: there is no such event to undo, or it was undone before.
         """
-        parts, label = self._parts, int(row.classes[0])
+        parts, row = self._parts, self._row_of(request.event)
+        label = int(row.classes[0])
+        name = parts.ledger.names[label]
         target = self._target(request.of)
         if target.hash in parts.retracted:
             raise _refused(f"The event {target.name} was retracted before.")
@@ -51,7 +57,7 @@ class Retractions:
         slots, places = self._kept(target, row)
         if not len(slots) and not len(places) and self._was_held_out(target, row):
             parts.retracted.add(target.hash)
-            return f"The event {target.name} was held out, so nothing has learnt it; it is gone.", {}
+            return name, f"The event {target.name} was held out, so nothing has learnt it; it is gone.", {}
         is_kept = bool(len(slots) or len(places))
         exactness = self._leave_heads(target, row, kept_at=self._kept_at(slots, places))
         parts.reservoir.drop(slots)
@@ -59,7 +65,7 @@ class Retractions:
         parts.class_events[label] = max(parts.class_events[label] - 1, 0)
         parts.retracted.add(target.hash)
         kept = "its kept row is gone" if is_kept else "no row of it was kept"
-        return f"The event {target.name} of class {parts.ledger.names[label]!r} is undone; {kept}.", exactness
+        return name, f"The event {target.name} of class {name!r} is undone; {kept}.", exactness
 
     def _was_held_out(self, target: "_Target", row: TrainRows) -> bool:
         held_out = self._parts.held_out
@@ -81,6 +87,20 @@ class Retractions:
         parts = self._parts
         if parts.ensemble is not None:
             parts.ensemble.rows_left(parts.reservoir, parts.window)
+
+    def _row_of(self, event: Any) -> TrainRows:
+        """One event of a known class, as a row to train on."""
+        parts = self._parts
+        name = event.column(column.LABEL)[0].as_py()
+        label = parts.ledger.index_of(name)
+        if label is None:
+            raise _refused(f"There is no class {name!r}, so no event of it was ever learnt.")
+        if parts.ledger.entries[label].state == "retired":
+            raise _refused(f"Class {name!r} is retired: nothing of it is left to retract.")
+        dense, tokens = parts.network.to_tensors(parts.encoded(event))
+        return TrainRows(
+            dense=dense, tokens=tokens, classes=np.array([label], dtype=np.int64), weights=weights_of(event)
+        )
 
     def _target(self, of: EventPlace | str) -> "_Target":
         if isinstance(of, str):
