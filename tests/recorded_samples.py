@@ -18,7 +18,7 @@ METRICS = {"loss": 0.5, "prequential_accuracy": 0.75, "recall/0": 0.5, "recall/Ã
 
 @dataclass(frozen=True, kw_only=True)
 class AnnouncedSample:
-    """Implements `trainer.ports.Announced`."""
+    """Implements `trainer.record_ports.Announced`."""
 
     update: ModelUpdate
     weights: Weights = field(repr=False)

@@ -15,7 +15,8 @@ from penstock.adapters.kafka import prediction_source as module
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.prediction_sink import KafkaPredictionSink
 from penstock.adapters.kafka.prediction_source import KafkaPredictionSource
-from penstock.adapters.kafka.topics import create_topics, describe, predictions_settings
+from penstock.adapters.kafka.topic_rules import predictions_settings
+from penstock.adapters.kafka.topics import create_topics, describe
 from penstock.errors import ConfigurationError, UnavailableError
 from waiting import PATIENCE_SECONDS, wait_for
 

@@ -2,23 +2,21 @@
 
 import sys
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import structlog
 
 from penstock.clock import Clock
 from penstock.flow import EventBatch, Offsets
-from penstock.intake.arrival import ArrivalBatcher
-from penstock.intake.batching import EVENTS_TOGETHER, Batcher, ClosedBatch, CountEvents
+from penstock.intake.batching import ClosedBatch
 from penstock.intake.config import IntakeConfig
-from penstock.intake.growth import Growth
 from penstock.intake.late_labels import LateLabels
 from penstock.intake.ports import DeadLetterSink, MessageSource
 from penstock.intake.quarantine import Quarantine
+from penstock.intake.reading import Reading
 from penstock.intake.refusal import Refusal
 from penstock.intake.repeated_events import RepeatedEvents
 from penstock.intake.retained import RetainedMessages
-from penstock.intake.rotation import RotationBatcher
 from penstock.telemetry import Telemetry
 from penstock.wire.dead_letter import dead_letter
 from penstock.wire.decoder import Decoded, EventDecoder, holds_many
@@ -67,19 +65,16 @@ class Intake:
         num_classes: int = 0,
         max_classes: int = sys.maxsize,
     ) -> None:
-        self._source = source
+        self._reading = Reading(source, config, clock, decoder.count_events, step=step, offsets=offsets or Offsets())
         self._dead_letters = dead_letters
         self._decoder = decoder
         self._clock = clock
         self._telemetry = telemetry
-        self._batcher, self._growth = _batcher(config, source, step, offsets or Offsets(), decoder.count_events)
         self._quarantine = Quarantine(config)
         self._late_labels = late_labels
-        self._max_events = config.max_events
         self._decoded = deque[tuple[ClosedBatch, Decoded]]()
         self._is_plain = False
         self._joining: tuple[ClosedBatch, Decoded] | None = None
-        self._paused: frozenset[int] = frozenset()
         self._repeated = repeated
         self._retained = RetainedMessages(ahead=ahead, num_classes=num_classes, max_classes=max_classes)
 
@@ -102,8 +97,7 @@ class Intake:
         self._telemetry.observe("penstock_batch_events", decoded.events.num_rows)
         self._telemetry.observe("penstock_batch_age_seconds", closed.age_seconds)
         offsets = _next_offsets(closed)
-        if self._growth is not None:
-            self._growth.handed_out(offsets)
+        self._reading.handed_out(offsets)
         return EventBatch(
             events=decoded.events,
             offsets=offsets,
@@ -117,8 +111,7 @@ class Intake:
 
     def saved(self, offsets: Offsets) -> None:
         """A checkpoint with these offsets is on disk."""
-        if self._growth is not None:
-            self._growth.saved(offsets)
+        self._reading.saved(offsets)
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Dead-letter what the learner did not take, of one of the batches whose messages are kept: a letter a message.
@@ -140,27 +133,15 @@ class Intake:
 
     def _next_decoded(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
         if not self._decoded:
-            closed = self._next_closed(timeout_seconds)
+            closed = self._reading.next_closed(timeout_seconds)
             if closed is None:
                 return None
-            batches = [closed, *self._closed_behind(closed)]
+            may_go_together = self._is_plain and not self._late_labels
+            batches = [closed, *(self._reading.closed_behind(closed) if may_go_together else ())]
             decoded = self._decoder.decode_together([each.messages for each in batches], SWITCHED_OFF)
             self._decoded.extend(zip(batches, decoded, strict=True))
             self._is_plain = all(each.is_plain for each in decoded)
         return self._decoded.popleft()
-
-    def _closed_behind(self, closed: ClosedBatch) -> Iterator[ClosedBatch]:
-        """Micro-batches that can be decoded along with this one; none in a stream of which not all is plain."""
-        num_events = closed.num_events
-        if not self._is_plain or self._late_labels or (self._growth is not None and self._source.added_partitions()):
-            return
-        now = self._clock.monotonic_seconds()
-        while num_events + self._max_events <= EVENTS_TOGETHER:
-            behind = self._batcher.close(now, self._source.partitions_at_end)
-            if behind is None:
-                return
-            num_events += behind.num_events
-            yield behind
 
     def _next_joined(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
         """The same with late labels joined; a batch whose predictions are not certain yet is held until they are."""
@@ -183,34 +164,6 @@ class Intake:
         self._joining = None
         return closed, decoded
 
-    def _next_closed(self, timeout_seconds: float) -> ClosedBatch | None:
-        now = self._clock.monotonic_seconds()
-        deadline = now + timeout_seconds
-        closed = self._close(now)
-        while closed is None:
-            wait_seconds = min(deadline - now, self._batcher.seconds_until_due(now))
-            self._hold_back_full_partitions()
-            messages = self._source.poll(self._batcher.wanted_messages(), max(wait_seconds, 0.0))
-            now = self._clock.monotonic_seconds()
-            self._batcher.add(messages, now)
-            closed = self._close(now)
-            if now >= deadline:
-                break
-        return closed
-
-    def _close(self, now_seconds: float) -> ClosedBatch | None:
-        if self._growth is not None and self._growth.must_wait():
-            return None
-        return self._batcher.close(now_seconds, self._source.partitions_at_end)
-
-    def _hold_back_full_partitions(self) -> None:
-        full = self._batcher.full_partitions()
-        if full == self._paused:
-            return
-        self._source.pause(full - self._paused)
-        self._source.resume(self._paused - full)
-        self._paused = full
-
     def _set_aside(self, closed: ClosedBatch, decoded: Decoded) -> None:
         """Dead-letter what is invalid, unless there is so much of it that the trainer must stop."""
         was_clean = self._quarantine.is_clean
@@ -232,24 +185,6 @@ class Intake:
                 first_partition=first.partition(),
                 first_offset=first.offset(),
             )
-
-
-def _batcher(
-    config: IntakeConfig, source: MessageSource, step: int, offsets: Offsets, count_events: CountEvents
-) -> tuple[Batcher, Growth | None]:
-    if config.max_age_seconds > 0:
-        arrivals = ArrivalBatcher(
-            max_events=config.max_events, max_age_seconds=config.max_age_seconds, count_events=count_events
-        )
-        return arrivals, None
-    rotation = RotationBatcher(
-        source.partitions(),
-        step=step,
-        max_events=config.max_events,
-        idle_seconds=config.idle_seconds,
-        count_events=count_events,
-    )
-    return rotation, Growth(source, rotation, offsets)
 
 
 def _next_offsets(closed: ClosedBatch) -> Offsets:

@@ -1,16 +1,15 @@
 """The part between the encoded row and the head: what turns [n, D] into features [n, H]."""
 
-import importlib
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Final, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from penstock.errors import ConfigurationError
 from penstock.flow import Json
 from penstock.learning.config import BackboneConfig
+from penstock.learning.operator_module import operator_module
 
 
 class Backbone(nn.Module):
@@ -201,7 +200,7 @@ def _build(config: BackboneConfig, input_width: int, *, blank: bool) -> Backbone
         return MlpBackbone(input_width, config.hidden_for(input_width), blank=blank)
     if config.kind == "text":
         return TextBackbone(input_width, config, blank=blank)
-    return _from_factory(config, input_width)
+    return OperatorBackbone(*operator_module(config, input_width))
 
 
 class _BlankLinear(nn.Linear):
@@ -221,42 +220,3 @@ def _layers(input_width: int, hidden: tuple[int, ...], *, blank: bool) -> nn.Seq
         layers += [linear(input_width, width), nn.ReLU()]
         input_width = width
     return nn.Sequential(*layers)
-
-
-_TRIAL_ROWS: Final = 2
-
-
-def _from_factory(config: BackboneConfig, input_width: int) -> OperatorBackbone:
-    where = f"model.backbone.kind is {config.kind!r}"
-    module_name, _, factory_name = config.kind.partition(":")
-    try:
-        factory: Any = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{where}, which cannot be loaded: {error}.") from error
-    try:
-        module = factory(input_width, **config.options)
-    except Exception as error:  # the operator's code may raise anything
-        raise ConfigurationError(f"{where}; factory({input_width}, **options) failed: {error!r}.") from error
-    if not isinstance(module, nn.Module):
-        raise ConfigurationError(f"{where}; it returned {type(module).__name__}, where a torch.nn.Module is needed.")
-    for name, parameter in module.named_parameters():
-        if parameter.dtype != torch.float32:
-            raise ConfigurationError(f"{where}; its parameter {name!r} is {parameter.dtype}; float32 is needed.")
-    return OperatorBackbone(module, _trial_width(module, input_width, where))
-
-
-def _trial_width(module: nn.Module, input_width: int, where: str) -> int:
-    """H, found by running two rows of zeros through."""
-    try:
-        with torch.no_grad():  # not inference mode: a lazy module makes its parameters here
-            output = module.eval()(torch.zeros(_TRIAL_ROWS, input_width))
-    except Exception as error:  # the operator's code may raise anything
-        raise ConfigurationError(f"{where}; it failed on an input [2, {input_width}]: {error!r}.") from error
-    if not isinstance(output, Tensor):
-        raise ConfigurationError(f"{where}; it returns {type(output).__name__}, where a float32 tensor is needed.")
-    if output.dim() != 2 or len(output) != _TRIAL_ROWS or output.shape[1] < 1 or output.dtype != torch.float32:
-        raise ConfigurationError(
-            f"{where}; for an input [2, {input_width}] it returns {output.dtype} {list(output.shape)};"
-            " float32 [2, H] is needed."
-        )
-    return int(output.shape[1])

@@ -43,7 +43,7 @@ class SavedCandidate:
 
 @dataclass(frozen=True, kw_only=True)
 class AnnouncedCandidate:
-    """A candidate that is on the update topic: implements `ports.Announced`. `metrics` include its standing."""
+    """A candidate that is on the update topic: implements `record_ports.Announced`. `metrics` include its standing."""
 
     update: ModelUpdate
     weights: Weights = field(repr=False)

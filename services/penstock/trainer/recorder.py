@@ -13,7 +13,7 @@ from penstock.flow import ModelUpdate, Recorded
 from penstock.telemetry import Telemetry
 from penstock.trainer.candidate import AnnouncedCandidate
 from penstock.trainer.mailbox import Mailbox
-from penstock.trainer.ports import ModelRecord, RecordedLog
+from penstock.trainer.record_ports import ModelRecord, RecordedLog
 from penstock.trainer.refusal import Refusal
 from penstock.trainer.version_scores import RecordedScores
 

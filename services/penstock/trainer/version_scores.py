@@ -52,7 +52,7 @@ class VersionScores:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnScores:
-    """Implements `ports.ScoredVersion`."""
+    """Implements `record_ports.ScoredVersion`."""
 
     version: int
     events: int

@@ -37,7 +37,8 @@ from penstock.wire.invalid import InvalidMessage, Reason, RefusedMessageError
 from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin, judged
 from penstock.wire.part import Part
 from penstock.wire.retraction import Target, targets_of
-from penstock.wire.validation import Mask, accepted_ids, validate
+from penstock.wire.rules import Mask
+from penstock.wire.validation import accepted_ids, validate
 
 MAX_ROWS: Final = 1_000_000
 """Events that one message may hold."""

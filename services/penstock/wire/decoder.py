@@ -21,7 +21,7 @@ from penstock.wire.json_events import COLUMNAR_FROM_BYTES, JsonEvents
 from penstock.wire.late_labels import FoundPredictions, LateLabel, PredictionJoin
 from penstock.wire.message import Message
 from penstock.wire.part import Part
-from penstock.wire.validation import Mask
+from penstock.wire.rules import Mask
 
 JSON_TYPE: Final = "application/json"
 ARROW_TYPE: Final = "application/vnd.apache.arrow.stream"

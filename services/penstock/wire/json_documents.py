@@ -23,32 +23,12 @@ from penstock.wire.event_columns import (
     WEIGHT,
     EventColumns,
 )
-from penstock.wire.invalid import Fault, Reason
+from penstock.wire.invalid import Fault
 from penstock.wire.json_columns import JsonColumns, LabelType
+from penstock.wire.json_faults import fault
 from penstock.wire.retraction import PlaceDocument, targets_of
 from penstock.wire.vector_texts import VectorTexts
 
-REASONS: dict[str, Reason] = {
-    EVENT_ID: "event_id",
-    FEATURES: "field",
-    LABEL: "label",
-    OCCURRED_AT: "occurred_at",
-    WEIGHT: "weight",
-    TENANT: "tenant",
-    RETRACTS: "retracts",
-    PREDICTION_ID: "prediction_id",
-}
-WORDS = {
-    "str": "a string",
-    "float": "a number",
-    "int": "an integer",
-    "bool": "a boolean",
-    "object": "an object",
-    "array": "a list",
-    "null": "null",
-}
-WHERE = re.compile(r" - at `\$\.?(?P<path>.*)`$", re.DOTALL)
-WRONG_TYPE = re.compile(r"^Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`$")
 CHUNK = 32
 """Messages decoded at a time: of more, so many are decoded again if one of them is no event."""
 FORBIDDEN_IN_NAMES = re.compile(r'["\\\x00-\x1f]')
@@ -93,7 +73,7 @@ class JsonDocuments:
         vectors, refused = self._read_vectors(events)
         if refused:
             faults += [
-                _fault(positions[row], error, within=feature_column(name)) for row, (name, error) in refused.items()
+                fault(positions[row], error, within=feature_column(name)) for row, (name, error) in refused.items()
             ]
             kept = [row for row in range(len(events)) if row not in refused]
             events, positions = [events[row] for row in kept], [positions[row] for row in kept]
@@ -127,7 +107,7 @@ class JsonDocuments:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 event = self._read_leniently(value, error)
                 if event is None:
-                    faults.append(_fault(position, error))
+                    faults.append(fault(position, error))
                     continue
             events.append(event)
             positions.append(position)
@@ -225,26 +205,3 @@ def _label_type(label: object) -> LabelType:
     if isinstance(label, bool):
         return "boolean"
     return "integer" if isinstance(label, int) else "string"
-
-
-def _fault(position: int, error: Exception, *, within: str = "") -> Fault:
-    """What is wrong with a value; `within` is the field whose text alone was decoded."""
-    if not isinstance(error, msgspec.ValidationError):
-        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        return Fault(row=position, reason="decode", sentence=f"The value is not a JSON document: {what}.")
-    where = WHERE.search(str(error))
-    path = within + (where["path"] if where else "")
-    return Fault(
-        row=position,
-        reason=REASONS.get(re.split(r"[.\[]", path, maxsplit=1)[0], "decode"),
-        sentence=f"{path or 'The value'} {_in_words(WHERE.sub('', str(error)))}.",
-    )
-
-
-def _in_words(problem: str) -> str:
-    """`is a string; it must be a number`, from the decoder's own words for it."""
-    match = WRONG_TYPE.match(problem)
-    if match is None:
-        return f"does not decode: {problem}"
-    expected = [WORDS.get(name, name) for name in match["expected"].split(" | ") if name != "null"]
-    return f"is {WORDS.get(match['got'], match['got'])}; it must be {' or '.join(expected)}"

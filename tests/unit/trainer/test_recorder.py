@@ -14,7 +14,7 @@ from penstock.clock import SystemClock
 from penstock.errors import FencedError, UnavailableError
 from penstock.flow import ModelUpdate, Offsets, Recorded
 from penstock.trainer.candidate import AnnouncedCandidate
-from penstock.trainer.ports import Announced
+from penstock.trainer.record_ports import Announced
 from penstock.trainer.recorder import Recorder
 from penstock.trainer.refusal import Refusal
 from sample_checkpoints import weights_of

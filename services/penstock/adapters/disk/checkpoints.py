@@ -13,16 +13,16 @@ from pathlib import Path
 import structlog
 
 from penstock import failpoints
-from penstock.adapters.disk.files import FileDigest, link_or_copy, make_folder, sync_folder
-from penstock.adapters.disk.folder import load_folder, merged_files, read_manifest, write_folder
+from penstock.adapters.disk.files import FileDigest, make_folder, sync_folder
+from penstock.adapters.disk.folder import load_folder, read_manifest, write_folder
 from penstock.adapters.disk.handover import handover_folder
 from penstock.adapters.disk.lock import FolderLock
 from penstock.adapters.disk.manifest import MANIFEST, TornCheckpointError
 from penstock.adapters.disk.packets import PacketFile, PacketFolder
-from penstock.adapters.disk.segments import SegmentChain, to_arrays
-from penstock.adapters.disk.tensor_file import write_tensors
+from penstock.adapters.disk.segment_files import extended
+from penstock.adapters.disk.segments import SegmentChain
 from penstock.errors import StateError
-from penstock.flow import Checkpoint, SlotChanges, Weights
+from penstock.flow import Checkpoint, Weights
 
 UNFINISHED = "."
 """Begins the name of a folder that is being written or removed."""
@@ -150,36 +150,10 @@ class DiskCheckpoints:
         chain: SegmentChain | None,
         packets: Mapping[str, FileDigest],
     ) -> SegmentChain:
-        chain = self._extended(folder, checkpoint.reservoir, chain)
+        chain = extended(chain, checkpoint.reservoir, self._newest, folder, self._sequence)
         failpoints.reach("checkpoint.reservoir_written")
         write_folder(folder, checkpoint, weights, segments=chain.files, packets=packets)
         return chain
-
-    def _extended(self, folder: Path, changes: SlotChanges, chain: SegmentChain | None) -> SegmentChain:
-        """Put the reservoir's segments into the folder: links to the earlier ones, and a new one with the changes."""
-        name, rows = f"reservoir-{self._sequence:08d}.safetensors", len(changes.slots)
-        if changes.full:
-            digest = write_tensors(folder / name, to_arrays(changes))
-            return SegmentChain(files={name: digest}, full_rows=rows, rows=rows)
-        if chain is None or self._newest is None:
-            raise OSError("the checkpoint before was not saved, so this one needs the full reservoir")
-        chain = self._merged(self._newest, folder, chain)
-        return chain.with_segment(name, write_tensors(folder / name, to_arrays(changes)), rows) if rows else chain
-
-    def _merged(self, newest: Path, folder: Path, chain: SegmentChain) -> SegmentChain:
-        """Link the segments of the newest checkpoint into the folder, those to be merged as one new file."""
-        gone = chain.to_merge
-        for earlier in chain.files:
-            if earlier not in gone:
-                link_or_copy(newest / earlier, folder / earlier)
-        if not gone:
-            return chain
-        try:
-            rows = merged_files(newest, {name: chain.files[name] for name in gone})
-        except TornCheckpointError as error:
-            raise OSError(f"the reservoir's segments of the checkpoint before cannot be merged: {error}") from error
-        name = f"reservoir-{self._sequence:08d}-merged.safetensors"
-        return chain.with_merged(name, write_tensors(folder / name, to_arrays(rows)), len(rows.slots))
 
     def _take_in(self) -> None:
         if (self.incoming_folder / MANIFEST).exists():

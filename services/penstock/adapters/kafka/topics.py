@@ -14,46 +14,23 @@ from penstock.adapters.kafka.config import KafkaValue
 from penstock.adapters.kafka.connection import address, connect_admin, unanswered
 from penstock.adapters.kafka.health import BrokerHealth
 from penstock.adapters.kafka.topic_names import TopicNames
+from penstock.adapters.kafka.topic_rules import (
+    DEAD_LETTERS,
+    UPDATES,
+    Settings,
+    Verdict,
+    check_dead_letters,
+    check_labels,
+    check_predictions,
+    check_updates,
+    counted,
+    predictions_settings,
+)
 from penstock.errors import ConfigurationError, UnavailableError
 
 TIMEOUT_SECONDS = 10.0
 REACHABLE_SECONDS = 3.0
 """A broker that has not answered by then counts as away."""
-DAY_MS = 24 * 60 * 60 * 1000
-
-Settings = Mapping[str, str]
-
-UPDATES: Settings = {
-    # Ten updates of half a megabyte a second fill a segment in ten seconds; the cleaner, every 15 s, then leaves one.
-    "cleanup.policy": "compact",
-    "segment.bytes": str(64 * 1024 * 1024),
-    "segment.ms": str(10 * 60 * 1000),
-    "min.cleanable.dirty.ratio": "0.1",
-    "max.message.bytes": str(8 * 1024 * 1024),
-}
-DEAD_LETTERS: Settings = {
-    # A message as large as the label topic takes must still fit with its headers.
-    "cleanup.policy": "delete",
-    "retention.ms": str(14 * DAY_MS),
-    "max.message.bytes": str(2 * 1024 * 1024),
-}
-LEAST_SEGMENT_MS = 60 * 1000
-
-
-def predictions_settings(window_seconds: float) -> Settings:
-    """Of a prediction topic whose predictions are joined to labels that come up to so much later.
-
-    They are kept as long again, for a trainer that was away; and brokers stamp them, so that a label finds the same
-    prediction whenever it is read.
-    """
-    window_ms = round(window_seconds * 1000)
-    return {
-        "cleanup.policy": "delete",
-        "retention.ms": str(2 * window_ms),
-        "segment.ms": str(max(window_ms // 4, LEAST_SEGMENT_MS)),
-        "message.timestamp.type": "LogAppendTime",
-    }
-
 
 log = structlog.get_logger(__name__)
 
@@ -121,27 +98,11 @@ def describe(
     try:
         admin = connect_admin(options, health)
         metadata = _metadata(admin, health)
-        reachable = f"Reached at {health.address}; {_counted(len(metadata.brokers), 'broker')} in the cluster."
+        reachable = f"Reached at {health.address}; {counted(len(metadata.brokers), 'broker')} in the cluster."
         topics = _check_topics(admin, health, TopicNames(model), prediction_window_seconds)
         return [Finding(name="kafka", ok=True, sentence=reachable), *topics]
     except (UnavailableError, ConfigurationError) as error:
         return [Finding(name="kafka", ok=False, sentence=str(error))]
-
-
-def update_topic_problem(num_partitions: int, settings: Settings | None, topic: str) -> str | None:
-    """Why this cannot be an update topic, as a sentence; None if it can. Unknown settings count as right."""
-    if num_partitions != 1:
-        return (
-            f"The update topic {topic!r} has {num_partitions} partitions; it must have exactly 1, for the last "
-            "claim in it to be the last. Delete it and run `penstock topics create`."
-        )
-    policy = (settings or UPDATES).get("cleanup.policy", "")
-    if "compact" not in policy.split(","):
-        return (
-            f"The update topic {topic!r} has cleanup.policy={policy}; it must be compact, or the newest model "
-            "vanishes when it gets old. Give it cleanup.policy=compact."
-        )
-    return None
 
 
 def read_settings(options: Mapping[str, KafkaValue], topic: str, health: BrokerHealth) -> Settings | None:
@@ -196,13 +157,13 @@ def _check_topics(
     admin: Any, health: BrokerHealth, names: TopicNames, prediction_window_seconds: float | None
 ) -> list[Finding]:
     metadata = _metadata(admin, health)
-    checks: list[tuple[str, Callable[[str, int, Settings | None], tuple[bool, str]]]] = [
-        (names.labels, _labels),
-        (names.updates, _updates),
-        (names.dead_letters, _dead_letters),
+    checks: list[tuple[str, Callable[[str, int, Settings | None], Verdict]]] = [
+        (names.labels, check_labels),
+        (names.updates, check_updates),
+        (names.dead_letters, check_dead_letters),
     ]
     if prediction_window_seconds is not None:
-        checks.append((names.predictions, partial(_predictions, prediction_window_seconds)))
+        checks.append((names.predictions, partial(check_predictions, prediction_window_seconds)))
     findings = []
     for topic, check in checks:
         found = metadata.topics.get(topic)
@@ -216,63 +177,6 @@ def _check_topics(
             ok, sentence = check(topic, len(found.partitions), settings)
         findings.append(Finding(name=f"topic {topic}", ok=ok, sentence=sentence))
     return findings
-
-
-def _labels(topic: str, num_partitions: int, settings: Settings | None) -> tuple[bool, str]:
-    if settings is not None and "compact" in settings.get("cleanup.policy", "").split(","):
-        return False, f"{topic} is compacted: events vanish before they are learnt. Set cleanup.policy=delete."
-    return True, f"{topic} has {_counted(num_partitions)}; events are kept {_retention(settings)}."
-
-
-def _updates(topic: str, num_partitions: int, settings: Settings | None) -> tuple[bool, str]:
-    problem = update_topic_problem(num_partitions, settings, topic)
-    if problem is not None:
-        return False, problem
-    if settings is None:
-        return True, f"{topic} has 1 partition; whether it is compacted cannot be read from this broker."
-    largest = int(settings.get("max.message.bytes", 0))
-    return True, f"{topic} has 1 partition, is compacted, and takes updates of up to {largest:,} bytes."
-
-
-def _dead_letters(topic: str, num_partitions: int, settings: Settings | None) -> tuple[bool, str]:
-    if settings is not None and "compact" in settings.get("cleanup.policy", "").split(","):
-        return False, f"{topic} is compacted: it refuses messages without a key. Set cleanup.policy=delete."
-    return True, f"{topic} has {_counted(num_partitions)}; dead letters are kept {_retention(settings)}."
-
-
-def _predictions(window_seconds: float, topic: str, num_partitions: int, settings: Settings | None) -> tuple[bool, str]:
-    known = settings or predictions_settings(window_seconds)
-    if "compact" in known.get("cleanup.policy", "").split(","):
-        return False, f"{topic} is compacted: it keeps predictions without end. Set cleanup.policy=delete."
-    retention_ms = int(known.get("retention.ms", -1))
-    if 0 <= retention_ms < window_seconds * 1000:
-        return False, (
-            f"{topic} keeps predictions {_retention(settings)}, shorter than intake.late_labels.window_seconds "
-            f"({window_seconds:g}): late labels would find them gone. Raise retention.ms."
-        )
-    if known.get("message.timestamp.type") != "LogAppendTime":
-        return False, (
-            f"{topic} has message.timestamp.type={known.get('message.timestamp.type')}: a label read again could find "
-            "another prediction. Set message.timestamp.type=LogAppendTime."
-        )
-    return True, f"{topic} has {_counted(num_partitions)}; predictions are kept {_retention(settings)}."
-
-
-def _counted(number: int, what: str = "partition") -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _retention(settings: Settings | None) -> str:
-    """How long messages stay, in words."""
-    if settings is None:
-        return "as long as the broker decides (its settings cannot be read)"
-    milliseconds = int(settings.get("retention.ms", -1))
-    largest = int(settings.get("retention.bytes", -1))
-    limit = f", at most {largest:,} bytes a partition" if largest >= 0 else ""
-    if milliseconds < 0:
-        return f"without end{limit}"
-    days = milliseconds / DAY_MS
-    return f"{days:.3g} days{limit}" if days >= 1 else f"{milliseconds / 3_600_000:.3g} hours{limit}"
 
 
 def _settings(admin: Any, health: BrokerHealth, topic: str) -> Settings | None:

@@ -20,7 +20,7 @@ from penstock.adapters.kafka.health import BrokerHealth
 from penstock.adapters.kafka.log_reader import PARTITION, LogReader, decoded
 from penstock.adapters.kafka.tail import Tail, read_tail
 from penstock.adapters.kafka.topic_names import TopicNames
-from penstock.adapters.kafka.topics import update_topic_problem
+from penstock.adapters.kafka.topic_rules import update_topic_problem
 from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
 from penstock.flow import LogRecord
 from penstock.wire.model_update import CLAIM_SUFFIX

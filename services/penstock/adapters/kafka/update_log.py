@@ -14,7 +14,8 @@ from penstock.adapters.kafka.health import BrokerHealth
 from penstock.adapters.kafka.log_reader import Entry, LogReader
 from penstock.adapters.kafka.tail import Tail, epoch_of, read_tail
 from penstock.adapters.kafka.topic_names import TopicNames
-from penstock.adapters.kafka.topics import read_settings, update_topic_problem
+from penstock.adapters.kafka.topic_rules import update_topic_problem
+from penstock.adapters.kafka.topics import read_settings
 from penstock.errors import ConfigurationError, FencedError
 from penstock.flow import Claim, LogRecord, ModelUpdate, Recorded, Withdrawal
 from penstock.wire.model_update import encode_record

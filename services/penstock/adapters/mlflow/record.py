@@ -3,48 +3,33 @@
 Nothing in the line waits for it. It uses the client alone: no global run, no `log_model`.
 """
 
-import hashlib
-import json
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from penstock import failpoints
-from penstock.adapters.mlflow.archive import pack
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Connection
 from penstock.adapters.mlflow.drift import drift_metrics, drift_tags
-from penstock.adapters.mlflow.live_alias import EPOCH_TAG, LiveAlias
+from penstock.adapters.mlflow.live_alias import LiveAlias
 from penstock.adapters.mlflow.metrics import loggable
-from penstock.adapters.mlflow.recovery import CHECKPOINT_TAG, CHECKPOINTS_KEPT, VERSION_TAG, newest_checkpoint
+from penstock.adapters.mlflow.recovery import newest_checkpoint
 from penstock.adapters.mlflow.run import ModelRun, RunStatus
+from penstock.adapters.mlflow.run_artifacts import RunArtifacts, model_path
 from penstock.adapters.mlflow.version_figures import VersionFigures
-from penstock.clock import to_rfc3339
+from penstock.adapters.mlflow.version_tags import loss_tags, version_tags
 from penstock.errors import FencedError, UnavailableError
-from penstock.flow import AcceptedLoss, DriftAlarm, ModelUpdate
-from penstock.learning.weights import model_json
-from penstock.trainer.ports import Announced
+from penstock.flow import DriftAlarm
+from penstock.trainer.record_ports import Announced
 from penstock.trainer.refusal import Refusal
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-CHECKPOINTS = "checkpoints"
-PACKETS = "packets"
-REPORT = "report.html"
-LOSSES_SHOWN = 20
-"""As many, the newest, fit into a tag."""
-
-log = structlog.get_logger(__name__)
-
 
 class MlflowRecord:
-    """Implements `trainer.ports.ModelRecord`; one run for the life of a model.
+    """Implements `trainer.record_ports.ModelRecord`; one run for the life of a model.
 
     Args:
         params: the configuration as it is shown with the run, by dotted name; without secrets.
@@ -66,7 +51,7 @@ class MlflowRecord:
         self._live = LiveAlias(self._connection, model, refuse_fenced)
         self._is_registered = False
         self._registered: tuple[int, str] | None = None
-        self._packets: Mapping[str, bytes] = {}
+        self._artifacts = RunArtifacts(self._connection)
         self._figures = VersionFigures(self._connection, model)
         self._drift_logged: dict[int, DriftAlarm] = {}
 
@@ -99,12 +84,12 @@ class MlflowRecord:
             with self._connection.failures_as_unavailable():
                 run = self._run.open()
                 failpoints.reach("record.begun")
-                self._upload(run, announced)
+                self._artifacts.upload(_artifact_root(run), announced)
                 failpoints.reach("record.uploaded")
                 self._refuse_fenced()
                 self._log_metrics(run, announced, metrics)
                 self._figures.tell(run.info.run_id, announced, self._register(run, announced))
-                self._prune_checkpoints(run)
+                self._artifacts.prune_checkpoints(_artifact_root(run))
         except UnavailableError:
             self._run.forget()
             self._is_registered = False
@@ -130,13 +115,8 @@ class MlflowRecord:
 
     def keep_report(self, page: bytes) -> None:
         """See `ModelRecord.keep_report`: `report.html` among the run's artifacts."""
-        with (
-            self._connection.failures_as_unavailable(),
-            tempfile.TemporaryDirectory(prefix="penstock-record-") as scratch,
-        ):
-            file = Path(scratch, REPORT)
-            file.write_bytes(page)
-            self._connection.repository(_artifact_root(self._run.open())).log_artifact(str(file))
+        with self._connection.failures_as_unavailable():
+            self._artifacts.keep_report(_artifact_root(self._run.open()), page)
 
     def newest_checkpoint(self, into: Path) -> bool:
         """See `ModelRecord.newest_checkpoint`: the version that is live, else the highest that can be read."""
@@ -150,31 +130,6 @@ class MlflowRecord:
             except FencedError:
                 return
         self._run.close(status)
-
-    def _upload(self, run: "Run", announced: Announced) -> None:
-        repository = self._connection.repository(_artifact_root(run))
-        with tempfile.TemporaryDirectory(prefix="penstock-record-") as scratch:
-            weights, card = Path(scratch, "weights.safetensors"), Path(scratch, "model.json")
-            weights.write_bytes(announced.weights.content)
-            card.write_bytes(model_json(announced.weights))
-            for file in (weights, card):
-                repository.log_artifact(str(file), _model_path(announced.update))
-            archive = Path(scratch, Path(_checkpoint_path(announced.update)).name)
-            pack(announced.checkpoint_folder, archive)
-            repository.log_artifact(str(archive), CHECKPOINTS)
-            for name, packet in self._new_packets(announced).items():
-                file = Path(scratch, name)
-                file.write_bytes(packet)
-                repository.log_artifact(str(file), PACKETS)
-            self._packets = dict(announced.packets)
-
-    def _new_packets(self, announced: Announced) -> dict[str, bytes]:
-        """By a name that no other packet has: one of a class that slept before stays beside the new one."""
-        return {
-            f"{Path(name).stem}-{hashlib.sha256(packet).hexdigest()[:8]}.safetensors": packet
-            for name, packet in announced.packets.items()
-            if self._packets.get(name) != packet
-        }
 
     def _log_metrics(self, run: "Run", announced: Announced, metrics: Mapping[str, float]) -> None:
         """Drift alarms stand at their own time and event; logged again once they are recovered from."""
@@ -200,9 +155,9 @@ class MlflowRecord:
         if self._registered is None or self._registered[0] != update.version:
             version = client.create_model_version(
                 self._model,
-                source=f"runs:/{run.info.run_id}/{_model_path(update)}",
+                source=f"runs:/{run.info.run_id}/{model_path(update)}",
                 run_id=run.info.run_id,
-                tags=_tags(update) | _loss_tags(announced.losses),
+                tags=version_tags(update) | loss_tags(announced.losses),
                 await_creation_for=0,
             )
             self._registered = (update.version, version.version)
@@ -220,45 +175,6 @@ class MlflowRecord:
                 raise
         self._is_registered = True
 
-    def _prune_checkpoints(self, run: "Run") -> None:
-        """Recovery needs the newest checkpoints only; a store that cannot delete keeps them all."""
-        repository = self._connection.repository(_artifact_root(run))
-        archives = sorted(file.path for file in repository.list_artifacts(CHECKPOINTS))
-        for path in archives[:-CHECKPOINTS_KEPT]:
-            try:
-                repository.delete_artifacts(path)
-            except NotImplementedError:
-                return
-
 
 def _artifact_root(run: "Run") -> str:
     return str(run.info.artifact_uri)
-
-
-def _model_path(update: ModelUpdate) -> str:
-    return f"versions/{update.version}/model"
-
-
-def _checkpoint_path(update: ModelUpdate) -> str:
-    return f"{CHECKPOINTS}/{update.version:012d}.tar"
-
-
-def _tags(update: ModelUpdate) -> dict[str, str]:
-    return {
-        VERSION_TAG: str(update.version),
-        EPOCH_TAG: str(update.epoch),
-        "penstock.sha256": update.sha256,
-        "penstock.offsets": json.dumps(update.offsets.to_json()),
-        "penstock.trained_until": to_rfc3339(update.trained_until_ms),
-        CHECKPOINT_TAG: _checkpoint_path(update),
-    }
-
-
-def _loss_tags(losses: Sequence[AcceptedLoss]) -> dict[str, str]:
-    """What these weights have never learnt: the number of events, as far as known, and the newest losses."""
-    if not losses:
-        return {}
-    return {
-        "penstock.events_lost": str(sum(loss.num_events or 0 for loss in losses)),
-        "penstock.losses": json.dumps([asdict(loss) for loss in losses[-LOSSES_SHOWN:]]),
-    }

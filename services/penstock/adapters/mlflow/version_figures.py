@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from penstock.adapters.mlflow.connection import Connection
 from penstock.adapters.mlflow.recovery import version_number
 from penstock.flow import JudgedAnswers
-from penstock.trainer.ports import Announced, ScoredVersion
+from penstock.trainer.record_ports import Announced, ScoredVersion
 
 FAMILY = "version/"
 TAG = "penstock."
