@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,64 +32,90 @@ def mortal_kafka(kafka_libs: Path, tmp_path: Path) -> Iterator[LocalKafka]:
         yield running
 
 
+class Clients:
+    """All that a trainer and a replica have at Kafka, and what they have read."""
+
+    def __init__(self, bootstrap_servers: str, model: str) -> None:
+        options = {"bootstrap.servers": bootstrap_servers}
+        self.source = LabelSource(options, f"{model}.labels", "group", timeout_seconds=2.0)
+        self.log = KafkaUpdateLog(options, model, timeout_seconds=1.0)
+        self.feed = KafkaUpdateFeed(options, model)
+        self.letters = DeadLetters(options, f"{model}.dead-letters")
+        self.labels: list[int] = []
+        self._updates: list[LogRecord] = []
+        self._model = model
+
+    def start(self) -> None:
+        retried(lambda: self.source.start(Offsets()))
+        retried(self.feed.newest)
+        retried(lambda: self.log.claim("a"))
+
+    def announce(self, version: int) -> None:
+        """As soon as the broker takes it."""
+        retried(lambda: self.log.append(update_of(self._model, version=version)))
+
+    def read_labels(self, count: int) -> None:
+        """Until there are so many."""
+
+        def have_come() -> bool:
+            self.labels.extend(int(message.value()) for message in self.source.poll(10, 0.1))
+            return len(self.labels) >= count
+
+        wait_for(have_come, "the labels are read", every_seconds=0)
+
+    def read_update(self, version: int) -> None:
+        """Until it has come."""
+
+        def has_come() -> bool:
+            self._updates.extend(self.feed.poll(0.1))
+            return update_of(self._model, version=version) in self._updates
+
+        wait_for(has_come, f"update {version} is read")
+
+    def hear_nothing_for(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            assert self.source.poll(10, 0.1) == []
+            assert self.feed.poll(0.1) == []
+            assert not self.letters.wait_acknowledged(0.05)
+
+    def close(self) -> None:
+        for client in (self.source, self.feed, self.log, self.letters):
+            client.close()
+
+
 def test_source_feed_update_log_and_dead_letters_survive_the_death_of_the_broker(mortal_kafka: LocalKafka) -> None:
     kafka, model = mortal_kafka, new_name()
-    options = {"bootstrap.servers": kafka.bootstrap_servers}
-    create_model_topics(kafka.bootstrap_servers, model, label_partitions=2)
-    source = LabelSource(options, f"{model}.labels", "group", timeout_seconds=2.0)
-    log = KafkaUpdateLog(options, model, timeout_seconds=1.0)
-    feed = KafkaUpdateFeed(options, model)
-    letters = DeadLetters(options, f"{model}.dead-letters")
-    labels: list[int] = []
-    updates: list[LogRecord] = []
-
-    def read_labels(count: int) -> bool:
-        labels.extend(int(message.value()) for message in source.poll(10, 0.1))
-        return len(labels) >= count
-
-    def read_updates(count: int) -> bool:
-        updates.extend(feed.poll(0.1))
-        return len(updates) >= count
-
-    try:
-        retried(lambda: source.start(Offsets()))
-        retried(feed.newest)
-        retried(lambda: log.claim("a"))
-        retried(lambda: log.append(update_of(model, version=1)))
-        produce(kafka.bootstrap_servers, f"{model}.labels", [b"%d" % number for number in range(20)])
-        wait_for(lambda: read_labels(20), "the labels are read", every_seconds=0)
-        wait_for(lambda: update_of(model, version=1) in updates or read_updates(99), "the update is read")
+    servers, topic = kafka.bootstrap_servers, f"{model}.labels"
+    create_model_topics(servers, model, label_partitions=2)
+    with closing(Clients(servers, model)) as clients:
+        clients.start()
+        clients.announce(1)
+        produce(servers, topic, [b"%d" % number for number in range(20)])
+        clients.read_labels(20)
+        clients.read_update(1)
 
         kafka.kill()
         with capture_logs() as lines:
-            letters.send(DeadLetter(key=None, value=b"sent while away", headers=[]))
+            clients.letters.send(DeadLetter(key=None, value=b"sent while away", headers=[]))
             with pytest.raises(UnavailableError):
-                log.append(update_of(model, version=2))
-            until = time.monotonic() + 2
-            while time.monotonic() < until:
-                assert source.poll(10, 0.1) == []
-                assert feed.poll(0.1) == []
-                assert not letters.wait_acknowledged(0.05)
+                clients.log.append(update_of(model, version=2))
+            clients.hear_nothing_for(2.0)
         said = [line["event"] for line in lines if line["log_level"] == "warning"]
-        assert f"Kafka does not answer at {kafka.bootstrap_servers}, trying again" in said
+        assert f"Kafka does not answer at {servers}, trying again" in said
         assert len(said) <= 4, said  # one for each client
 
         kafka.start()
         with capture_logs() as lines:
-            retried(lambda: log.append(update_of(model, version=2)))
-            produce(
-                kafka.bootstrap_servers, f"{model}.labels", [b"%d" % number for number in range(20, 40)], partition=1
-            )
-            wait_for(lambda: read_labels(40), "the labels are read on", every_seconds=0)
-            wait_for(lambda: update_of(model, version=2) in updates or read_updates(99), "the feed reads on")
-            assert letters.wait_acknowledged(PATIENCE_SECONDS)
+            clients.announce(2)
+            produce(servers, topic, [b"%d" % number for number in range(20, 40)], partition=1)
+            clients.read_labels(40)
+            clients.read_update(2)
+            assert clients.letters.wait_acknowledged(PATIENCE_SECONDS)
         assert "Kafka answers again" in [line["event"] for line in lines]
-        assert sorted(labels) == list(range(40)), "each label once, none lost"
-        retried(lambda: log.append(update_of(model, version=3)))
-        wait_for(lambda: update_of(model, version=3) in updates or read_updates(99), "the feed reads on")
-    finally:
-        for client in (source, feed, log, letters):
-            client.close()
+        assert sorted(clients.labels) == list(range(40)), "each label once, none lost"
+        clients.announce(3)
+        clients.read_update(3)
 
 
 def retried(attempt: Callable[[], T], timeout_seconds: float = PATIENCE_SECONDS) -> T:

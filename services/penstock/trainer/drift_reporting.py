@@ -3,7 +3,7 @@
 import structlog
 
 from penstock.clock import to_rfc3339
-from penstock.flow import StepReport
+from penstock.flow import Alarm, DriftAlarm, StepReport
 from penstock.learning.learner import Learner
 from penstock.telemetry import Telemetry
 
@@ -16,45 +16,13 @@ def report_drift(metrics: Telemetry, report: StepReport) -> None:
     if watched.warnings:
         metrics.count("penstock_drift_warnings_total", watched.warnings)
     for alarm in watched.raised:
-        metrics.count("penstock_drift_alarms_total")
-        metrics.gauge("penstock_drift_last_timestamp_seconds", alarm.at_ms / 1000)
-        metrics.gauge("penstock_drift_last_size_ratio", alarm.size)
-        log.warning(
-            "drift: errors have risen",
-            alarm=alarm.number,
-            at=to_rfc3339(alarm.at_ms),
-            classes=", ".join(alarm.classes),
-            size=round(alarm.size, 4),
-            errors_before=round(alarm.before, 4),
-            errors_after=round(alarm.after, 4),
-            at_event=alarm.at_event,
-            step=alarm.at_step,
-        )
+        _report_raised(metrics, alarm)
     for alarm in watched.recovered:
-        assert alarm.recovered_after_seconds is not None  # else it would not be among them
-        assert alarm.recovered_after_events is not None
-        metrics.observe("penstock_drift_recovery_seconds", alarm.recovered_after_seconds)
-        metrics.observe("penstock_drift_recovery_events", alarm.recovered_after_events)
-        log.info(
-            "recovered from drift",
-            alarm=alarm.number,
-            after_events=alarm.recovered_after_events,
-            after_seconds=alarm.recovered_after_seconds,
-        )
+        _report_recovered(metrics, alarm)
     for alarm in watched.judged:
-        contradicted = {name: round(nats, 3) for name, nats in (alarm.contradicted or {}).items()}
-        log.info(
-            "drift judged: classes whose remembered rows contradict new ones", alarm=alarm.number, nats=contradicted
-        )
+        _report_judged(alarm)
     for change in report.alarms:
-        metrics.count("penstock_labels_changed_total")
-        log.warning(
-            "labels have changed their meaning, old rows are given up",
-            classes=", ".join(change.classes),
-            since_event=change.began_at,
-            rows=change.rows_dropped,
-            step=change.step,
-        )
+        _report_label_change(metrics, change)
 
 
 def report_standing(metrics: Telemetry, learner: Learner, named_classes: int) -> None:
@@ -83,3 +51,49 @@ def report_standing(metrics: Telemetry, learner: Learner, named_classes: int) ->
         metrics.gauge("penstock_class_kappa_ratio", kappa, **{"class": name})
         metrics.gauge("penstock_class_kappa_temporal_ratio", kappa_temporal, **{"class": name})
         metrics.gauge("penstock_class_forgotten_ratio", forgotten, **{"class": name})
+
+
+def _report_raised(metrics: Telemetry, alarm: DriftAlarm) -> None:
+    metrics.count("penstock_drift_alarms_total")
+    metrics.gauge("penstock_drift_last_timestamp_seconds", alarm.at_ms / 1000)
+    metrics.gauge("penstock_drift_last_size_ratio", alarm.size)
+    log.warning(
+        "drift: errors have risen",
+        alarm=alarm.number,
+        at=to_rfc3339(alarm.at_ms),
+        classes=", ".join(alarm.classes),
+        size=round(alarm.size, 4),
+        errors_before=round(alarm.before, 4),
+        errors_after=round(alarm.after, 4),
+        at_event=alarm.at_event,
+        step=alarm.at_step,
+    )
+
+
+def _report_recovered(metrics: Telemetry, alarm: DriftAlarm) -> None:
+    assert alarm.recovered_after_seconds is not None  # else it would not be among them
+    assert alarm.recovered_after_events is not None
+    metrics.observe("penstock_drift_recovery_seconds", alarm.recovered_after_seconds)
+    metrics.observe("penstock_drift_recovery_events", alarm.recovered_after_events)
+    log.info(
+        "recovered from drift",
+        alarm=alarm.number,
+        after_events=alarm.recovered_after_events,
+        after_seconds=alarm.recovered_after_seconds,
+    )
+
+
+def _report_judged(alarm: DriftAlarm) -> None:
+    contradicted = {name: round(nats, 3) for name, nats in (alarm.contradicted or {}).items()}
+    log.info("drift judged: classes whose remembered rows contradict new ones", alarm=alarm.number, nats=contradicted)
+
+
+def _report_label_change(metrics: Telemetry, change: Alarm) -> None:
+    metrics.count("penstock_labels_changed_total")
+    log.warning(
+        "labels have changed their meaning, old rows are given up",
+        classes=", ".join(change.classes),
+        since_event=change.began_at,
+        rows=change.rows_dropped,
+        step=change.step,
+    )

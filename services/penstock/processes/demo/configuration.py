@@ -7,6 +7,42 @@ from pathlib import Path
 MODEL = "digits"
 BASELINE = "digits-without-replay"
 RESERVOIR_ROWS = 200
+TEMPLATE = """\
+[model]
+name = "{model}"
+{heads}
+[[model.features]]
+name = "pixels"
+kind = "vector"
+width = 64
+[model.backbone]
+kind = "mlp"
+hidden = [128]
+
+[kafka]
+"bootstrap.servers" = "{bootstrap_servers}"
+
+[replay]
+capacity = {capacity}
+
+[training]
+device = "auto"
+seed = {seed}
+
+[mlflow]
+tracking_uri = "sqlite:///{record}"
+record_interval_seconds = 5.0
+enabled = {is_recorded}
+
+[serving]
+port = {port}
+
+[telemetry]
+port = {metrics_port}
+
+[state]
+directory = "{state}"
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,45 +66,19 @@ def write_line(directory: Path, *, model: str, bootstrap_servers: str, num_repli
     state = directory / "state"
     with_replay = model == MODEL
     config = directory / f"{model}.toml"
-    config.write_text(
-        f"""\
-[model]
-name = "{model}"
-{"" if with_replay else 'heads = ["linear"]'}
-[[model.features]]
-name = "pixels"
-kind = "vector"
-width = 64
-[model.backbone]
-kind = "mlp"
-hidden = [128]
-
-[kafka]
-"bootstrap.servers" = "{bootstrap_servers}"
-
-[replay]
-capacity = {RESERVOIR_ROWS if with_replay else 0}
-
-[training]
-device = "auto"
-seed = {seed}
-
-[mlflow]
-tracking_uri = "sqlite:///{state / "mlflow.db"}"
-record_interval_seconds = 5.0
-enabled = {str(with_replay).lower()}
-
-[serving]
-port = {replica_ports[0]}
-
-[telemetry]
-port = {metrics_port}
-
-[state]
-directory = "{state}"
-""",
-        encoding="utf-8",
+    text = TEMPLATE.format(
+        model=model,
+        heads="" if with_replay else 'heads = ["linear"]',
+        bootstrap_servers=bootstrap_servers,
+        capacity=RESERVOIR_ROWS if with_replay else 0,
+        seed=seed,
+        record=state / "mlflow.db",
+        is_recorded=str(with_replay).lower(),
+        port=replica_ports[0],
+        metrics_port=metrics_port,
+        state=state,
     )
+    config.write_text(text, encoding="utf-8")
     return Line(
         model=model,
         config=config,

@@ -26,6 +26,8 @@ from penstock.processes.retrain.files import FIRST_PARTITION
 from penstock.processes.retrain.live import LiveModel, read_live
 from penstock.processes.retrain.publishing import Published, publish
 from penstock.processes.retrain.result import Result
+from penstock.processes.retrain.result_json import to_json
+from penstock.processes.retrain.result_text import to_text
 from penstock.processes.retrain.sources import FileSource, Source, TopicSource
 from penstock.processes.retrain.teaching import Bar, Pupil
 from penstock.settings import Settings
@@ -55,13 +57,13 @@ def run(
         with Bar() as bar:
             result = _compared(settings, source, live, bar, share=held_out_share, most=most_held_out)
         if not as_json:
-            _console().print(result.to_text())
+            _console().print(to_text(result))
         published = None
         if publish_winner and (anyway or not result.reason_against):
             with Bar() as bar:
                 published = publish(settings, source, live.update.offsets if live else Offsets(), bar)
     if as_json:
-        click.echo(json.dumps(result.to_json(published), indent=2))
+        click.echo(json.dumps(to_json(result, published), indent=2))
     elif publish_winner:
         click.echo(_about(published) if published else f"Not published: {result.reason_against}.")
     return 0
