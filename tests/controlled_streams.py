@@ -204,3 +204,11 @@ class Told:
 def every(labels: Sequence[int], times: int, seed: int = 0) -> list[int]:
     """Each of the labels so often, shuffled."""
     return list(np.random.default_rng(seed).permutation(list(labels) * times).tolist())
+
+
+def state_of(told: Told) -> dict[str, bytes]:
+    """Every byte that survives."""
+    checkpoint, weights = told.capture()
+    state = {name: array.tobytes() for name, array in checkpoint.tensors.items()}
+    state |= {f"reservoir.{name}": array.tobytes() for name, array in checkpoint.reservoir.columns.items()}
+    return state | {"state": repr(checkpoint.state).encode(), "weights": weights.content} | dict(checkpoint.packets)

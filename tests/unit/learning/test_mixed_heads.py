@@ -1,105 +1,15 @@
 """What the mixture promises on streams: nothing forgotten, changes followed, corrections kept, scores honest."""
 
-from collections.abc import Sequence
-
 import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
 
 from labelled_rows import event_batch
 from penstock.features import Feature
-from penstock.flow import Alarm
-from penstock.learning.config import HEADS, HeadName, ModelConfig, TrainingConfig
+from penstock.learning.config import HeadName, ModelConfig, TrainingConfig
 from penstock.learning.descending import num_steps_for
-from penstock.learning.heads.ensemble import Ensemble
 from penstock.learning.learner import Learner
-from penstock.learning.predictor import Predictor
 from penstock.replay.config import ReplayConfig
-
-Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-
-WIDTH = 6
-COLUMNS = tuple(Feature(name=f"x{place}", kind="number") for place in range(WIDTH))
-
-
-class Taught:
-    """A learner of six number columns, and what it said on the way."""
-
-    def __init__(self, capacity: int = 400, heads: tuple[HeadName, ...] = HEADS) -> None:
-        self.model = ModelConfig(name="six", features=COLUMNS, heads=heads)
-        replay = ReplayConfig(capacity=capacity)
-        self.learner = Learner(self.model, TrainingConfig(device="cpu"), replay, topic="six.labels", max_events=256)
-        self.alarms: list[Alarm] = []
-        self.hits: list[npt.NDArray[np.bool_]] = []
-        self._offset = 0
-
-    @property
-    def ensemble(self) -> Ensemble:
-        assert self.learner._parts.ensemble is not None
-        return self.learner._parts.ensemble
-
-    def learn(self, rows: Floats, labels: Labels, batch_rows: int = 32) -> "Taught":
-        for start in range(0, len(rows), batch_rows):
-            some, theirs = rows[start : start + batch_rows], labels[start : start + batch_rows]
-            names = [str(label) for label in theirs]
-            report = self.learner.learn(
-                event_batch(self.model.schema, self._columns(some), names, first_offset=self._offset)
-            )
-            self._offset += len(some)
-            self.alarms += report.alarms
-            self.hits.append(report.hits)
-        return self
-
-    def predictor(self) -> Predictor:
-        content = self.learner.capture(epoch=1, version=1, mlflow_run_id=None, full_reservoir=True)[1].content
-        return Predictor.from_weights(content, model=self.model, device=torch.device("cpu"))
-
-    def answers(self, rows: Floats) -> Labels:
-        predictor = self.predictor()
-        found = predictor.probabilities(predictor.encode(self._columns(rows))).argmax(axis=1)
-        answers: Labels = np.array([int(name) for name in predictor.class_names])[found]
-        return answers
-
-    def accuracy(self, rows: Floats, labels: Labels) -> float:
-        return float((self.answers(rows) == labels).mean())
-
-    def accuracy_of_members(self, rows: Floats, labels: Labels) -> dict[str, float]:
-        parts, ensemble = self.learner._parts, self.ensemble
-        encoded = parts.encoder.encode(self._columns(rows))
-        linear = parts.network.logits(*parts.network.to_tensors(encoded)).numpy().astype(np.float64)
-        scores = ensemble.answer(parts.ledger.live).scores(ensemble.inputs(encoded), linear)
-        names = np.array([int(name) for name in self.learner.class_names])
-        return {
-            member: float((names[scores[place].argmax(axis=1)] == labels).mean())
-            for place, member in enumerate(ensemble.members)
-        }
-
-    def _columns(self, rows: Floats) -> dict[str, Floats]:
-        return {feature.name: np.ascontiguousarray(column) for feature, column in zip(COLUMNS, rows.T, strict=True)}
-
-
-def clouds(count: int, classes: Sequence[int], *, seed: int, spread: float = 0.7) -> tuple[Floats, Labels]:
-    """A cloud about a place of its own for each class."""
-    generator = np.random.default_rng(seed)
-    places = np.random.default_rng(99).normal(size=(100, WIDTH))
-    labels = generator.choice(np.asarray(classes), count)
-    return places[labels] + spread * generator.normal(size=(count, WIDTH)), labels
-
-
-def tasks(rows_each: int = 160, *, spread: float = 0.5) -> Taught:
-    """Five tasks of two classes, each class only in its own."""
-    taught = Taught()
-    for task in range(5):
-        taught.learn(*clouds(rows_each, [2 * task, 2 * task + 1], seed=task, spread=spread))
-    return taught
-
-
-def flips(count: int, *, seed: int) -> tuple[Floats, Labels]:
-    """Two classes by the sign of a column; negate the labels for another meaning."""
-    rows = np.random.default_rng(seed).normal(size=(count, WIDTH))
-    return rows, (rows[:, 0] + 0.5 * rows[:, 1] > 0).astype(np.int64)
+from taught_clouds import WIDTH, Floats, Labels, Taught, clouds, tasks
 
 
 def test_after_five_tasks_the_mixture_is_as_good_as_its_best_head_and_the_one_that_forgets_rules_nothing() -> None:
@@ -109,111 +19,6 @@ def test_after_five_tasks_the_mixture_is_as_good_as_its_best_head_and_the_one_th
     assert mixture >= max(taught.accuracy_of_members(rows, labels).values()) - 0.01
     assert mixture > 0.8
     assert taught.ensemble.weights_by_head["forgetting"] < 0.3
-
-
-@pytest.mark.parametrize("spread", [0.5, 2.5])
-def test_new_tasks_easy_or_hard_raise_no_alarm_and_the_analytic_head_keeps_every_event(spread: float) -> None:
-    taught = tasks(spread=spread)
-    assert taught.alarms == []
-    assert taught.ensemble.analytic is not None
-    assert taught.ensemble.analytic.counts.sum() == 800
-
-
-def test_blurry_and_long_tailed_tasks_raise_no_alarm() -> None:
-    taught, generator = Taught(), np.random.default_rng(0)
-    for task in range(5):
-        rows, labels = clouds(240 // (task + 1), [2 * task, 2 * task + 1], seed=task, spread=1.5)
-        earlier, theirs = clouds(20, range(2 * task + 2), seed=50 + task, spread=1.5)
-        order = generator.permutation(len(rows) + 20)
-        taught.learn(np.concatenate((rows, earlier))[order], np.concatenate((labels, theirs))[order])
-    assert taught.alarms == []
-
-
-@pytest.mark.parametrize("batch_rows", [1, 32])
-def test_flipped_labels_expire_both_classes_and_accuracy_comes_back(batch_rows: int) -> None:
-    taught = Taught()
-    rows, labels = flips(640, seed=0)
-    taught.learn(rows, labels, batch_rows)
-    assert taught.alarms == []
-    more, theirs = flips(320, seed=1)
-    taught.learn(more, 1 - theirs, batch_rows)
-    assert [set(alarm.classes) for alarm in taught.alarms] == [{"0", "1"}]
-    assert 620 <= taught.alarms[0].began_at < 680
-    asked, asked_labels = flips(400, seed=2)
-    assert taught.accuracy(asked, 1 - asked_labels) > 0.9
-
-
-@pytest.mark.parametrize("batch_rows", [1, 32])
-def test_where_two_of_four_classes_change_places_the_others_keep_all_that_is_kept_of_them(batch_rows: int) -> None:
-    taught = Taught()
-    taught.learn(*clouds(640, range(4), seed=0, spread=0.5))
-    reservoir = taught.learner._parts.reservoir
-    kept = {label: set(reservoir.priorities[reservoir.slot_classes == label].tolist()) for label in range(4)}
-    names = [int(name) for name in taught.learner.class_names]
-    rows, labels = clouds(64, range(4), seed=1, spread=0.5)
-    taught.learn(rows, np.array([1, 0, 2, 3])[labels], batch_rows)
-    assert [set(alarm.classes) for alarm in taught.alarms] == [{"0", "1"}]
-    for label, name in enumerate(names):
-        now = set(reservoir.priorities[reservoir.slot_classes == label].tolist())
-        still = len(kept[label] & now) / len(kept[label])
-        assert (still > 0.8) if name in (2, 3) else (still == 0)
-    rows, labels = clouds(256, range(4), seed=2, spread=0.5)
-    taught.learn(rows, np.array([1, 0, 2, 3])[labels], batch_rows)
-    asked, theirs = clouds(400, range(4), seed=3, spread=0.5)
-    assert taught.accuracy(asked, np.array([1, 0, 2, 3])[theirs]) > 0.85
-
-
-@pytest.mark.parametrize("batch_rows", [1, 32])
-def test_a_class_that_goes_by_the_name_of_another_from_now_on_is_not_remembered_by_its_old_one(batch_rows: int) -> None:
-    """One class of four fails by half, so errors of all hardly rise; and the old name just stays away."""
-    taught, now = Taught(), np.array([1, 1, 2, 3])
-    taught.learn(*clouds(640, range(4), seed=0, spread=0.5))
-    rows, labels = clouds(448, range(4), seed=1, spread=0.5)
-    taught.learn(rows, now[labels], batch_rows)
-    assert [set(alarm.classes) for alarm in taught.alarms] == [{"0", "1"}]
-    asked, theirs = clouds(400, range(4), seed=2, spread=0.5)
-    assert taught.accuracy(asked, now[theirs]) > 0.9
-
-
-def test_where_two_of_ten_classes_change_places_they_alone_are_given_up() -> None:
-    taught, now = Taught(), np.array([1, 0, *range(2, 10)])
-    taught.learn(*clouds(1280, range(10), seed=0, spread=0.5))
-    rows, labels = clouds(384, range(10), seed=1, spread=0.5)
-    taught.learn(rows, now[labels])
-    assert {name for alarm in taught.alarms for name in alarm.classes} == {"0", "1"}
-    asked, theirs = clouds(600, range(10), seed=2, spread=0.5)
-    right = taught.answers(asked) == now[theirs]
-    assert right[theirs < 2].mean() > 0.8
-    assert right[theirs >= 2].mean() > 0.8
-
-
-def test_labels_that_last_are_seldom_taken_for_labels_that_mean_something_else() -> None:
-    generator, count, memory = np.random.default_rng(1), 4000, 0.97
-    noise = generator.normal(size=(count, WIDTH)) * np.sqrt(1 - memory**2)
-    loads = np.zeros((count, WIDTH))
-    for place in range(1, count):
-        loads[place] = memory * loads[place - 1] + noise[place]
-    labels = (loads.sum(axis=1) > 0).astype(np.int64)
-    loads[:, : WIDTH // 2] = 0  # half of what decides is not among the columns, so errors come in runs
-    assert len(Taught().learn(loads, labels).alarms) <= 12  # each run on one class for itself would be 22
-
-
-def test_a_correction_flips_its_very_input_and_still_does_when_the_scale_of_the_stream_has_moved() -> None:
-    """The exception is kept by the row itself, not by what standardising made of it that day."""
-    taught = Taught()
-    taught.learn(*clouds(400, range(4), seed=0))
-    asked, labels = clouds(12, range(4), seed=8)
-    others, _ = clouds(300, range(4), seed=9)
-    before = taught.answers(others)
-    for place in range(12):
-        taught.learn(asked[[place]], np.array([(labels[place] + 1) % 4]))
-        taught.learn(*clouds(25, range(4), seed=20 + place))
-    assert taught.alarms == []
-    assert taught.answers(asked).tolist() == ((labels + 1) % 4).tolist()
-    assert (taught.answers(others) == before).mean() > 0.95
-    moved, theirs = clouds(300, range(4), seed=10)
-    taught.learn(3 * moved + 1, theirs)
-    assert taught.answers(asked).tolist() == ((labels + 1) % 4).tolist()
 
 
 def test_a_new_class_is_predicted_from_its_first_event_and_solved_for_at_once() -> None:

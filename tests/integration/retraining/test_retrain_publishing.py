@@ -1,19 +1,14 @@
-"""Learning from scratch against the live model, on a line that goes on; and putting the winner in its place."""
+"""The winner of a retraining is put in the live model's place, whole or not at all."""
 
-import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,112 +16,19 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 import killed_publishing
-from configurations import configuration, events, new_model
+from configurations import events
 from killed_publishing import STEPS
-from line import Line, cpu_seconds, line, served_version
-from nursery import Nursery
+from line import Line, served_version
 from penstock.adapters.disk.handover import hand_over
-from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
 from penstock.errors import FencedError
-from penstock.flow import ModelUpdate, Offsets
+from penstock.flow import Offsets
 from penstock.processes.retrain import publishing
 from penstock.processes.retrain.sources import TopicSource
 from penstock.processes.retrain.teaching import Bar
 from penstock.settings import load
+from retraining import configure_badly, crossed, newest, retrain
 from waiting import wait_for
-
-LEARNING_AFTER_SECONDS = 3
-"""Of its processor's time: it has read the topic and learns, for ten times as long."""
-HARDLY_LEARNING = "learning_rate = 1e-12\ninner_steps = 1"
-
-
-def crossed(count: int, *, seed: int = 0) -> Iterator[bytes]:
-    """Events whose class is whether the first two numbers have the same sign: no class is in one place."""
-    generator = np.random.default_rng(seed)
-    for index, vector in enumerate(generator.normal(size=(count, 8)).round(4).tolist()):
-        label = "same" if (vector[0] > 0) == (vector[1] > 0) else "other"
-        yield msgspec.json.encode(
-            {"event_id": f"{seed}-{index}", "features": {"x": vector, "amount": 0.0}, "label": label}
-        )
-
-
-@contextlib.contextmanager
-def made(kafka: LocalKafka, tmp_path: Path, nursery: Nursery, tracking_uri: str | None = None) -> Iterator[Line]:
-    model = new_model()
-    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state", tracking_uri=tracking_uri)
-    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as started:
-        assert started.run("topics", "create", "--partitions", "2").returncode == 0
-        yield started
-
-
-@pytest.fixture
-def running(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
-    """A line with its topics made."""
-    with made(kafka, tmp_path, nursery) as started:
-        yield started
-
-
-@pytest.fixture
-def recording(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
-    """The same with MLflow."""
-    with made(kafka, tmp_path, nursery, f"sqlite:///{tmp_path / 'mlflow.db'}") as started:
-        yield started
-
-
-def configure_badly(running: Line) -> str:
-    """From now on a trainer learns next to nothing; returns the good configuration."""
-    good = running.config.read_text()
-    bad = good.replace("learning_rate = 0.003\ninner_steps = 2", HARDLY_LEARNING)
-    bad = bad.replace(f'name = "{running.model}"', f'name = "{running.model}"\nheads = ["linear"]')
-    assert bad != good
-    running.config.write_text(bad)
-    return good
-
-
-def retrain(running: Line, *arguments: str) -> dict[str, Any]:
-    done = running.run("retrain", "--json", *arguments, timeout_seconds=300)
-    assert done.returncode == 0, done.stderr.decode()
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def newest(running: Line) -> ModelUpdate:
-    update = running.newest_update()
-    assert update is not None
-    return update
-
-
-def test_the_table_shows_both_models_and_one_that_is_no_better_changes_nothing(running: Line) -> None:
-    trainer = running.start_trainer()
-    running.produce([b"not json", *events(1200)])
-    live = running.wait_until_announced(1201)
-    done = running.run("retrain", "--holdout", "0.3", "--publish", timeout_seconds=300)
-    text = " ".join(done.stdout.decode().split())
-    assert done.returncode == 0, done.stderr.decode()
-    assert "learnt from scratch against live" in text
-    for said in ("time", "events learnt", "accuracy on", "log-loss", "class-0", "class-3", "1 decode", "in its favour"):
-        assert said in text, said
-    assert "Not published: it is not right more often than the live one by more than chance." in text
-
-    found = retrain(running, "--holdout", "0.25", "--compare-on", "100")
-    assert found["held_out"] == {
-        "events": 1200 - found["fresh"]["events_learnt"],
-        "compared": 100,
-        "live_has_learnt": 100,
-    }
-    assert 200 < found["held_out"]["events"] < 400
-    assert (found["live"]["version"], found["live"]["events_learnt"]) == (live.version, 1200)
-    assert found["live"]["accuracy"] > 0.9
-    assert found["fresh"]["accuracy"] > 0.9
-    assert sum(row["num_events"] for row in found["classes"]) == 100
-    right = sum(row["fresh"] * row["num_events"] for row in found["classes"])
-    assert right == pytest.approx(100 * found["fresh"]["accuracy"])
-    assert found["differing"]["events"] >= len(found["differing"]["examples"])
-    assert found["fresh_is_better"] is False
-    assert found["published"] is None
-    assert newest(running) == live, "neither claimed nor announced"
-    assert trainer.is_running
 
 
 def test_the_winner_replaces_the_live_model_and_the_trainer_goes_on_from_it(running: Line) -> None:
@@ -179,33 +81,6 @@ def test_a_trainer_with_another_folder_goes_on_from_the_record_in_mlflow(recordi
     assert restored["version"] == found["published"]["version"]
     produced += running.produce(crossed(200, seed=1))
     assert running.wait_until_announced(produced).metrics["events_learnt"] == 2200
-
-
-def test_files_stand_for_what_the_live_model_has_learnt(running: Line, tmp_path: Path) -> None:
-    good = configure_badly(running)
-    trainer = running.start_trainer()
-    history = [json.loads(value) for value in crossed(2500)]
-    running.wait_until_announced(running.produce([msgspec.json.encode(row) for row in history]))
-    assert trainer.stop() == 0
-    running.produce(crossed(100, seed=1))
-    files = []
-    for number, part in enumerate((history[:1500], history[1500:])):
-        files.append(tmp_path / f"part-{number}.parquet")
-        columns = {
-            "event_id": [row["event_id"] for row in part],
-            "x": pa.array([row["features"]["x"] for row in part], pa.list_(pa.float64())),
-            "amount": [row["features"]["amount"] for row in part],
-            "label": [row["label"] for row in part],
-        }
-        pq.write_table(pa.table(columns), files[-1])
-    running.config.write_text(good)
-    found = retrain(running, "--publish", *[part for file in files for part in ("--parquet", str(file))])
-    assert found["held_out"]["live_has_learnt"] is None
-    assert found["fresh"]["events_learnt"] + found["held_out"]["events"] == 2500
-    update = newest(running)
-    assert update.version == found["published"]["version"]
-    assert update.metrics["events_learnt"] == 2600, "the files, and what the topic holds behind the live model"
-    assert sum(update.offsets.next.values()) == 2600
 
 
 def test_a_class_that_only_the_live_model_has_met_is_not_forgotten_unasked(running: Line) -> None:
@@ -291,28 +166,3 @@ def test_killed_in_the_middle_of_putting_it_in_place_nothing_is_lost_and_nothing
         assert took_over == (step in ("handed over", "announced")), step
         before = update
     assert trainer.stop() == 0
-
-
-def test_what_cannot_be_done_is_said_in_a_sentence(running: Line) -> None:
-    empty = running.run("retrain")
-    assert empty.returncode == 1
-    assert b"holds no labelled event that this model could learn from" in empty.stderr
-    both = running.run("retrain", "--from-topic", "--parquet", str(running.config))
-    assert both.returncode == 2
-    assert b"not both" in both.stderr
-    not_parquet = running.run("retrain", "--parquet", str(running.config))
-    assert not_parquet.returncode == 1
-    assert b"is not a Parquet file" in not_parquet.stderr
-    assert b"Traceback" not in empty.stderr + both.stderr + not_parquet.stderr
-
-
-def test_ctrl_c_ends_it_at_once_and_leaves_nothing(running: Line) -> None:
-    running.config.write_text(running.config.read_text().replace("inner_steps = 2", "inner_steps = 60"))
-    running.produce(events(30_000))
-    process = running.start("retrain")
-    wait_for(lambda: cpu_seconds(process.pid) > LEARNING_AFTER_SECONDS, "it learns")
-    assert process.is_running, process.text()
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait() == 130, "it went on to its end"
-    assert "Traceback" not in process.text()
-    assert running.newest_update() is None
