@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from counted_telemetry import CountedTelemetry
+from penstock.adapters.http.server import run_on_uvloop
 from penstock.clock import SystemClock
 from penstock.serving.batching import Batcher
 from penstock.serving.slot import Slot
@@ -83,5 +84,5 @@ async def queued(batcher: Batcher, num_requests: int) -> None:
 
 
 def within_patience(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What it returns, run on an event loop of its own."""
-    return asyncio.run(asyncio.wait_for(coroutine, PATIENCE_SECONDS))
+    """What it returns, run on an event loop of its own, of the kind that a replica has."""
+    return run_on_uvloop(lambda: asyncio.wait_for(coroutine, PATIENCE_SECONDS))

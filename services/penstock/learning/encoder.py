@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.float32]
 _VECTOR_CLIPPED_AT = 100.0
 """Standard deviations from the origin."""
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_LARGEST_NUMBER = 1e37
+"""Of a number column, from its origin: two such are no further apart than float32 reaches, and 1/σ of them is in its
+normal range, so that what is standardised is never infinite times zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +107,12 @@ class Encoder:
             block /= constants.scales.get(feature.name, 1.0)
             block += constants.origins.get(feature.name, 0.0) - self.constants.origins.get(feature.name, 0.0)
             block *= self.constants.scales.get(feature.name, 1.0)
-        np.clip(rows[:, self.num_numbers :], -_VECTOR_CLIPPED_AT, _VECTOR_CLIPPED_AT, out=rows[:, self.num_numbers :])
-        return np.clip(rows, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
+        for block, most in (
+            (rows[:, : self.num_numbers], _LARGEST_NUMBER),
+            (rows[:, self.num_numbers :], _VECTOR_CLIPPED_AT),
+        ):
+            np.clip(block, -most, most, out=block)
+        return rows.astype(np.float32)
 
     @property
     def schema(self) -> FeatureSchema:
@@ -134,9 +141,9 @@ class Encoder:
     def _encode_numbers(self, columns: Columns, block: Floats) -> None:
         if self._numbers:
             values = np.array([columns[feature.name] for feature in self._numbers])
-            with np.errstate(over="ignore"):  # what leaves float64 here is clipped with what leaves float32
+            with np.errstate(over="ignore"):  # what leaves float64 here is clipped with what is too large
                 values -= self._origins
-            np.clip(values, -_FLOAT32_MAX, _FLOAT32_MAX, out=values)
+            np.clip(values, -_LARGEST_NUMBER, _LARGEST_NUMBER, out=values)
             block[:] = values.T
 
     def _encode_vector(self, feature: Feature, columns: Columns, block: Floats) -> None:

@@ -6,7 +6,8 @@ from torch import Tensor
 MINIMUM_CAPACITY = 16
 ASLEEP = -1e9
 """The bias of a class that is asleep: finite, its square too, and low enough for a probability of exactly 0."""
-_SURELY_ASLEEP = ASLEEP / 1000
+SURELY_ASLEEP = ASLEEP / 1000
+"""No class that is awake has such a bias, nor such a logit."""
 
 
 def capacity_for(num_classes: int) -> int:
@@ -68,7 +69,7 @@ class LinearHead:
             grown[: self.num_live] = self.live_rows
             self._take(grown)
         self.rows[self.num_live : total] = new
-        self._asleep |= {self.num_live + int(place) for place in torch.nonzero(new[:, self.width] <= _SURELY_ASLEEP)}
+        self._asleep |= {self.num_live + int(place) for place in torch.nonzero(new[:, self.width] <= SURELY_ASLEEP)}
         self.num_live = total
         self._note_awake()
 

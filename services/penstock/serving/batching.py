@@ -69,7 +69,7 @@ class Batcher:
         self._in_thread = 0
         self._max_batch_rows = max_batch_rows
         self._delay_seconds = max_batch_delay_seconds
-        self._dispatching: asyncio.Handle | None = None
+        self._delayed: asyncio.TimerHandle | None = None
         self._device = device
         self._small_pass_seconds = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -134,18 +134,17 @@ class Batcher:
             raise QueueFullError(f"{self._max_queued_requests} requests wait for inference already; try again.")
         assert self._loop is not None  # started
         self._gathered.append(Waiting(columns, num_rows, pinned, deadline_seconds, deliver, is_given_up))
-        if len(self._gathered) == 1:
-            self._dispatching = (
-                self._loop.call_later(self._delay_seconds, self._dispatch)
-                if self._delay_seconds
-                else self._loop.call_soon(self._dispatch)
-            )
-        elif isinstance(self._dispatching, asyncio.TimerHandle) and self._is_full():
-            self._dispatching.cancel()
-            self._dispatching = self._loop.call_soon(self._dispatch)
+        is_first = len(self._gathered) == 1
+        if self._delay_seconds and not self._is_full():
+            if is_first:
+                self._delayed = self._loop.call_later(self._delay_seconds, self._dispatch)
+        elif is_first or self._delayed is not None:
+            self._stop_waiting()
+            self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         """Once all that arrived together is there."""
+        self._stop_waiting()
         gathered, self._gathered = self._gathered, []
         if not self._in_thread and self._is_quick(sum(waiting.num_rows for waiting in gathered)):
             with self._right_of_way:
@@ -155,6 +154,11 @@ class Batcher:
         self._in_thread += len(gathered)
         for waiting in gathered:
             self._queue.put(waiting)
+
+    def _stop_waiting(self) -> None:
+        if self._delayed is not None:
+            self._delayed.cancel()
+            self._delayed = None
 
     def _is_full(self) -> bool:
         return sum(waiting.num_rows for waiting in self._gathered) >= self._max_batch_rows

@@ -100,5 +100,7 @@ class ServingConfig:
             raise ConfigurationError(
                 f"serving.max_staleness_seconds is {self.max_staleness_seconds}; it must be 0 or more, 0 for no limit."
             )
-        if self.grace_seconds < 0:
-            raise ConfigurationError(f"serving.grace_seconds is {self.grace_seconds}; it must be 0 or more.")
+        if not 0 <= self.grace_seconds < float("inf"):
+            raise ConfigurationError(
+                f"serving.grace_seconds is {self.grace_seconds}; it must be 0 or more, and finite."
+            )

@@ -23,6 +23,10 @@ TAKEN = {
     "text": "BYTES",
 }
 
+MOST_ROWS = 2**63 - 1
+NAMED = 20
+"""Names that a sentence lists: gRPC carries it in a header of 8 KiB."""
+
 
 def columns_of_inputs(inputs: Sequence[InputTensor], schema: FeatureSchema) -> tuple[Columns, int]:
     """The columns by feature name, and their number of rows (at least 1).
@@ -56,7 +60,8 @@ def _by_name(inputs: Sequence[InputTensor], schema: FeatureSchema) -> dict[str, 
     names = [feature.name for feature in schema]
     if len(by_name) == len(inputs) and by_name.keys() == set(names):
         return by_name
-    expected = f"expected are exactly {', '.join(map(repr, names))}."
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    expected = f"expected are exactly {', '.join(map(repr, names[:NAMED]))}{more}."
     for name in names:
         if name not in by_name:
             raise BadInputError(f"Input {name!r} is missing; {expected}")
@@ -74,7 +79,7 @@ def _rows(tensor: InputTensor, feature: Feature) -> int:
         if feature.kind == "vector"
         else len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
     )
-    if not fits or shape[0] < 1:
+    if not fits or not 1 <= shape[0] <= MOST_ROWS:
         raise BadInputError(
             f"Input {feature.name!r} has shape {reprlib.repr(list(shape))}; "
             f"expected is {shown_shape(feature)} with n at least 1."
@@ -132,8 +137,10 @@ def _check_range(tensor: InputTensor, low: Any, high: Any) -> None:
     datatype = DATATYPES[tensor.datatype]
     if low >= datatype.low and high <= datatype.high:  # false for NaN, too
         return
-    values = tensor.values.tolist() if isinstance(tensor.values, np.ndarray) else tensor.values
-    bad = next(value for value in values if not datatype.low <= _as_float(value) <= datatype.high)
+    values: Sequence[Any] = tensor.values.tolist() if isinstance(tensor.values, np.ndarray) else tensor.values
+    bad = next((value for value in values if not datatype.low <= value <= datatype.high), None)
+    if bad is None:  # the largest of 64 bits, which a float64 rounds up
+        return
     raise BadInputError(
         f"Input {tensor.name!r} holds {reprlib.repr(bad)}; {tensor.datatype} takes finite values "
         f"from {datatype.low:g} to {datatype.high:g}."
@@ -151,14 +158,6 @@ def _texts(tensor: InputTensor, feature: Feature) -> object:
     if kind == "bool":
         return pa.array(["true" if value else "false" for value in values], type=pa.string())
     return pa.array(map(str, values), type=pa.string())
-
-
-def _as_float(value: object) -> float:
-    """Infinite where it does not fit one."""
-    try:
-        return float(value)  # type: ignore[arg-type]  # numbers only reach this
-    except OverflowError:
-        return float("inf")
 
 
 def _wrong_datatype(tensor: InputTensor, feature: Feature) -> BadInputError:

@@ -16,6 +16,7 @@ from penstock.serving.refusals import BadInputError
 from penstock.serving.requests import OutputTensor, Values
 
 _LENGTH = struct.Struct("<I")
+_MOST_DIMENSIONS, _LARGEST_SIZE = 8, 2**63 - 1
 
 
 def datatype_of(name: str, datatype: str) -> Datatype:
@@ -39,7 +40,7 @@ def read_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes | memory
         BadInputError: the bytes are not those of such a tensor.
     """
     known = datatype_of(name, datatype)
-    num_values = math.prod(shape)
+    num_values = _num_values(name, shape)
     if known.kind == "bytes":
         return _read_texts(name, num_values, raw)
     wanted_bytes = num_values * np.dtype(known.layout).itemsize
@@ -61,6 +62,16 @@ def write_raw(tensor: OutputTensor) -> bytes:
         return values.astype("<f4", copy=False).tobytes()
     texts = [text.encode() for text in tensor.values]
     return b"".join(part for text in texts for part in (_LENGTH.pack(len(text)), text))
+
+
+def _num_values(name: str, shape: Sequence[int]) -> int:
+    """The product of a shape's sizes, of which a message may hold millions."""
+    if len(shape) > _MOST_DIMENSIONS or any(abs(size) > _LARGEST_SIZE for size in shape):
+        raise BadInputError(
+            f"Input {reprlib.repr(name)} has shape {reprlib.repr(list(shape))}, which no column has: [n], [n, 1] or, "
+            "of a vector, [n, width]."
+        )
+    return math.prod(shape)
 
 
 def _read_texts(name: str, num_values: int, raw: bytes | memoryview) -> list[str]:

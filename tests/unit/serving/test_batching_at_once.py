@@ -97,6 +97,10 @@ def test_with_a_delay_requests_that_come_one_after_the_other_are_one_pass_as_soo
     assert passes_with_delay(2 * PATIENCE_SECONDS, [[1], [2], [1]], max_batch_rows=4) == [4]
 
 
+def test_with_a_delay_one_request_that_is_a_full_pass_waits_for_nobody() -> None:
+    assert passes_with_delay(2 * PATIENCE_SECONDS, [[4]], max_batch_rows=4) == [4]
+
+
 def test_a_delay_ends_though_nobody_joins() -> None:
     began = time.monotonic()
     assert passes_with_delay(0.05, [[1]], max_batch_rows=64) == [1]

@@ -18,6 +18,8 @@ Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 
 PENALTY_ROWS = 32
+LEAST_PENALTY = 1e-12
+"""Of the trace: what has been summed is not more exact than that, however large its weights."""
 NUM_PROBES = 8
 MAX_SHARE_OF_FREEDOM = 0.95
 MOST_CLASSES_FOR_RESIDUALS = 256
@@ -67,7 +69,8 @@ class Solution:
 
 def penalty(gram: Tensor, total: float, width: int) -> float:
     """λ: as much as min(2 × width, 32) mean rows add to the diagonal."""
-    return min(2 * max(width, 1), PENALTY_ROWS) * float(gram.trace()) / len(gram) / max(total, 1.0)
+    rows = min(2 * max(width, 1), PENALTY_ROWS)
+    return float(gram.trace()) * max(rows / len(gram) / max(total, 1.0), LEAST_PENALTY)
 
 
 def solve(gram: Tensor, sums: Float64s, counts: Float64s, rows: Float64s, ridge_penalty: float) -> Solution:

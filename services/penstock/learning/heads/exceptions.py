@@ -22,6 +22,8 @@ MOST_CHANGES = 2
 _MOST_REPEATS = 0.05
 _FADING = 0.98
 _CERTAINTY = 0.9
+_EXPONENT = np.uint32(0x7F80_0000)
+"""Without one a number is 0, −0, or so small that a learner takes it for 0: one input, so one key."""
 
 
 class RowKeys:
@@ -33,6 +35,7 @@ class RowKeys:
     def __call__(self, dense: npt.NDArray[np.float32], tokens: npt.NDArray[np.int32]) -> UInt64s:
         """[n, 2]."""
         bits = dense.view(np.uint32)
+        bits = np.where(bits & _EXPONENT, bits, np.uint32(0))
         words = (np.concatenate((bits, tokens.view(np.uint32)), axis=1) if tokens.shape[1] else bits).astype(np.uint64)
         keys: UInt64s = words @ self._factors
         keys += self._start  # each word counts as one more than it is, so that a zero is not nothing

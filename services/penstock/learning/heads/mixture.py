@@ -21,6 +21,8 @@ FADING = 0.995
 FLOOR = 0.01
 TEMPERATURE_RATE = 0.1
 LARGEST_TURN = 0.5
+LEAST_GRADIENTS = 1e-12
+"""Squared: where no more is left of past ones, as with a single class, what comes is rounding and turns nothing."""
 COLDEST, HOTTEST = -6.0, 2.0
 
 
@@ -91,7 +93,7 @@ class Mixture:
         expected = (np.einsum("knc,knc->kn", probabilities, finite) - floored) / (1 - FLOOR)
         gradients = np.exp(self.log_temperatures)[:, None] * (expected - finite[:, rows, classes])
         self._turns = self._turns * kept + np.einsum("kn,kn->k", gradients, gradients)
-        turns = TEMPERATURE_RATE * gradients.sum(axis=1) / np.sqrt(self._turns)
+        turns = TEMPERATURE_RATE * gradients.sum(axis=1) / np.sqrt(np.maximum(self._turns, LEAST_GRADIENTS))
         self.log_temperatures -= np.clip(turns, -LARGEST_TURN, LARGEST_TURN)
         np.clip(self.log_temperatures, COLDEST, HOTTEST, out=self.log_temperatures)
 

@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 from penstock.flow import Array
-from penstock.learning.head import LinearHead
+from penstock.learning.head import SURELY_ASLEEP, LinearHead
 from penstock.learning.tensors import host_tensor
 
 
 def align(head: LinearHead, num_old: int) -> None:
-    """Multiply the rows from `num_old` on, biases too, by γ = mean‖w_old‖ / mean‖w_new‖.
+    """Multiply the rows awake from `num_old` on, biases too, by γ = mean‖w_old‖ / mean‖w_new‖.
 
     Old logits stay as they are to the bit, and new ones in their order.
     """
     old, new = head.live_rows[:num_old, : head.width], head.live_rows[num_old:, : head.width]
     old_lengths, new_lengths = (_not_zero(rows.norm(dim=1)) for rows in (old, new))
     if len(old_lengths) and len(new_lengths):
-        head.live_rows[num_old:] *= old_lengths.mean() / new_lengths.mean()
+        is_awake = head.live_rows[num_old:, head.width :] > SURELY_ASLEEP
+        head.live_rows[num_old:] *= (old_lengths.mean() / new_lengths.mean()).where(is_awake, 1.0)
 
 
 def _not_zero(lengths: Tensor) -> Tensor:

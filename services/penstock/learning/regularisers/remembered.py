@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from penstock.learning.head import SURELY_ASLEEP
+
 NUM_LOGITS = 8
 NO_COLUMN = -1
 
@@ -41,11 +43,12 @@ def nothing_remembered(num_rows: int, device: torch.device) -> RememberedLogits:
 
 
 def largest(logits: Tensor) -> RememberedLogits:
-    """The 8 largest of finite `logits` [n, C] of the classes there are, or all of fewer."""
+    """The 8 largest of finite `logits` [n, C] of the classes there are and awake, or all of fewer."""
     remembered = nothing_remembered(len(logits), logits.device)
     count = min(NUM_LOGITS, logits.shape[1])
     if count:
         values, columns = logits.topk(count, dim=1)
-        remembered.values[:, :count] = values
-        remembered.columns[:, :count] = columns
+        is_awake = values > SURELY_ASLEEP
+        remembered.values[:, :count] = values.where(is_awake, 0.0)
+        remembered.columns[:, :count] = columns.where(is_awake, NO_COLUMN)
     return remembered

@@ -48,6 +48,16 @@ def test_it_follows_a_change_of_the_best_member() -> None:
         assert mixture.weights[best] > 0.95
 
 
+def test_a_single_class_turns_nothing_however_long_it_stays_alone() -> None:
+    """All that is left of a gradient is rounding, and of a member without an opinion not even that."""
+    mixture, classes = Mixture(3), np.zeros(512, dtype=np.int64)
+    scores = np.tile(np.array([2.7, -0.3, 0.0])[:, None, None], (1, 512, 1))
+    for _ in range(300):
+        mixture.learn(scores, opinions(scores, mixture.temperatures, 1), classes, 0.0)
+    assert mixture.temperatures == pytest.approx(np.ones(3))
+    assert mixture.weights == pytest.approx(np.full(3, 1 / 3))
+
+
 def test_absence_flattens_the_weights() -> None:
     weights = []
     for absence in (0.0, 0.9):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from penstock.learning.head import LinearHead
+from penstock.learning.head import ASLEEP, LinearHead
 from penstock.learning.regularisers.aligning import WeightAligning, align
 
 CPU = torch.device("cpu")
@@ -73,3 +73,13 @@ def test_without_old_classes_there_is_nothing_to_align_to() -> None:
     aligning.grow(0)
     aligning.apply(50)
     assert torch.equal(head.live_rows, rows)
+
+
+def test_what_is_asleep_stays_so_however_often_others_are_aligned() -> None:
+    head = head_of(5, 3, 1.0)
+    head.put_to_sleep(6)
+    for _ in range(200):
+        head.live_rows[[5, 7]] *= 1.2
+        align(head, 5)
+    assert float(head.rows[6, WIDTH]) == ASLEEP
+    assert mean_length(head.live_rows[[5, 7]]) == pytest.approx(mean_length(head.live_rows[:5]), rel=1e-5)
