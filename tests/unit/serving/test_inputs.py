@@ -38,7 +38,7 @@ def test_one_beyond_the_ends_of_64_bits_is_refused_as_a_category(datatype: str, 
 
 @pytest.mark.parametrize("shape", [[2**62] * 1_000_000, [10**4299, 10**4299], [-(2**62)] * 9])
 def test_a_shape_that_no_column_has_is_refused_before_it_is_multiplied_out(shape: list[int]) -> None:
-    with pytest.raises(BadInputError, match="'one' has shape .*, which no column has"):
+    with pytest.raises(BadInputError, match=r"'one' has shape .*, which no column has"):
         read_raw("one", "FP32", shape, b"")
 
 
@@ -52,6 +52,6 @@ def test_more_rows_than_there_can_be_are_refused() -> None:
 def test_a_sentence_on_a_missing_input_of_a_wide_model_fits_into_a_status_of_grpc() -> None:
     schema = FeatureSchema(features=tuple(Feature(name=f"measurement_{at:04}", kind="number") for at in range(2000)))
     tensor = InputTensor(name="measurement_0000", datatype="FP32", shape=(1,), values=np.zeros(1, dtype=np.float32))
-    with pytest.raises(BadInputError, match="'measurement_0001' is missing; .* and 1980 more") as refusal:
+    with pytest.raises(BadInputError, match=r"'measurement_0001' is missing; .* and 1980 more") as refusal:
         columns_of_inputs([tensor], schema)
     assert len(str(refusal.value)) < LONGEST_STATUS

@@ -73,3 +73,9 @@ def test_an_exception_wins_over_any_opinion_and_leaves_others_alone() -> None:
 def test_keys_tell_rows_apart() -> None:
     rows = np.random.default_rng(0).integers(0, 3, (5000, 12)).astype(float)
     assert len(np.unique(keys_of(rows), axis=0)) == len(np.unique(rows, axis=0))
+
+
+def test_what_a_learner_takes_for_zero_has_the_key_of_zero() -> None:
+    zeros = np.array([[1.0, 0.0], [1.0, -0.0], [1.0, 1e-40], [1.0, 1e-37]], dtype=np.float32)
+    assert len(np.unique(keys_of(zeros)[:3], axis=0)) == 1
+    assert len(np.unique(keys_of(zeros), axis=0)) == 2

@@ -3,8 +3,15 @@
 import pytest
 import torch
 
+from penstock.learning.head import ASLEEP
 from penstock.learning.regularisers.dark_experience import DarkExperience
-from penstock.learning.regularisers.remembered import NUM_LOGITS, RememberedLogits, largest, nothing_remembered
+from penstock.learning.regularisers.remembered import (
+    NO_COLUMN,
+    NUM_LOGITS,
+    RememberedLogits,
+    largest,
+    nothing_remembered,
+)
 from penstock.learning.regularisers.step import Step
 from small_networks import rows_of
 
@@ -77,3 +84,9 @@ def test_every_step_of_a_run_sees_what_is_remembered_of_its_own_rows() -> None:
         assert found is not None
         assert torch.equal(found.values, remembered.values[8 * place : 8 * place + 8])
         assert torch.equal(found.columns, remembered.columns[8 * place : 8 * place + 8])
+
+
+def test_nothing_is_remembered_of_a_class_that_is_asleep() -> None:
+    remembered = largest(torch.tensor([[2.0, ASLEEP + 5.0, 1.0]]))
+    assert remembered.columns[0, :3].tolist() == [0, 2, NO_COLUMN]
+    assert remembered.values[0, :3].tolist() == [2.0, 1.0, 0.0]
