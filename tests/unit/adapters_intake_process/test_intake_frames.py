@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.adapters.intake_process.controls import SentControl, received, sent
-from penstock.adapters.intake_process.frames import FrameReader, FrameWriter
-from penstock.adapters.intake_process.messages import Quiet, Word
+from penstock.adapters.intake_process.frames import CommandWriter, FrameReader, FrameWriter
+from penstock.adapters.intake_process.messages import Commit, Quiet, Word
 from penstock.flow import ClassRequest, Control, EventPlace, ImportRequest, RetractionRequest
 
 
@@ -80,3 +80,25 @@ places = st.integers(0, 2**31)
 def test_a_control_arrives_as_it_was_sent(control: Control) -> None:
     content = msgspec.json.encode(sent(control))
     assert received(msgspec.json.decode(content, type=SentControl)) == control
+
+
+def test_commands_wait_for_a_reader_that_is_busy_and_arrive_in_order(pipe: tuple[int, int]) -> None:
+    writer, told = CommandWriter(pipe[1]), [Commit(offsets={number: 2**40}) for number in range(20_000)]
+    for command in told:
+        writer.write(command)
+    assert writer.has_more, "a pipe takes some dozens of KiB"
+    heard = b""
+    while writer.has_more or heard.count(b"\n") < len(told):
+        heard += os.read(pipe[0], 1 << 16)
+        writer.write_more()
+    assert [msgspec.json.decode(line, type=Commit) for line in heard.splitlines()] == told
+
+
+def test_commands_to_a_reader_that_has_gone_are_dropped(pipe: tuple[int, int]) -> None:
+    writer = CommandWriter(pipe[1])
+    for _ in range(20_000):
+        writer.write(Commit(offsets={0: 2**40}))
+    os.close(pipe[0])
+    writer.write_more()
+    writer.write(Commit(offsets={}))
+    assert not writer.has_more

@@ -6,20 +6,17 @@ A step is a hundred short operations; beside a busy Python thread each would wai
 import os
 import select
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
 from penstock.adapters.intake_process.controls import received
-from penstock.adapters.intake_process.frames import COUNTS, FrameReader, enlarge
+from penstock.adapters.intake_process.frames import COUNTS, CommandWriter, FrameReader, enlarge
 from penstock.adapters.intake_process.messages import (
     Closed,
-    Command,
     Commit,
     Failed,
     Reading,
@@ -70,8 +67,7 @@ class IntakeProcess:
         assert self._process.stdout is not None
         enlarge(self._process.stdout.fileno())
         self._reader = FrameReader(self._process.stdout.fileno())
-        self._commands = self._process.stdin.fileno()
-        self._commanding = threading.Lock()
+        self._commands = CommandWriter(self._process.stdin.fileno())
         self._end_offsets = Offsets()  # replaced whole, for other threads
         self._letters = self._letters_acknowledged = 0
         self._refusals = self._refusals_acknowledged = 0
@@ -83,7 +79,7 @@ class IntakeProcess:
 
     def start(self, start: Start) -> None:
         """Let it read; what is wrong with the topic is raised by `next_batch`."""
-        self._command(start)
+        self._commands.write(start)
 
     def next_batch(self, timeout_seconds: float) -> EventBatch | None:
         """As `trainer.ports.BatchSource.next_batch`.
@@ -92,13 +88,13 @@ class IntakeProcess:
             IntakeEndedError: the process was killed, or has failed.
         """
         deadline = time.monotonic() + timeout_seconds
-        while self._reader.is_readable(deadline - time.monotonic()):
+        while self._arrives(self._reader.descriptor, deadline):
             frame = self._reader.read()
             if frame is None:
                 raise self._ended()
             batch = self._heard(*frame)
             if batch is not None:
-                self._command(Take())
+                self._commands.write(Take())
                 return batch
         return None
 
@@ -106,15 +102,15 @@ class IntakeProcess:
         """As `trainer.ports.BatchSource.refuse`."""
         if refused:
             self._refusals += len(refused)
-            self._command(Refuse(refusals=tuple(map(Refusal.of, refused))))
+            self._commands.write(Refuse(refusals=tuple(map(Refusal.of, refused))))
 
     def commit(self, offsets: Offsets) -> None:
         """As `trainer.ports.OffsetLog.commit`; returns at once."""
-        self._command(Commit(offsets=offsets.next))
+        self._commands.write(Commit(offsets=offsets.next))
 
     def saved(self, offsets: Offsets) -> None:
         """As `trainer.ports.Resumable.saved`; returns at once."""
-        self._command(Saved(offsets=offsets.next))
+        self._commands.write(Saved(offsets=offsets.next))
 
     def end_offsets(self) -> Offsets:
         """As `trainer.ports.OffsetLog.end_offsets`."""
@@ -124,12 +120,11 @@ class IntakeProcess:
         """True once every dead letter of the micro-batches returned so far is acknowledged; False at the timeout."""
         deadline, letters, refusals = time.monotonic() + timeout_seconds, self._letters, self._refusals
         while self._letters_acknowledged < letters or self._refusals_acknowledged < refusals:
-            remaining = max(deadline - time.monotonic(), 0.0)
-            if not select.select([self._acknowledgements], [], [], remaining)[0]:
+            if not self._arrives(self._acknowledgements, deadline):
                 return False
             counts = os.read(self._acknowledgements, 1024 * COUNTS.size)
             if not counts:  # the process has gone, which `next_batch` says
-                time.sleep(remaining)
+                time.sleep(max(deadline - time.monotonic(), 0.0))
                 return False
             self._letters_acknowledged, self._refusals_acknowledged = COUNTS.unpack(counts[-COUNTS.size :])
         return True
@@ -171,15 +166,15 @@ class IntakeProcess:
         for kind, name, value, labels in readings:
             getattr(self._telemetry, kind)(name, value, **labels)
 
-    def _command(self, command: Command) -> None:
-        """A process that has gone is noticed by `next_batch`."""
-        line = memoryview(msgspec.json.encode(command) + b"\n")
-        with self._commanding:
-            try:
-                while line:
-                    line = line[os.write(self._commands, line) :]
-            except BrokenPipeError:
-                return
+    def _arrives(self, descriptor: int, deadline: float) -> bool:
+        """Until there is something to read, or the deadline has passed, send what waits to be sent."""
+        while True:
+            sending = [self._commands.descriptor] if self._commands.has_more else []
+            readable, writable, _ = select.select([descriptor], sending, [], max(deadline - time.monotonic(), 0.0))
+            if writable:
+                self._commands.write_more()
+            if readable or not writable:
+                return bool(readable)
 
     def _ended(self) -> StopError:
         code = self._process.wait()

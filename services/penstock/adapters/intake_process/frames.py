@@ -1,13 +1,14 @@
-"""Frames on a pipe: two lengths, a JSON word, and the bytes of a record batch if there is one."""
+"""Frames on a pipe: two lengths, a JSON word, and the bytes of a record batch if there is one. Commands: lines."""
 
 import os
 import select
 import struct
+import threading
 from typing import Any
 
 import msgspec
 
-from penstock.adapters.intake_process.messages import Word
+from penstock.adapters.intake_process.messages import Command, Word
 
 COUNTS = struct.Struct("<QQ")
 """Dead letters acknowledged, and refusals whose letters are: on a pipe of their own, so that any thread may read it."""
@@ -38,16 +39,55 @@ class FrameWriter:
             view = view[os.write(self._descriptor, view) :]
 
 
+class CommandWriter:
+    """Writes commands, from any thread, and never waits: what the pipe does not take now waits here.
+
+    Whoever reads them may be writing a frame that we do not read yet; if each waited for the other, none would go on.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self._lock = threading.Lock()
+        self._waiting = bytearray()
+
+    @property
+    def has_more(self) -> bool:
+        """True while something waits for `write_more`."""
+        return bool(self._waiting)
+
+    def write(self, command: Command) -> None:
+        """Send a command behind those that wait. If nobody reads any more it is dropped."""
+        line = msgspec.json.encode(command) + b"\n"
+        with self._lock:
+            self._waiting += line
+            self._write()
+
+    def write_more(self) -> None:
+        """Send of what waits as much as the pipe takes."""
+        with self._lock:
+            self._write()
+
+    def _write(self) -> None:
+        while self._waiting:
+            try:
+                del self._waiting[: os.write(self.descriptor, self._waiting)]
+            except BlockingIOError:
+                return
+            except BrokenPipeError:
+                self._waiting.clear()
+
+
 class FrameReader:
     """Reads whole frames."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._decode = msgspec.json.Decoder(Word).decode
 
     def is_readable(self, timeout_seconds: float) -> bool:
         """Waits until a frame has begun to arrive, or the writer has gone."""
-        return bool(select.select([self._descriptor], [], [], max(timeout_seconds, 0.0))[0])
+        return bool(select.select([self.descriptor], [], [], max(timeout_seconds, 0.0))[0])
 
     def read(self) -> tuple[Word, bytearray] | None:
         """The next frame; None once the writer has gone."""
@@ -62,7 +102,7 @@ class FrameReader:
         content = bytearray(num_bytes)
         rest = memoryview(content)
         while rest:
-            count = os.readv(self._descriptor, [rest])
+            count = os.readv(self.descriptor, [rest])
             if not count:
                 return None
             rest = rest[count:]
