@@ -2,7 +2,10 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+LATEST_MS: Final = 253_402_300_799_000
+"""The last second of the year 9999: RFC 3339 says nothing later."""
 
 
 class Clock(Protocol):

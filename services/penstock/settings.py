@@ -133,7 +133,7 @@ def _override(tree: dict[str, typing.Any], name: str, value: str) -> None:
         path.pop()
         value = _read_secret(name, value)
     if path[0] == "kafka":
-        tree.setdefault("kafka", {})[path[1].replace("_", ".")] = value
+        _table(tree, "kafka", name)[path[1].replace("_", ".")] = value
         return
     expected: typing.Any = Settings
     for key in path:
@@ -142,10 +142,18 @@ def _override(tree: dict[str, typing.Any], name: str, value: str) -> None:
         raise ConfigurationError(f"The environment variable {name} names no configuration key.")
     section = tree
     for key in path[:-1]:
-        section = section.setdefault(key, {})
+        section = _table(section, key, name)
     section[path[-1]] = (
         value if expected in (str, Path) or typing.get_origin(expected) is typing.Literal else _toml_value(value)
     )
+
+
+def _table(section: dict[str, typing.Any], key: str, variable: str) -> dict[str, typing.Any]:
+    """A table of the file that an environment variable puts something into."""
+    table: typing.Any = section.setdefault(key, {})
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{key} is no table in the configuration file, so {variable} cannot be put into it.")
+    return table
 
 
 def _read_secret(name: str, path: str) -> str:
@@ -153,6 +161,8 @@ def _read_secret(name: str, path: str) -> str:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigurationError(f"The file named by {name} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:  # what is wrong with it may be a part of the secret
+        raise ConfigurationError(f"The file named by {name} cannot be read: it is not UTF-8 text.") from None
 
 
 def _toml_value(text: str) -> object:

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from kafka_brokers import Broker, create_model_topics, create_topic, new_name, produce
+from penstock.adapters.kafka.connection import wait_until_connected
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.errors import ConfigurationError, UnavailableError
@@ -111,6 +112,24 @@ def test_records_that_do_not_decode_are_passed_over(broker: Broker, model: str, 
     produce(servers, topic, [b"[]"], key=model.encode())
     write_as_another(servers, model, update_of(model, version=2))
     assert poll_until(feed, 1) == [update_of(model, version=2)]
+
+
+def test_where_it_cannot_follow_at_first_it_looks_again(
+    broker: Broker, model: str, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = iter([True])
+
+    def connected_at_last(*arguments: Any) -> None:
+        if next(fails, False):
+            raise UnavailableError("not yet")
+        wait_until_connected(*arguments)
+
+    monkeypatch.setattr("penstock.adapters.kafka.update_feed.wait_until_connected", connected_at_last)
+    feed = opened(broker.bootstrap_servers, model)
+    with pytest.raises(UnavailableError):
+        feed.newest()
+    write_as_another(broker.bootstrap_servers, model, Claim(epoch=1, holder="a"), update_of(model, version=1))
+    assert poll_until(feed, 2) == [Claim(epoch=1, holder="a"), update_of(model, version=1)]
 
 
 def test_a_missing_topic_is_waited_for(broker: Broker, opened: Open) -> None:

@@ -189,3 +189,18 @@ def test_what_is_shown_to_people_is_complete_and_without_secrets(tmp_path: Path)
     assert values["mlflow.tracking_uri"] == "https://mlflow.example/path"
     assert values["intake.max_invalid_ratio"] == "0.5"
     assert values["kafka.sasl.password"] == "***"
+
+
+def test_a_variable_into_what_is_no_table_and_a_secret_that_is_no_text_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="intake is no table in the configuration file, so PENSTOCK_INTAKE__"):
+        read(tmp_path, "intake = 3\n", {"PENSTOCK_INTAKE__MAX_EVENTS": "1"})
+    (secret := tmp_path / "secret").write_bytes(b"\xff\xfe hush")
+    with pytest.raises(ConfigurationError, match="it is not UTF-8 text") as refused:
+        read(tmp_path, DESIGN_FILE, {"PENSTOCK_KAFKA__SASL_PASSWORD__FILE": str(secret)})
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["record_interval_seconds", "report_interval_seconds"])
+def test_an_interval_that_is_no_number_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"mlflow.{key} is nan"):
+        read(tmp_path, DESIGN_FILE, {f"PENSTOCK_MLFLOW__{key.upper()}": "nan"})

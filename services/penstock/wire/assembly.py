@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from penstock.clock import LATEST_MS
 from penstock.flow import ClassRequest, Control, EventPlace, ImportRequest, RetractionRequest
 from penstock.wire.columns import TENANT
 from penstock.wire.message import Message
@@ -58,8 +59,8 @@ def _in_message_order(messages: Sequence[Message], parts: Sequence[Part], schema
     """All rows of all parts, and the message int64 of each."""
     partition = np.array([message.partition() for message in messages], dtype=np.int32)
     offset = np.array([message.offset() for message in messages], dtype=np.int64)
-    # Without a timestamp (type 0) Kafka says -1.
-    timestamp_ms = np.maximum(np.array([message.timestamp()[1] for message in messages], dtype=np.int64), 0)
+    # Without a timestamp (type 0) Kafka says -1, and a producer may say anything, such as microseconds.
+    timestamp_ms = np.clip(np.array([message.timestamp()[1] for message in messages], dtype=np.int64), 0, LATEST_MS)
     with_tenant = any(part.tenant is not None for part in parts)
     if with_tenant:
         schema = schema.append(pa.field(TENANT, pa.string()))

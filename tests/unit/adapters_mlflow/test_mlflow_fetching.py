@@ -41,6 +41,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if name == "whole":
                 self.wfile.write(CONTENT)
+            if name == "half":
+                self.wfile.write(CONTENT[: SIZE // 2])
             while name == "trickle":
                 self.wfile.write(b"x")
                 time.sleep(0.02)  # a sender's pace
@@ -96,6 +98,12 @@ def test_a_redirect_is_not_followed(store: str) -> None:
 def test_what_is_missing_may_come_yet(store: str) -> None:
     with pytest.raises(UnavailableError):
         fetcher_of(store).fetch(f"{store}/missing", SIZE)
+
+
+def test_a_download_that_breaks_off_is_tried_again(store: str, scratch: Path) -> None:
+    with pytest.raises(UnavailableError):
+        fetcher_of(store).fetch(f"{store}/half", SIZE)
+    assert list(scratch.iterdir()) == []
 
 
 def test_a_store_that_trickles_is_given_up_in_time(store: str) -> None:

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from kafka_messages import KafkaMessage
+from penstock.clock import to_rfc3339
 from penstock.features import Feature, FeatureSchema
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_writer import arrow_message, json_event
@@ -60,6 +61,13 @@ def test_headers_are_not_read_where_a_value_begins_with_a_brace() -> None:
             raise AssertionError("headers were read")
 
     assert DECODER.decode([Headless(JSON)]).events.num_rows == 1
+
+
+def test_a_timestamp_beyond_the_year_9999_counts_as_the_end_of_it() -> None:
+    """A producer that takes microseconds for milliseconds is not worth a trainer."""
+    decoded = DECODER.decode([KafkaMessage(JSON, timestamp_ms=2**62)])
+    (timestamp_ms,) = decoded.events.column("timestamp_ms").to_pylist()
+    assert to_rfc3339(timestamp_ms) == "9999-12-31T23:59:59.000Z"
 
 
 def test_a_message_without_a_timestamp_counts_as_of_the_epoch() -> None:

@@ -137,6 +137,6 @@ def _text(error: Exception) -> str:
 
 def _without_secrets(text: str, config: Mapping[str, KafkaValue]) -> str:
     for key, shown in redacted(config).items():
-        if shown != config[key]:
+        if shown != config[key] and config[key] != "":
             text = text.replace(str(config[key]), str(shown))
     return text

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException
 
 from penstock.adapters.kafka.config import KafkaValue
-from penstock.adapters.kafka.connection import producer_config
+from penstock.adapters.kafka.connection import address, connect_producer, producer_config
+from penstock.adapters.kafka.health import BrokerHealth
 
 DELIVERY_SECONDS = 30
 """A message not acknowledged by then has failed; the caller is told."""
@@ -35,15 +36,15 @@ class LabelProducer:
     """Not thread-safe; `events_delivered` and `first_failure` move in `send` and `flush`."""
 
     def __init__(self, options: Mapping[str, KafkaValue], topic: str) -> None:
-        self._producer = Producer(
-            producer_config(options) | {"linger.ms": 5, "message.timeout.ms": DELIVERY_SECONDS * 1000}
-        )
+        """Raises `ConfigurationError` where librdkafka takes an option not at all, or not for a producer."""
+        config = producer_config(options) | {"linger.ms": 5, "message.timeout.ms": DELIVERY_SECONDS * 1000}
+        self._producer = connect_producer(config, BrokerHealth(address(options)))
         self._topic = topic
         self.events_delivered = 0
         self.first_failure: str | None = None
 
     def send(self, message: Outgoing, on_acknowledged: Callable[[int, int], None] | None = None) -> None:
-        """Queue one message; waits while the local queue is full.
+        """Queue one message; waits while the local queue is full. One that cannot be queued at all has failed.
 
         `on_acknowledged(partition, offset)` is called from a later `send` or `flush`.
         """
@@ -59,6 +60,9 @@ class LabelProducer:
                 )
             except BufferError:
                 self._producer.poll(0.1)
+            except KafkaException as error:  # it is larger than `message.max.bytes`, or the producer is broken
+                self._delivered(error.args[0], None, message, on_acknowledged)
+                return
             else:
                 self._producer.poll(0)
                 return

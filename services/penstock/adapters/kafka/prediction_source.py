@@ -60,8 +60,13 @@ class KafkaPredictionSource:
         self._partitions = self._catalog.partitions(self._topic, timeout_seconds=self._timeout_seconds)
         wait_ms = fetch_wait_ms(is_embedded=self._catalog.is_embedded)
         config = {"fetch.wait.max.ms": wait_ms, "queued.max.messages.kbytes": QUEUED_KILOBYTES, **self._options}
-        self._consumer = connect_consumer(consumer_config(config), self._health)
-        wait_until_connected(self._consumer, self._topic, self._health, self._timeout_seconds)
+        consumer = connect_consumer(consumer_config(config), self._health)
+        try:
+            wait_until_connected(consumer, self._topic, self._health, self._timeout_seconds)
+        except BaseException:  # the next attempt makes one of its own
+            consumer.close()
+            raise
+        self._consumer = consumer
         self._refresh_due = self._clock.monotonic_seconds() + REFRESH_SECONDS
 
     def skip_to(self, *, since_ms: int, until_ms: int, max_messages: int) -> None:

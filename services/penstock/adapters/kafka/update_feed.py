@@ -123,9 +123,14 @@ class KafkaUpdateFeed:
 
     def _follow(self, tail: Tail, wait_ms: int) -> None:
         config = {"fetch.wait.max.ms": wait_ms, "queued.max.messages.kbytes": QUEUED_KILOBYTES, **self._options}
-        self._consumer = connect_consumer(consumer_config(config), self._health)
-        wait_until_connected(self._consumer, self._topic, self._health, self._timeout_seconds)
-        self._consumer.assign([TopicPartition(self._topic, PARTITION, tail.end)])
+        consumer = connect_consumer(consumer_config(config), self._health)
+        try:
+            wait_until_connected(consumer, self._topic, self._health, self._timeout_seconds)
+            consumer.assign([TopicPartition(self._topic, PARTITION, tail.end)])
+        except BaseException:  # one that nothing is assigned to would wait for ever
+            consumer.close()
+            raise
+        self._consumer = consumer
 
     def _find_again(self, timeout_seconds: float) -> list[LogRecord]:
         try:

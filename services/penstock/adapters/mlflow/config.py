@@ -24,11 +24,11 @@ class MlflowConfig:
     """False records nothing: weights must then fit inline, and a lost state folder starts over."""
 
     def __post_init__(self) -> None:
-        if self.record_interval_seconds <= 0:
+        if not self.record_interval_seconds > 0:
             raise ConfigurationError(
                 f"mlflow.record_interval_seconds is {self.record_interval_seconds}; it must be above 0."
             )
-        if self.report_interval_seconds < 0:
+        if not self.report_interval_seconds >= 0:
             raise ConfigurationError(
                 f"mlflow.report_interval_seconds is {self.report_interval_seconds}; it must be 0 or more."
             )

@@ -178,8 +178,9 @@ def _prepare_database(config: MlflowConfig) -> None:
 def _is_of_the_outside(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
+    from urllib3.exceptions import HTTPError  # of an answer that breaks off or stalls; it is no OSError
 
-    return isinstance(error, MlflowException | SQLAlchemyError | sqlite3.Error | OSError)
+    return isinstance(error, MlflowException | SQLAlchemyError | sqlite3.Error | HTTPError | OSError)
 
 
 def _reason(error: Exception, timeout_seconds: int) -> str:
