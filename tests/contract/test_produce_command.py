@@ -38,15 +38,16 @@ def test_what_the_broker_refuses_is_counted_and_fails(
     ("name", "error", "sentence"),
     [
         ("events.jsonl", ConfigurationError, "does not exist at .*; create it with `penstock topics create`"),
-        ("no.parquet", ConfigurationError, "no.parquet is no Parquet file"),
+        ("no.parquet", ConfigurationError, "no.parquet is not a Parquet file that can be read"),
         ("none.jsonl", ConfigurationError, "There is no file .*none.jsonl"),
+        ("torn.parquet", ConfigurationError, "torn.parquet is not a Parquet file that can be read"),
         ("events.csv", ConfigurationError, "events.csv is none of .jsonl, .ndjson, .json, .parquet"),
     ],
 )
 def test_what_cannot_be_produced_is_said_before_anything_is_sent(
     kafka: LocalKafka, tmp_path: Path, name: str, error: type[PenstockError], sentence: str
 ) -> None:
-    for present in ("events.jsonl", "no.parquet", "events.csv"):
+    for present in ("events.jsonl", "no.parquet", "torn.parquet", "events.csv"):
         (tmp_path / present).write_bytes(b"PAR1")
     settings = settings_of(tmp_path, new_name(), kafka.bootstrap_servers)
     with pytest.raises(error, match=sentence):

@@ -52,6 +52,17 @@ def report(nursery: Nursery, configuration: Path, output: Path) -> "subprocess.C
     return nursery.run(told, timeout_seconds=60)
 
 
+def test_a_place_that_cannot_be_written_to_is_named(nursery: Nursery, tmp_path: Path) -> None:
+    learner = plane_learner()
+    learnt(learner, calm=20, swapped=10)
+    saved(learner, tmp_path / "state", version=12)
+    path = write_configuration(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", enabled=False)
+    ended = report(nursery, path, tmp_path / "not there" / "page.html")
+    assert ended.returncode != 0
+    assert b"page.html: No such file or directory." in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
 def test_from_the_newest_checkpoint_of_this_machine(nursery: Nursery, tmp_path: Path) -> None:
     learner = plane_learner()
     learnt(learner, calm=60, swapped=10)

@@ -80,11 +80,12 @@ def _check_mlflow(settings: Settings) -> Iterator[Line]:
 def check_state(settings: Settings) -> Iterator[Line]:
     """Whether a trainer can keep its checkpoints."""
     folder = settings.state.directory.absolute()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not existing.is_dir():
-        yield Line(name="state folder", ok=False, sentence=f"{existing} is in the way: it is a file, not a folder.")
-        return
+    existing = folder
     try:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not existing.is_dir():
+            yield Line(name="state folder", ok=False, sentence=f"{existing} is in the way: it is a file, not a folder.")
+            return
         with tempfile.TemporaryFile(dir=existing):  # rights alone do not say it: some file systems take nothing
             pass
     except OSError as error:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -18,6 +16,7 @@ from penstock.adapters.kafka.catalog import require_topic
 from penstock.adapters.kafka.label_producer import LabelProducer, Outgoing
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.errors import ConfigurationError
+from penstock.processes.parquet_files import opened, row_batches
 from penstock.settings import Settings
 from penstock.wire.event_writer import arrow_message
 
@@ -72,7 +71,7 @@ def _progress() -> Progress:
 
 def _messages(file: Path, rows_per_message: int) -> Iterator[Outgoing]:
     if file.suffix == ".parquet":
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=rows_per_message):
+        for batch in row_batches(opened(file), file, rows_per_message):
             yield Outgoing(
                 value=arrow_message(batch),
                 content_type="application/vnd.apache.arrow.stream",
@@ -92,7 +91,10 @@ def _lines(file: Path) -> AbstractContextManager[BinaryIO]:
         raise ConfigurationError(
             f"{file} is none of .jsonl, .ndjson, .json, .parquet; give one, or - for standard input."
         )
-    return file.open("rb")
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from None
 
 
 def _count(file: Path) -> int | None:
@@ -102,9 +104,6 @@ def _count(file: Path) -> int | None:
     if not file.is_file():
         raise ConfigurationError(f"There is no file {file}.")
     if file.suffix == ".parquet":
-        try:
-            return int(pq.ParquetFile(file).metadata.num_rows)
-        except pa.ArrowInvalid as error:
-            raise ConfigurationError(f"{file} is no Parquet file: {error}") from None
+        return int(opened(file).metadata.num_rows)
     with _lines(file) as stream:
         return sum(1 for line in stream if line.strip())

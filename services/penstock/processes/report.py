@@ -11,7 +11,7 @@ from penstock.adapters.disk.outline import newest_outline, outline
 from penstock.adapters.mlflow.record import MlflowRecord
 from penstock.adapters.mlflow.recorded_versions import recorded_versions
 from penstock.clock import Clock, SystemClock
-from penstock.errors import StateError, UnavailableError
+from penstock.errors import ConfigurationError, StateError, UnavailableError
 from penstock.flow import Checkpoint
 from penstock.report.facts import RecordedVersion
 from penstock.report.from_checkpoint import COLUMNS, TENSORS, facts_of
@@ -32,7 +32,11 @@ def run(settings: Settings, output: Path) -> int:
         click.echo(f"penstock: There is nothing to report on. {' '.join(sources)}", err=True)
         return 1
     recorded = _versions(settings, sources)
-    output.write_text(_page(checkpoint, SystemClock(), recorded, sources), encoding="utf-8")
+    content = _page(checkpoint, SystemClock(), recorded, sources)
+    try:
+        output.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"The report cannot be written to {output}: {error.strerror}.") from None
     click.echo(
         f"{output}: model {checkpoint.model}, version {checkpoint.version}, {checkpoint.events_learnt:,} events."
     )

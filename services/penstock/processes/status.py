@@ -1,5 +1,6 @@
 """`penstock status`: is the thing learning? Read from the topics and the replicas, so it runs anywhere."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -111,12 +112,14 @@ def _served_version(address: str, model: str) -> str:
     """What one replica answers with, or why it does not."""
     try:
         with urllib.request.urlopen(f"{address}/v2/models/{model}", timeout=REPLICA_SECONDS) as response:
-            versions = json.load(response).get("versions", [])
+            versions = json.load(response)["versions"]
             return f"version {versions[-1]}" if versions else "no version yet"
     except urllib.error.HTTPError as error:
         return "not ready" if error.code == 503 else f"answers {error.code}"
-    except (OSError, ValueError) as error:
-        return f"does not answer ({getattr(error, 'reason', error)})"
+    except (KeyError, TypeError, json.JSONDecodeError):
+        return "answers as no replica does"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return f"does not answer ({getattr(error, 'reason', None) or error!s})"
 
 
 def table(status: Status) -> str:

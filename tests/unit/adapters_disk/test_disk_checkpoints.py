@@ -266,6 +266,18 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         store_in(tmp_path / "state").load_newest()
 
 
+def test_files_of_others_among_the_checkpoints_are_left_alone(store: DiskCheckpoints, tmp_path: Path) -> None:
+    save_full(store, 1)
+    store.close()
+    stray = tmp_path / MODEL / "checkpoints" / ".DS_Store"
+    stray.write_bytes(b"left by a file manager")
+    again = store_in(tmp_path)
+    newest = again.load_newest()
+    again.close()
+    assert newest is not None
+    assert stray.exists()
+
+
 def test_a_folder_that_cannot_be_written_is_named() -> None:
     with TemporaryDirectory(dir="/tmp") as directory:
         Path(directory).chmod(0o555)

@@ -46,3 +46,9 @@ def test_a_file_system_that_takes_nothing_is_found_out_whatever_the_rights_say(d
     ok, sentence = said_of(Path(directory), tmp_path)
     assert not ok
     assert sentence.startswith(f"{Path(directory).parent} cannot be written: ")
+
+
+def test_a_path_that_cannot_even_be_looked_for_is_said(tmp_path: Path) -> None:
+    ok, sentence = said_of(tmp_path / ("x" * 300), tmp_path)
+    assert not ok
+    assert "File name too long" in sentence

@@ -14,6 +14,7 @@ from penstock.processes import status
 from penstock.processes.status import Status, speed, table
 from penstock.settings import load
 from served_models import PIXELS, served
+from unsteady_proxy import UnsteadyProxy, Weather
 from update_records import update_of, write_as_another
 
 UPDATE = replace(
@@ -86,3 +87,19 @@ def test_lag_and_versions_are_read_from_topics_and_replicas(
     assert said["replicas"][urls["ready"]] == "version 3"
     assert said["replicas"][urls["waiting"]] == "not ready"
     assert said["replicas"][f"http://{unused_address}"].startswith("does not answer (")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"not http at all\r\n\r\n", "does not answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "answers as no replica does"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "answers as no replica does"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhtml", "answers as no replica does"),
+        (b"", "does not answer"),
+    ],
+)
+def test_what_is_no_replica_is_said_in_words(answer: bytes, said: str) -> None:
+    with UnsteadyProxy() as proxy:
+        proxy.weather = Weather(answers=answer) if answer else Weather(refuses=True)
+        assert status._served_version(f"http://{proxy.address}", "m").startswith(said)

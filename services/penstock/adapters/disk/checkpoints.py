@@ -129,7 +129,7 @@ class DiskCheckpoints:
             make_folder(self._folder)
             self._lock.acquire()
             for leftover in (*self._folder.glob(f"{UNFINISHED}*"), self.incoming_folder, self.recording_folder):
-                if leftover.exists():
+                if leftover.is_dir():  # a file is not ours: .DS_Store, .nfs…
                     shutil.rmtree(leftover)
         except (FileExistsError, NotADirectoryError):
             raise StateError(

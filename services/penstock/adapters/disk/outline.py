@@ -23,7 +23,7 @@ def newest_outline(
         for folder in reversed(folders):
             try:
                 return outline(folder, tensors=tensors, columns=columns)
-            except (TornCheckpointError, OSError):
+            except (ValueError, OSError):
                 continue
         if not folders:
             return None
@@ -36,7 +36,7 @@ def outline(folder: Path, *, tensors: tuple[str, ...], columns: tuple[str, ...])
     Files are mapped rather than read, so what was not asked for costs nothing; digests are not held against them.
 
     Raises:
-        TornCheckpointError: the manifest is torn, or a column is missing.
+        ValueError: the manifest or a file is torn, or a column is missing.
         OSError: a file is gone.
     """
     manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())

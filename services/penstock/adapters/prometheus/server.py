@@ -1,13 +1,18 @@
 """A small HTTP server for `/metrics`, in threads of its own."""
 
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import structlog
 
 from penstock.errors import ConfigurationError
 
 STOP_POLL_SECONDS = 0.05
 REQUEST_TIMEOUT_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
 
 
 class MetricsServer:
@@ -21,13 +26,12 @@ class MetricsServer:
         """
         handler = type("MetricsHandler", (_Handler,), {"render": staticmethod(render)})
         try:
-            self._server = ThreadingHTTPServer((host, port), handler)
+            self._server = _Server((host, port), handler)
         except OSError as error:
             raise ConfigurationError(
                 f"telemetry.port is {port}: {host}:{port} cannot be listened on ({error.strerror or error}); "
                 "set telemetry.port to a free port, or to 0 for any, and telemetry.host to an address of this machine."
             ) from None
-        self._server.daemon_threads = True  # a scrape that hangs must not hold up the process
         self.port: int = self._server.server_address[1]
         """The port that was taken."""
         self._thread = threading.Thread(
@@ -40,6 +44,15 @@ class MetricsServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # a scrape that hangs must not hold up the process
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A scraper that has gone is none of our errors; all else is."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a scrape has failed")
 
 
 class _Handler(BaseHTTPRequestHandler):

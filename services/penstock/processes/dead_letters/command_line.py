@@ -1,5 +1,6 @@
 """What `penstock dead-letters …` takes. Everything heavy is imported when a command runs."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def _choosing(command: Command) -> Command:
 def _chosen(reason: str | None, starts: dict[int, int] | None, only: "frozenset[Place]", containing: str) -> "Choice":
     from penstock.processes.dead_letters.choosing import Choice
 
-    return Choice(reason=reason, starts=starts, only=only, containing=containing.encode())
+    return Choice(reason=reason, starts=starts, only=only, containing=os.fsencode(containing))
 
 
 def _ready(config: Path) -> "Settings":

@@ -5,12 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from penstock.errors import ConfigurationError
 from penstock.features import FeatureSchema
 from penstock.flow import EventBatch, Offsets
+from penstock.processes.parquet_files import opened, row_batches
 from penstock.wire.decoder import EventDecoder
 from penstock.wire.event_writer import arrow_message
 from penstock.wire.message import Headers
@@ -24,7 +21,7 @@ class ParquetReplay:
 
     def __init__(self, files: Sequence[Path], schema: FeatureSchema, *, max_events: int) -> None:
         """Raises `ConfigurationError` where a file is missing or is not Parquet."""
-        self._files = [_opened(file) for file in files]
+        self._files = [opened(file) for file in files]
         self._paths = list(files)
         self._decoder = EventDecoder(schema)
         self._max_events = max_events
@@ -39,7 +36,7 @@ class ParquetReplay:
         """All of them."""
         for number, (file, path) in enumerate(zip(self._files, self._paths, strict=True)):
             written_ms = path.stat().st_mtime_ns // 1_000_000
-            for offset, rows in enumerate(file.iter_batches(batch_size=self._max_events)):
+            for offset, rows in enumerate(row_batches(file, path, self._max_events)):
                 message = FileMessage(
                     content=arrow_message(rows),
                     file=str(path),
@@ -99,12 +96,3 @@ class FileMessage:
     def timestamp(self) -> tuple[int, int]:
         """When the file was written."""
         return 1, self.written_ms
-
-
-def _opened(file: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(file)
-    except FileNotFoundError:
-        raise ConfigurationError(f"There is no file {file}.") from None
-    except (pa.ArrowException, OSError) as error:
-        raise ConfigurationError(f"{file} is not a Parquet file that can be read: {error}.") from None
