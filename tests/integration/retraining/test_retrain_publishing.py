@@ -21,7 +21,7 @@ from killed_publishing import STEPS
 from line import Line, served_version
 from penstock.adapters.disk.handover import hand_over
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
-from penstock.errors import FencedError
+from penstock.errors import FencedError, UnavailableError
 from penstock.flow import Offsets
 from penstock.processes.retrain import publishing
 from penstock.processes.retrain.sources import TopicSource
@@ -140,6 +140,19 @@ def test_a_trainer_that_claims_meanwhile_wins_and_nothing_has_changed(
             publishing.publish(settings, TopicSource(settings, resources), Offsets(), bar)
     finally:
         rival.close()
+    assert running.newest_update() is None
+    assert not (settings.state.directory / running.model / "handover").exists()
+
+
+def test_where_large_weights_can_be_put_nowhere_nothing_is_left_for_a_trainer_to_take_over(
+    running: Line, unused_address: str
+) -> None:
+    running.produce(events(200))
+    away = {"TRACKING_URI": f"http://{unused_address}", "TIMEOUT_SECONDS": "1", "ENABLED": "true"}
+    environ = {f"PENSTOCK_MLFLOW__{key}": value for key, value in away.items()}
+    settings = load(running.config, environ | {"PENSTOCK_PUBLISH__INLINE_MAX_BYTES": "100"})
+    with ExitStack() as resources, Bar() as bar, pytest.raises(UnavailableError, match=unused_address):
+        publishing.publish(settings, TopicSource(settings, resources), Offsets(), bar)
     assert running.newest_update() is None
     assert not (settings.state.directory / running.model / "handover").exists()
 

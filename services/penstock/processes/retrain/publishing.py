@@ -128,16 +128,16 @@ def _announced(
         judged=pupil.learner.watch.judged.by_version(),
         captured_at_seconds=began,
     )
+    update = update_of(  # before the checkpoint is handed over: large weights go to MLflow, which may be away
+        candidate,
+        weights_store=ArtifactStore(settings.mlflow, settings.model.name),
+        inline_max_bytes=settings.publish.inline_max_bytes,
+        announced_at_ms=clock.now_ms(),
+        lag_events=0.0,
+    )
     folder = hand_over(settings.state.directory, checkpoint, weights)
     with tempfile.TemporaryDirectory(prefix="penstock-retrain-") as scratch:
         pinned = pin(folder, Path(scratch))  # a trainer may take the folder as soon as it starts
-        update = update_of(
-            candidate,
-            weights_store=ArtifactStore(settings.mlflow, settings.model.name),
-            inline_max_bytes=settings.publish.inline_max_bytes,
-            announced_at_ms=clock.now_ms(),
-            lag_events=0.0,
-        )
         try:
             update_log.append(update)
         except FencedError:

@@ -1,12 +1,14 @@
 """The newest checkpoint there is, wherever it was left."""
 
 import time
+from pathlib import Path
 from threading import Event
 
 import structlog
 
 from penstock.adapters.disk.checkpoints import DiskCheckpoints
 from penstock.adapters.mlflow.record import MlflowRecord
+from penstock.errors import UnavailableError
 from penstock.flow import Checkpoint, ModelUpdate
 from penstock.processes.trainer.patience import patiently
 from penstock.trainer.ports import Claimed
@@ -60,10 +62,19 @@ def _recorded_since(
     log.warning("another writer has announced a model since the checkpoint on disk", **epochs)
     newest, deadline = on_disk, time.monotonic() + RECORD_SECONDS
     while record is not None and time.monotonic() < deadline and not stop.is_set():
-        if patiently(lambda: record.newest_checkpoint(checkpoints.handover_folder), stop):
+        if _is_there(record, checkpoints.handover_folder):
             newest = checkpoints.load_newest() or on_disk
             if newest.epoch >= announced.epoch:
                 return newest
         stop.wait(RECORD_RETRY_SECONDS)
     log.warning("MLflow does not have it; going on from what there is, silent until that has caught up", **epochs)
     return newest
+
+
+def _is_there(record: MlflowRecord, into: Path) -> bool:
+    """False, too, where MLflow does not answer: there is a checkpoint to go on from."""
+    try:
+        return record.newest_checkpoint(into)
+    except UnavailableError as error:
+        log.warning("waiting", reason=str(error))
+        return False
