@@ -17,7 +17,7 @@ import msgspec
 
 from penstock.adapters.kafka.config import KafkaValue, checked, redacted
 from penstock.adapters.mlflow.config import MlflowConfig
-from penstock.adapters.mlflow.locations import without_credentials
+from penstock.credentials import without_credentials
 from penstock.errors import ConfigurationError
 from penstock.failpoints import VARIABLE
 from penstock.intake.config import IntakeConfig

@@ -64,6 +64,18 @@ def test_on_a_terminal_lines_are_for_people(monkeypatch: pytest.MonkeyPatch) -> 
         json.loads(line)
 
 
+def test_on_a_terminal_too_no_traceback_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    logs.configure()
+    try:
+        raise ValueError("no answer from http://me:hunter2@mlflow")
+    except ValueError:
+        structlog.get_logger().exception("updater failed")
+    assert "ValueError: no answer from http://mlflow" in terminal.getvalue()
+    assert "hunter2" not in terminal.getvalue()
+
+
 def test_a_level_may_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(logging.WARNING)
     structlog.get_logger().info("learning")
@@ -82,6 +94,7 @@ def test_what_is_called_a_secret_is_not_written(word: str, capsys: pytest.Captur
     ("value", "shown"),
     [
         ("https://me:hunter2@mlflow:5000/path", "https://mlflow:5000/path"),
+        ("https://me:hunt@r2@mlflow:5000/path@v1", "https://mlflow:5000/path@v1"),
         (ValueError("no answer from http://me:hunter2@mlflow"), "ValueError('no answer from http://mlflow')"),
     ],
 )

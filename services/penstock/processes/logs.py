@@ -1,7 +1,6 @@
 """Structured logs: readable on a terminal, JSON elsewhere; one line where state changes; secrets redacted."""
 
 import logging
-import re
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -9,9 +8,9 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from penstock.credentials import without_credentials
+
 SECRET_WORDS = ("password", "secret", "token", "passphrase", "credential")
-CREDENTIALS = re.compile(r"//[^/@\s]*@")
-"""User and password of an address."""
 PLAIN = (bool, int, float, dict, list, tuple, type(None))
 """What a log line may hold beside text; all else is written as its representation."""
 
@@ -46,7 +45,7 @@ def configure(level: int = logging.INFO) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
-            *([] if terminal else [structlog.processors.format_exc_info]),
+            structlog.processors.format_exc_info,  # before the redaction, which reads text
             _redact,
             renderer,
         ],
@@ -61,5 +60,5 @@ def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
         if any(word in key.lower() for word in SECRET_WORDS):
             event[key] = "***"
         elif not isinstance(value, PLAIN):
-            event[key] = CREDENTIALS.sub("//", value if isinstance(value, str) else repr(value))
+            event[key] = without_credentials(value if isinstance(value, str) else repr(value))
     return event

@@ -1,9 +1,9 @@
 """Where models are recorded for people."""
 
-import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from penstock.credentials import without_credentials
 from penstock.errors import ConfigurationError
 
 
@@ -42,4 +42,4 @@ class MlflowConfig:
     @property
     def shown_uri(self) -> str:
         """The tracking URI without user and password, for logs."""
-        return re.sub(r"//[^/]*@", "//", self.tracking_uri, count=1)
+        return without_credentials(self.tracking_uri)

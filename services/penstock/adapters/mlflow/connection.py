@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.locations import artifact_folder, database_file
+from penstock.credentials import without_credentials
 from penstock.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -190,5 +191,5 @@ def _reason(error: Exception, timeout_seconds: int) -> str:
         return f"no answer within {timeout_seconds} s."
     if unreached := re.search(r"\[Errno -?\d+\] ([\w \-]+)", line):
         return f"it cannot be reached: {unreached.group(1).lower()}."
-    line = re.sub(r"//[^/@\s]+@", "//", line)
+    line = without_credentials(line)
     return line if len(line) <= REASON_LENGTH else line[:REASON_LENGTH] + "…"

@@ -6,8 +6,8 @@ from threading import Lock, Thread
 from typing import BinaryIO
 
 from penstock.adapters.mlflow.connection import Artifacts
-from penstock.adapters.mlflow.locations import without_credentials
 from penstock.adapters.mlflow.scratch import scratch_folder
+from penstock.credentials import without_credentials
 from penstock.errors import RefusedUpdateError, UnavailableError
 
 LOOK_SECONDS = 0.05

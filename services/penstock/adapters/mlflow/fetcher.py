@@ -11,7 +11,8 @@ from typing import Any, BinaryIO, cast
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Artifacts, Connection
 from penstock.adapters.mlflow.downloads import Downloads, wrong_size
-from penstock.adapters.mlflow.locations import Location, default_prefix, without_credentials
+from penstock.adapters.mlflow.locations import Location, default_prefix
+from penstock.credentials import without_credentials
 from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
 
 TIMEOUT_SECONDS = 60.0

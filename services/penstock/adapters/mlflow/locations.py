@@ -1,6 +1,5 @@
 """Where artifacts lie: the folder of the embedded default, and which URIs a replica may read. Knows no MLflow."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -29,11 +28,6 @@ def default_prefix(config: MlflowConfig) -> str:
     """The URI under which all artifacts of the configured store lie."""
     folder = artifact_folder(config)
     return SERVER_ARTIFACTS if folder is None else folder.as_uri()
-
-
-def without_credentials(text: str) -> str:
-    """Without users and passwords of the addresses in it, for people."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 @dataclass(frozen=True, kw_only=True)
