@@ -1,4 +1,4 @@
-"""A secured Kafka, shared: give models names of their own."""
+"""A secured Kafka, shared by a file: give models names of their own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from penstock.adapters.kafka.local_kafka import LocalKafka
 from secured_kafka import LOG_ALLOWED, PASSWORDS, Secured, binding, documented
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a list of topics names those of other files, too
 def secured(kafka_libs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")
     authority = Authority(folder)

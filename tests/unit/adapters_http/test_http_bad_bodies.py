@@ -64,7 +64,7 @@ BODIES: dict[str, tuple[bytes, list[str]]] = {
     "shape empty": (with_input(shape=[]), ["has shape []", "[n, 64]"]),
     "shape negative": (with_input(shape=[-1, 64]), ["[-1, 64]", "at least 1"]),
     "shape without rows": (with_input(shape=[0, 64], data=[]), ["[0, 64]", "at least 1"]),
-    "shape enormous": (with_input(shape=[10**40, 64]), ["64 values"]),
+    "shape enormous": (with_input(shape=[10**40, 64]), ["'pixels'", "[n, 64]"]),
     "too few values": (with_input(data=[0.5] * 63), ["63 values", "64"]),
     "too many values": (with_input(shape=[2, 64]), ["64 values", "128"]),
     "no values": (with_input(data=[]), ["0 values", "64"]),

@@ -149,7 +149,12 @@ def test_a_request_that_waited_too_long_is_504_and_not_computed(
         replica.slot.current = slow  # type: ignore[assignment]  # a served model that waits
         body = json.dumps({"inputs": [TENSOR], "parameters": parameters}).encode()
         answers: list[Any] = []
-        first = threading.Thread(target=lambda: replica.infer({"inputs": [TENSOR]}))
+
+        def be_computed() -> None:
+            while not slow.busy.is_set():  # on a busy machine a millisecond may be over before
+                replica.infer({"inputs": [TENSOR]})
+
+        first = threading.Thread(target=be_computed)
         first.start()
         assert slow.busy.wait(60)
         second = threading.Thread(target=lambda: answers.append(replica.infer(body)))
