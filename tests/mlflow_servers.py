@@ -31,10 +31,15 @@ class MlflowServer:
         """Its address, as `mlflow.tracking_uri`."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def database(self) -> Path:
+        """Its SQLite file."""
+        return self.home / "server.db"
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--backend-store-uri", f"sqlite:///{self.home / 'server.db'}", "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{self.database}", "--workers", "1"]
         command += ["--artifacts-destination", str(self.home / "artifacts"), "--serve-artifacts"]
         command += ["--allowed-hosts", "127.0.0.1:*,localhost:*"]  # of any port: a proxy may stand before it
         environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

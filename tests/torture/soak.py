@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +15,12 @@ import psutil
 
 from configurations import configuration, events, question
 from line import Line, Process, line, served_version
+from mlflow_servers import MlflowServer
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.failpoints import NAMES
 from torture.broker_away import PROPERTIES
 from torture.fault import Fault, Figures
+from torture.mlflow_away import SHORT, TROUBLES
 from torture.workspace import Workspace
 from unsteady_proxy import FAIR, UnsteadyProxy, Weather
 from verifying.answers import Asking, assert_answers_hold
@@ -27,12 +29,13 @@ from verifying.topics import read_topic
 from verifying.updates import acceptable, assert_log_of_one_writer, assert_records_whole
 from waiting import wait_for
 
-SQLITE = "sqlite:///"
 SOAK_SECONDS = {False: 0.0, True: 1800.0}
 """After everything has been done once."""
 BURST, POISON_EVERY = 150, 25
 POISON = b"poison "
 CUT_SECONDS = (0.1, 2.0)
+MLFLOW_SECONDS = 3
+"""It is waited for no longer, so that troubles are felt."""
 FAR_AWAY = Weather(latency_seconds=(0.02, 0.2))
 WRITING = tuple(name for name in NAMES if name.startswith("checkpoint."))
 CAPACITY = 500
@@ -51,7 +54,14 @@ class Soak:
     trainer: Process
     replica: Process
     doomed: Process
-    uri: str
+    server: MlflowServer
+    front: UnsteadyProxy
+    troubles: Sequence[str]
+    """Of MLflow, behind `front`."""
+    trouble: AbstractContextManager[None] | None = None
+    rows_before: int = 0
+    versions_before: int = 0
+    """In MLflow's database, which others use too."""
     produced: int = 0
     seen: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     actions: int = 0
@@ -102,12 +112,26 @@ class Soak:
         """The broker is far away, or near again."""
         self.proxy.weather = FAIR if self.proxy.weather is FAR_AWAY else FAR_AWAY
 
+    def trouble_mlflow(self) -> None:
+        """It refuses, answers 500, hangs, is slow, has a full disk or is gone; or all is well again."""
+        if self.trouble is None:
+            self.trouble = TROUBLES[self.chance.choice(self.troubles)](self.server, self.front)
+            self.trouble.__enter__()
+        else:
+            self.heal_mlflow()
+
+    def heal_mlflow(self) -> None:
+        """All is well again, if it was not."""
+        if self.trouble is not None:
+            self.trouble.__exit__(None, None, None)
+            self.trouble = None
+
     def deck(self) -> list[Callable[[], None]]:
         """Everything that is done, in an order drawn at random."""
         actions: list[Callable[[], None]] = [
             *[self.produce] * 12,
             *[self.kill_trainer, self.stop_trainer, self.kill_replica, self.hold_still],
-            *[self.kill_broker, self.cut_off, self.change_weather],
+            *[self.kill_broker, self.cut_off, self.change_weather, self.trouble_mlflow],
         ]
         self.chance.shuffle(actions)
         return actions
@@ -118,8 +142,14 @@ class Soak:
             self._look_at("trainer", self.trainer)
         self._look_at("replica", self.replica)
         self.seen["state MiB"].append(_bytes_below(self.running.directory / "state") / 2**20)
-        if num_versions := _rows(self.uri, "model_versions"):
-            self.seen["rows per version"].append(_rows(self.uri) / num_versions)
+        if num_versions := self.mlflow_rows("model_versions") - self.versions_before:
+            self.seen["rows per version"].append((self.mlflow_rows() - self.rows_before) / num_versions)
+
+    def mlflow_rows(self, *tables: str) -> int:
+        """In these tables of MLflow's database; in all of them unless named."""
+        with closing(sqlite3.connect(f"file:{self.server.database}?mode=ro", uri=True, timeout=30)) as database:
+            known = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return sum(database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables or known)
 
     def _look_at(self, name: str, process: Process) -> None:
         seen = psutil.Process(process.pid)
@@ -131,10 +161,16 @@ class Soak:
 def play(workspace: Workspace, seed: int) -> Figures:
     """Acts and looks until the time is over; then everything must be there, and nothing have grown."""
     model, directory, chance = workspace.new_model(), workspace.directory, random.Random(seed)
-    uri = f"{SQLITE}{directory / 'mlflow.db'}"
-    with UnsteadyProxy(seed=seed) as proxy, workspace.own_kafka(PROPERTIES, advertised_port=proxy.port) as broker:
-        proxy.upstream = int(broker.bootstrap_servers.rpartition(":")[2])
-        text = configuration(model, proxy.address, directory / "state", tracking_uri=uri, capacity=CAPACITY)
+    server = workspace.mlflow()
+    with (
+        UnsteadyProxy(seed=seed) as proxy,
+        UnsteadyProxy(seed=seed) as front,
+        workspace.own_kafka(PROPERTIES, advertised_port=proxy.port) as broker,
+    ):
+        proxy.upstream, front.upstream = int(broker.bootstrap_servers.rpartition(":")[2]), server.port
+        text = configuration(
+            model, proxy.address, directory / "state", tracking_uri=f"http://{front.address}", capacity=CAPACITY
+        ).replace("record_interval_seconds", f"timeout_seconds = {MLFLOW_SECONDS}\nrecord_interval_seconds")
         with line(directory, proxy.address, model, text, workspace.nursery) as running:
             assert running.run("topics", "create", "--partitions", "1").returncode == 0
             replica, url = running.start_replica()
@@ -146,8 +182,11 @@ def play(workspace: Workspace, seed: int) -> Figures:
                 trainer=running.start_trainer(),
                 replica=replica,
                 doomed=running.start("serve", "--port", "0"),
-                uri=uri,
+                server=server,
+                front=front,
+                troubles=list(TROUBLES) if workspace.is_long else SHORT,
             )
+            soak.rows_before, soak.versions_before = soak.mlflow_rows(), soak.mlflow_rows("model_versions")
             soak.produce()
             wait_for(lambda: served_version(url, model), "the replica serves")
             with Asking(url, model, question(1, label=0), pause_seconds=0.05) as asking:
@@ -161,7 +200,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
             assert_log_of_one_writer(running.kafka, model)
             assert_answers_hold(asking.answers, acceptable(running.kafka, model))
             assert_dead_lettered_exactly(running.kafka, model, poison)
-            assert_records_whole(uri, model)
+            assert assert_records_whole(server.tracking_uri, model) > 0, "nothing was recorded"
             assert last.metrics["events_learnt"] == len(messages) - len(poison), "events were lost, or learnt twice"
     for name, values in soak.seen.items():
         if workspace.is_long or not name.startswith("trainer"):  # those of seconds are killed before they have grown up
@@ -174,16 +213,23 @@ def play(workspace: Workspace, seed: int) -> Figures:
 
 
 def _soaked(soak: Soak, asking: Asking, seconds: float) -> float:
-    """Deck after deck, the first to its end; returns the minutes it took. The broker is near again afterwards."""
+    """Deck after deck, the first to its end; returns the minutes it took. Broker and MLflow are well afterwards."""
     began = time.monotonic()
-    while not soak.actions or time.monotonic() < began + seconds:
+    try:
+        _act(soak, asking, began + seconds)
+    finally:
+        soak.heal_mlflow()  # others use it too
+    soak.proxy.weather = FAIR
+    return (time.monotonic() - began) / 60
+
+
+def _act(soak: Soak, asking: Asking, until_seconds: float) -> None:
+    while not soak.actions or time.monotonic() < until_seconds:
         for act in soak.deck():
             act()
             soak.actions += 1
             asking.pause(soak.chance.uniform(0, 0.5))
             soak.look()
-    soak.proxy.weather = FAIR
-    return (time.monotonic() - began) / 60
 
 
 def _assert_flat(name: str, values: Sequence[float]) -> None:
@@ -207,21 +253,12 @@ def _bytes_below(folder: Path) -> int:
     return total
 
 
-def _rows(uri: str, *tables: str) -> int:
-    """In these tables of MLflow's database; in all of them unless named. 0 before they are made."""
-    with closing(sqlite3.connect(f"file:{uri.removeprefix(SQLITE)}?mode=ro", uri=True, timeout=30)) as database:
-        try:
-            known = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            return sum(database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables or known)
-        except sqlite3.OperationalError:
-            return 0
-
-
 SOAK = Fault(
     number=18,
     title="a soak",
     injected="for 30 minutes at random: bursts with poison, kill -9, SIGTERM and SIGSTOP of trainers and replicas, "
-    "errors of the disk, kill -9 and restart of the broker, and a line to it that is cut and slow",
+    "errors of the disk, kill -9 and restart of the broker, a line to it that is cut and slow, and an MLflow that "
+    "refuses, answers 500, hangs, is slow, has a full disk or is gone",
     must_hold="I1 and I3 to I6; descriptors, threads, memory, disk and MLflow's rows per version are flat",
     short_tries=1,
     long_tries=1,
