@@ -37,6 +37,8 @@ CUT_SECONDS = (0.1, 2.0)
 MLFLOW_SECONDS = 3
 """It is waited for no longer, so that troubles are felt."""
 FAR_AWAY = Weather(latency_seconds=(0.02, 0.2))
+KEPT_WHOLE = {"log.cleaner.min.compaction.lag.ms": 2 * 3600 * 1000}
+"""No update is compacted away before the verifier has read which versions there were."""
 WRITING = tuple(name for name in NAMES if name.startswith("checkpoint."))
 CAPACITY = 500
 ROOM: dict[str, float] = {"descriptors": 8, "threads": 4, "resident MiB": 48, "state MiB": 2, "rows per version": 60}
@@ -165,7 +167,7 @@ def play(workspace: Workspace, seed: int) -> Figures:
     with (
         UnsteadyProxy(seed=seed) as proxy,
         UnsteadyProxy(seed=seed) as front,
-        workspace.own_kafka(PROPERTIES, advertised_port=proxy.port) as broker,
+        workspace.own_kafka({**PROPERTIES, **KEPT_WHOLE}, advertised_port=proxy.port) as broker,
     ):
         proxy.upstream, front.upstream = int(broker.bootstrap_servers.rpartition(":")[2]), server.port
         text = configuration(

@@ -86,7 +86,7 @@ def passes_with_delay(seconds: float, groups: list[list[int]], max_batch_rows: i
             for group in groups:
                 waiting += [asyncio.ensure_future(batcher.predict(rows(num_rows), num_rows)) for num_rows in group]
                 for _ in range(5):
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # no wait: turns of the event loop, in which a group arrives
             await asyncio.gather(*waiting)
 
     within_patience(ask())
