@@ -247,11 +247,12 @@ def _thirds(values: Sequence[float]) -> list[float]:
 
 
 def _bytes_below(folder: Path) -> int:
-    """Of all files; those that are pruned meanwhile count for nothing."""
+    """Of all files; those that are pruned meanwhile, folders too, count for nothing."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(at) / name).stat().st_size
     return total
 
 

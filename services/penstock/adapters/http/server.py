@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -44,10 +45,18 @@ class HttpServer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
 
-    async def serve(self, app: ASGIApp, *, grace_seconds: float, whole: WholeRequests | None = None) -> None:
+    async def serve(
+        self,
+        app: ASGIApp,
+        *,
+        grace_seconds: float,
+        whole: WholeRequests | None = None,
+        on_listening: Callable[[], None] = lambda: None,
+    ) -> None:
         """Answer until `stop`; requests in flight may then take `grace_seconds` more.
 
-        Requests that `whole` takes are answered by it, all others by `app`.
+        Requests that `whole` takes are answered by it, all others by `app`. `on_listening` is called once, when a
+        client can connect.
         """
         _quiet_uvicorn()
         config = uvicorn.Config(
@@ -63,7 +72,7 @@ class HttpServer:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=math.ceil(grace_seconds),
         )
-        self._server = _Server(config)
+        self._server = _Server(config, on_listening)
         self._server.should_exit = self._stopping
         await self._server.serve(sockets=[self._socket])
 
@@ -85,6 +94,15 @@ def run_on_uvloop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self._on_listening()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: uvicorn would raise them once more after its own shutdown."""

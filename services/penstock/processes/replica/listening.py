@@ -1,6 +1,7 @@
 """The listeners of a replica: from when it may listen until what was in flight at its end is answered."""
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -65,8 +66,8 @@ async def _answer(
     whole = WholeInferRequests(plane, max_body_bytes=config.max_body_bytes, telemetry=telemetry)
     grpc_server = _grpc_server(config, parts, shared=shared)
     grpc_port = {} if grpc_server is None else {"grpc_port": grpc_server.port}
-    log.info("listening", url=server.url, model=plane.model, **grpc_port)
-    answering = [server.serve(app, grace_seconds=config.grace_seconds, whole=whole)]
+    say = partial(log.info, "listening", url=server.url, model=plane.model, **grpc_port)
+    answering = [server.serve(app, grace_seconds=config.grace_seconds, whole=whole, on_listening=say)]
     if grpc_server is not None:
         ending.when_begun(grpc_server.stop)
         answering.append(grpc_server.serve(grace_seconds=config.grace_seconds))
