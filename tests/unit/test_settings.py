@@ -121,6 +121,7 @@ def test_unquoted_kafka_keys_mean_the_same(tmp_path: Path) -> None:
         ("min_interval_seconds = 0.1", "min_interval_seconds = 9.0", ["publish.min_interval_seconds is 9.0"]),
         ("sqlite:///state/mlflow.db", "ftp://mlflow", ["mlflow.tracking_uri", "sqlite:///"]),
         ("port = 8080", "port = 80800", ["serving.port is 80800", "65535"]),
+        ("port = 8080", "port = 8080\ngrace_seconds = inf", ["serving.grace_seconds is inf", "finite"]),
         ("[model]", "[model", ["not TOML"]),
     ],
 )

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from penstock.learning.class_means import class_means
 from penstock.learning.config import ModelConfig, TrainingConfig, check_frozen
 from penstock.learning.descent import Descent
 from penstock.learning.doubts import Doubt
@@ -31,8 +31,6 @@ from penstock.learning.window import Window, window_rows
 from penstock.replay.config import ReplayConfig
 
 LEAST_PROBABILITY = 1e-9
-CLASSES_AT_ONCE = 1024
-"""Born in one micro-batch: a mark for each row of each of so many fits into some MiB."""
 Int64s = npt.NDArray[np.int64]
 
 
@@ -122,7 +120,7 @@ class LearnerParts:
         born = rows.classes - num_known
         with torch.no_grad():
             features = network.features(network.standardiser(rows.dense), rows.tokens)
-            network.head.imprint(_means(features, born))
+            network.head.imprint(class_means(features, born))
 
     def as_put_away(self, rows: TrainRows) -> TrainRows:
         """The rows with the logits that the model has for them now, if kept rows are to be held to theirs."""
@@ -131,21 +129,6 @@ class LearnerParts:
         network = self.network
         logits = network.logits(rows.dense, rows.tokens)[:, : network.head.num_live]
         return replace(rows, remembered=largest(logits))
-
-
-def _means(features: Tensor, classes: Int64s) -> Tensor:
-    """[C, H]: the mean of `features` [n, H] of each of `classes` [n], which are 0 to C − 1, each there."""
-    means = []
-    for first in range(0, int(classes.max()) + 1, CLASSES_AT_ONCE):
-        rows = np.flatnonzero((classes >= first) & (classes < first + CLASSES_AT_ONCE))
-        of_rows = classes[rows] - first
-        is_of = np.zeros((int(of_rows.max()) + 1, len(rows)), dtype=np.float32)
-        is_of[of_rows, np.arange(len(rows))] = 1.0
-        chosen = torch.from_numpy(is_of).to(features.device)
-        theirs = features if len(rows) == len(classes) else features[torch.from_numpy(rows).to(features.device)]
-        # Not index_add_, whose order of summing on a GPU is another each time.
-        means.append((chosen @ theirs) / chosen.sum(dim=1).unsqueeze(1))
-    return torch.cat(means)
 
 
 def new_parts(

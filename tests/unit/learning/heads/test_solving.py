@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from penstock.learning.heads.absence import Attendance
 from penstock.learning.heads.analytic import AnalyticHead
+from penstock.learning.heads.discriminant import penalty, solve
 from penstock.learning.heads.solving import YOUNG_ROWS, Solving
 
 
@@ -51,3 +53,17 @@ def test_a_long_stream_of_known_classes_is_solved_once_in_a_64th_of_it() -> None
     late = [event for event in stream.solved if event > 1000]
     assert 20 <= len(late) <= 35
     assert YOUNG_ROWS < 1000
+
+
+@pytest.mark.parametrize("weight", [1e-9, 1.0, 1e9, 1e30])
+def test_the_penalty_keeps_few_rows_of_any_weight_solvable(weight: float) -> None:
+    """Five rows span five of twenty directions; the others have the penalty alone to stand on."""
+    rows = np.random.default_rng(0).normal(size=(5, 20))
+    labels, weights = np.array([0, 0, 1, 1, 1]), np.full(5, weight)
+    gram = torch.from_numpy(rows.T @ (weights[:, None] * rows))
+    marks = np.eye(2)[labels] * weights[:, None]
+    ridge_penalty = penalty(gram, float(weights.sum()), 20)
+    solution = solve(gram, marks.T @ rows, marks.sum(axis=0), np.array([2.0, 3.0]), ridge_penalty)
+    readout = solution.readout(2)
+    assert np.isfinite(readout.weights).all()
+    assert (rows @ readout.weights + readout.biases).argmax(axis=1).tolist() == labels.tolist()
