@@ -134,7 +134,8 @@ class Publisher:
         self._announcer.close(LAST_ANNOUNCEMENT_SECONDS)
         self._recorder.close(LAST_RECORD_SECONDS)
         self._raise_failure()
-        log.info("ended", step=learner.step, events_learnt=learner.events_learnt, all_saved=not self._has_news(learner))
+        all_saved = self._writer_idle.is_set() and not self._has_news(learner)
+        log.info("ended", step=learner.step, events_learnt=learner.events_learnt, all_saved=all_saved)
 
     def close(self) -> None:
         """Where training failed, in place of `publish_last`: stop, so that what is used here may be closed.
