@@ -66,6 +66,14 @@ class DenseAdam:
         for rate, names in self._names_by_rate.items():
             own = [name for name in names if name != HEAD]
             head = self._head if HEAD in names else None
+            counts = [self._steps[name] for name in own] + (head.steps if head else [])
+            if not counts:
+                continue
+            together = torch.stack(counts)
+            steps = list(together.unbind())
+            self._steps.update(zip(own, steps, strict=False))
+            if head:
+                head.steps = steps[len(own) :]
             yield _Group(
                 rate=rate,
                 parameters=[self._parameters[name] for name in own],
@@ -73,7 +81,8 @@ class DenseAdam:
                 head_gradients=head.gradients if head else [],
                 first=[self._first[name] for name in own] + (head.first if head else []),
                 second=[self._second[name] for name in own] + (head.second if head else []),
-                steps=[self._steps[name] for name in own] + (head.steps if head else []),
+                steps=steps,
+                all_steps=together,
             )
 
     def head_moments(self, index: int) -> tuple[Tensor, Tensor]:
@@ -99,7 +108,10 @@ class DenseAdam:
 
 @dataclass(frozen=True, kw_only=True)
 class _Group:
-    """What moves at one rate: `parameters`, then blocks of the head's rows; the other lists go along with both."""
+    """What moves at one rate: `parameters`, then blocks of the head's rows; the other lists go along with both.
+
+    `steps` are views of `all_steps`, which are counted in one operation however many blocks there are.
+    """
 
     rate: float
     parameters: list[nn.Parameter]
@@ -108,18 +120,21 @@ class _Group:
     first: list[Tensor]
     second: list[Tensor]
     steps: list[Tensor]
+    all_steps: Tensor
 
     def step(self) -> None:
         rows: list[Tensor] = [*self.parameters, *self.head_rows]
         found = [*(parameter.grad for parameter in self.parameters), *self.head_gradients]
         gradients = [gradient for gradient in found if gradient is not None]
         if len(gradients) == len(rows):
+            self.all_steps.add_(1)
             _fused(self.rate, rows, gradients, self.first, self.second, self.steps)
         elif gradients:
             moving = [place for place, gradient in enumerate(found) if gradient is not None]
             rows, first, second, steps = (
                 [each[place] for place in moving] for each in (rows, self.first, self.second, self.steps)
             )
+            torch._foreach_add_(steps, 1)
             _fused(self.rate, rows, gradients, first, second, steps)
 
 
@@ -132,9 +147,6 @@ def _fused(
     steps: list[Tensor],
 ) -> None:
     """What torch.optim.Adam(fused=True) calls in the end; its own bookkeeping costs more than this arithmetic."""
-    if not rows:
-        return
-    torch._foreach_add_(steps, 1)
     torch._fused_adam_(
         rows,
         gradients,

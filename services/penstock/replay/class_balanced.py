@@ -152,6 +152,7 @@ class ClassBalancedPolicy:
         self._counts += np.bincount(classes[list(waiting.values())], minlength=len(self._counts))
         quota = largest_quota(self._counts, self.capacity, self.quota)
         at_most = max(quota, 1)
+        entered = {int(classes[row]) for row in waiting.values()}
         dropped: list[int] = []
         for label in np.flatnonzero(self._counts > at_most).tolist():
             heap = self._worst_first[label]
@@ -159,8 +160,9 @@ class ClassBalancedPolicy:
         np.minimum(self._counts, at_most, out=self._counts)
         if quota == 0:
             dropped.extend(self._drop_whole_classes())
+        all_may_differ = quota < self.quota
         self.quota = quota
-        self._set_ceilings(np.flatnonzero(self._counts >= at_most).tolist())
+        self._set_ceilings(np.flatnonzero(self._counts >= at_most).tolist() if all_may_differ else entered)
         return [self._slot_of.pop(priority) for priority in dropped if waiting.pop(priority, None) is None]
 
     def _drop_whole_classes(self) -> list[int]:

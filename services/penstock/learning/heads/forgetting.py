@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from penstock.flow import Array
 from penstock.learning.heads.discriminant import Readout
@@ -48,15 +49,16 @@ class ForgettingHead:
         num_rows = len(rows)
         counts = np.bincount(classes)
         present = counts.nonzero()[0]
-        is_of = present[:, None] == classes
-        places, counts = is_of.argmax(axis=0), counts[present]
+        places, counts = present.searchsorted(classes), counts[present]
         order = places.argsort(kind="stable")
         later = np.empty(num_rows, dtype=np.int64)  # rows of the same class still to come
         later[order] = counts.cumsum().repeat(counts) - 1 - np.arange(num_rows)
         powers = self._powers_to(num_rows)
-        own = is_of * (powers[later] * weights)
-        sizes = own.sum(axis=1)
-        means = own @ rows / sizes[:, None]
+        own = powers[later] * weights
+        sizes = np.bincount(places, own)
+        means = np.zeros((len(present), self.width))
+        torch.from_numpy(means).index_add_(0, torch.from_numpy(places), torch.from_numpy(rows * own[:, None]))
+        means /= sizes[:, None]
         before = powers[counts] * self.counts[present]
         after = before + sizes
         moved = means - self._means[present]

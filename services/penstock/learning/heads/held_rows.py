@@ -26,6 +26,8 @@ LinearOf = Callable[[Int64s], Float64s | None]
 MOST_TOP_UP = 64
 MOST_SCORED = 512
 SCORED_AT_ONCE = 32
+LARGE_SLICE, LEAST_TOP_UP = 64, 32
+"""Beyond so many fresh rows, held rows are drawn so many at once: to ask about a few costs as much as about many."""
 
 
 class HeldRows:
@@ -40,7 +42,7 @@ class HeldRows:
         self._unscored: tuple[Solved, Float64s, Float64s] | None = None
         self._is_scored: Bools = np.zeros(0, dtype=np.bool_)
         self.owed = 0.0
-        """Rows that absence has asked for and that were not drawn yet, a fraction."""
+        """Rows that absence has asked for and that were not drawn yet."""
 
     def settle(self, reservoir: Reservoir, analytic: AnalyticHead | None) -> None:
         """Take what the shelves hold now; call it right after the analytic head was solved."""
@@ -80,6 +82,8 @@ class HeldRows:
         """Places among them, absent classes drawn by their absence; as many as absence asks for."""
         absence = self._attendance.absence
         self.owed += num_fresh * absence / (1 - absence)
+        if num_fresh > LARGE_SLICE and self.owed < LEAST_TOP_UP:
+            return self.slots[:0]
         count, self.owed = int(self.owed), self.owed % 1
         count = min(count, MOST_TOP_UP)
         if not count or not len(self.slots):
