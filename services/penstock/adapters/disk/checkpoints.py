@@ -1,9 +1,10 @@
 """Checkpoints on local disk: `<directory>/<model>/checkpoints/<step>-<epoch>-<sequence>/`, one folder each.
 
-A folder is whole in itself: `checkpoint.json`, `state.safetensors`, `weights.safetensors`, `model.json`, the
-reservoir's segments and the packets of sleeping classes. A checkpoint writes one segment, with the slots changed since
-the one before, and links the earlier ones; so pruning is removing folders. The highest sequence number is the newest,
-whatever its step: after a torn checkpoint steps are learnt again.
+A folder is whole in itself: `checkpoint.json`, `state.safetensors`, large tensors, `weights.safetensors` unless that is
+large, `model.json`, the reservoir's segments and the packets of sleeping classes. A checkpoint writes one segment, with
+the slots changed since the one before, and the large tensors that have changed, and links the others; so pruning is
+removing folders. The highest sequence number is the newest, whatever its step: after a torn checkpoint steps are learnt
+again.
 """
 
 import shutil
@@ -16,6 +17,7 @@ from penstock import failpoints
 from penstock.adapters.disk.files import FileDigest, make_folder, sync_folder
 from penstock.adapters.disk.folder import load_folder, read_manifest, write_folder
 from penstock.adapters.disk.handover import handover_folder
+from penstock.adapters.disk.large_tensors import LargeTensors
 from penstock.adapters.disk.lock import FolderLock
 from penstock.adapters.disk.manifest import MANIFEST, TornCheckpointError
 from penstock.adapters.disk.packets import PacketFile, PacketFolder
@@ -48,6 +50,7 @@ class DiskCheckpoints:
         self._sequence = 0
         self._newest: Path | None = None
         self._chain: SegmentChain | None = None
+        self._large = LargeTensors()
         self._packet_file = PacketFile()
         self._packet_folder = PacketFolder(self._home / "packets")
 
@@ -75,6 +78,7 @@ class DiskCheckpoints:
         self._open()
         failpoints.reach("checkpoint.begun")
         chain, self._chain = self._chain, None
+        before, self._large = self._large, LargeTensors()
         self._sequence += 1
         name = f"{checkpoint.step:012d}-{checkpoint.epoch:06d}-{self._sequence:08d}"
         folder, unfinished = self._folder / name, self._folder / f"{UNFINISHED}{name}"
@@ -82,7 +86,8 @@ class DiskCheckpoints:
             unfinished.mkdir()
             packets = self._packet_file.put(checkpoint.packets, unfinished, folder, self._sequence)
             failpoints.reach("checkpoint.packets_written")
-            chain = self._write(unfinished, checkpoint, weights, chain, packets)
+            large = before.put(checkpoint.tensors, self._newest, unfinished, self._sequence)
+            chain = self._write(unfinished, checkpoint, weights, chain, packets, large)
             failpoints.reach("checkpoint.written")
             unfinished.rename(folder)
             failpoints.reach("checkpoint.renamed")
@@ -91,7 +96,7 @@ class DiskCheckpoints:
             shutil.rmtree(unfinished, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        self._chain, self._newest = chain, folder
+        self._chain, self._large, self._newest = chain, large, folder
         failpoints.reach("checkpoint.durable")
         self._packet_folder.mirror(checkpoint.packets)
         failpoints.reach("checkpoint.pruning")
@@ -149,10 +154,11 @@ class DiskCheckpoints:
         weights: Weights,
         chain: SegmentChain | None,
         packets: Mapping[str, FileDigest],
+        large: LargeTensors,
     ) -> SegmentChain:
         chain = extended(chain, checkpoint.reservoir, self._newest, folder, self._sequence)
         failpoints.reach("checkpoint.reservoir_written")
-        write_folder(folder, checkpoint, weights, segments=chain.files, packets=packets)
+        write_folder(folder, checkpoint, weights, segments=chain.files, packets=packets, large=large)
         return chain
 
     def _take_in(self) -> None:

@@ -32,6 +32,15 @@ def write_file(path: Path, parts: Iterable[bytes | memoryview]) -> FileDigest:
     return FileDigest(sha256=digest.hexdigest(), size_bytes=size_bytes)
 
 
+def digest_of_parts(parts: Iterable[bytes | memoryview]) -> FileDigest:
+    """What `write_file` would return."""
+    digest, size_bytes = hashlib.sha256(), 0
+    for part in parts:
+        digest.update(part)
+        size_bytes += len(part)
+    return FileDigest(sha256=digest.hexdigest(), size_bytes=size_bytes)
+
+
 def read_file(path: Path) -> tuple[memoryview, FileDigest]:
     """All bytes of a file (mutable, so that arrays over them are writable) and their digest. Raises `OSError`.
 

@@ -5,8 +5,19 @@ from pathlib import Path
 
 from penstock import failpoints
 from penstock.adapters.disk.files import FileDigest, digest_of, read_file, sync_folder, write_file
-from penstock.adapters.disk.manifest import MANIFEST, MODEL_CARD, STATE, WEIGHTS, Manifest, TornCheckpointError
-from penstock.adapters.disk.packets import PREFIX, packets_in
+from penstock.adapters.disk.large_tensors import PREFIX as LARGE
+from penstock.adapters.disk.large_tensors import LargeTensors, without_large
+from penstock.adapters.disk.manifest import (
+    MANIFEST,
+    MODEL_CARD,
+    MOST_WEIGHTS_BYTES,
+    STATE,
+    WEIGHTS,
+    Manifest,
+    TornCheckpointError,
+)
+from penstock.adapters.disk.packets import PREFIX as PACKETS
+from penstock.adapters.disk.packets import packets_in
 from penstock.adapters.disk.segments import merged
 from penstock.adapters.disk.tensor_file import read_tensors, write_tensors
 from penstock.flow import Array, Checkpoint, SlotChanges, Weights
@@ -20,15 +31,22 @@ def write_folder(
     *,
     segments: Mapping[str, FileDigest],
     packets: Mapping[str, FileDigest],
+    large: LargeTensors,
 ) -> None:
-    """Fill a folder that holds the reservoir's segments and the packets already, and fsync it. Raises `OSError`."""
+    """Fill a folder that holds segments of the reservoir, packets and large tensors already, and fsync it.
+
+    Raises:
+        OSError: the disk.
+    """
     files: dict[str, FileDigest] = {
-        STATE: write_tensors(folder / STATE, checkpoint.tensors),
-        WEIGHTS: write_file(folder / WEIGHTS, [weights.content]),
+        STATE: write_tensors(folder / STATE, without_large(checkpoint.tensors)),
         MODEL_CARD: write_file(folder / MODEL_CARD, [model_json(weights)]),
         **segments,
         **packets,
+        **large.files,
     }
+    if weights.size_bytes <= MOST_WEIGHTS_BYTES:
+        files[WEIGHTS] = write_file(folder / WEIGHTS, [weights.content])
     failpoints.reach("checkpoint.tensors_written")
     manifest = Manifest.of(checkpoint, files, tuple(segments))
     write_file(folder / MANIFEST, [manifest.to_bytes()])
@@ -56,12 +74,13 @@ def load_folder(folder: Path) -> Checkpoint:
     """
     manifest = _manifest(folder)
     _refuse_another_name(folder, manifest)
-    packets = [name for name in manifest.files if name.startswith(PREFIX)]
-    arrays = {name: _tensors(folder, name, manifest.files) for name in (STATE, *manifest.segments, *packets)}
+    packets = [name for name in manifest.files if name.startswith(PACKETS)]
+    tensors = [STATE, *(name for name in manifest.files if name.startswith(LARGE))]
+    arrays = {name: _tensors(folder, name, manifest.files) for name in (*tensors, *manifest.segments, *packets)}
     for name in manifest.files.keys() - arrays.keys():
         _verify(folder, name, manifest)
     return manifest.restored(
-        arrays[STATE],
+        {name: array for file in tensors for name, array in arrays[file].items()},
         merged([arrays[name] for name in manifest.segments]),
         {name: packet for file in packets for name, packet in packets_in(arrays[file]).items()},
     )

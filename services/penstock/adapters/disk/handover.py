@@ -8,6 +8,7 @@ from pathlib import Path
 
 from penstock.adapters.disk.files import sync_folder
 from penstock.adapters.disk.folder import write_folder
+from penstock.adapters.disk.large_tensors import LargeTensors
 from penstock.adapters.disk.packets import PacketFile
 from penstock.adapters.disk.segments import to_arrays
 from penstock.adapters.disk.tensor_file import write_tensors
@@ -39,7 +40,8 @@ def hand_over(directory: Path, checkpoint: Checkpoint, weights: Weights) -> Path
         unfinished.mkdir(parents=True)
         segment = write_tensors(unfinished / SEGMENT, to_arrays(checkpoint.reservoir))
         packets = PacketFile().put(checkpoint.packets, unfinished, folder, SEQUENCE)
-        write_folder(unfinished, checkpoint, weights, segments={SEGMENT: segment}, packets=packets)
+        large = LargeTensors().put(checkpoint.tensors, None, unfinished, SEQUENCE)
+        write_folder(unfinished, checkpoint, weights, segments={SEGMENT: segment}, packets=packets, large=large)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
         sync_folder(home)

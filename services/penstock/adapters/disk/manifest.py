@@ -16,6 +16,8 @@ MANIFEST = "checkpoint.json"
 STATE = "state.safetensors"
 WEIGHTS = "weights.safetensors"
 MODEL_CARD = "model.json"
+MOST_WEIGHTS_BYTES = 16 << 20
+"""A larger weights file is not kept beside the state, which holds every tensor of it."""
 FORMAT = 1
 
 _BEFORE, _BETWEEN, _AFTER = b'{"sha256":"', b'","checkpoint":', b"}\n"

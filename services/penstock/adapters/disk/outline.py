@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.adapters.disk.checkpoints import model_folder, whole_folders
+from penstock.adapters.disk.large_tensors import PREFIX as LARGE
 from penstock.adapters.disk.manifest import MANIFEST, STATE, Manifest, TornCheckpointError
 from penstock.adapters.disk.segments import COLUMN, SLOTS, merged
 from penstock.adapters.disk.tensor_file import read_tensors
@@ -40,7 +41,9 @@ def outline(folder: Path, *, tensors: tuple[str, ...], columns: tuple[str, ...])
         OSError: a file is gone.
     """
     manifest = Manifest.from_bytes((folder / MANIFEST).read_bytes())
-    chosen = {name: array.copy() for name, array in _mapped(folder / STATE).items() if name.startswith(tensors)}
+    files = [STATE, *(name for name in manifest.files if name.startswith(LARGE))]
+    held = {name: array for file in files for name, array in _mapped(folder / file).items()}
+    chosen = {name: array.copy() for name, array in held.items() if name.startswith(tensors)}
     wanted = {SLOTS, *(COLUMN + name for name in columns)}
     segments = [_only(wanted, _mapped(folder / name)) for name in manifest.segments]
     return manifest.restored(chosen, merged(segments), packets={})

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from penstock.adapters.disk.files import FileDigest, write_file
+from penstock.adapters.disk.files import FileDigest, digest_of_parts, write_file
 from penstock.flow import Array
 
 DTYPES: Mapping[str, str] = {
@@ -44,6 +44,11 @@ def write_tensors(path: Path, arrays: Mapping[str, Array]) -> FileDigest:
         ValueError: an array is of a type the format does not have.
     """
     return write_file(path, _parts(arrays))
+
+
+def digest_of_tensors(arrays: Mapping[str, Array]) -> FileDigest:
+    """What `write_tensors` would return."""
+    return digest_of_parts(_parts(arrays))
 
 
 def read_tensors(content: memoryview | mmap.mmap) -> dict[str, Array]:
