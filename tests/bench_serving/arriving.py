@@ -12,20 +12,22 @@ from bench_serving.subject import LINEAR, PATH, json_body, weights_of
 from figures import Figure
 from raw_connection import RawConnection, request_of
 
-INLINE_UPDATES, LARGE_UPDATES = 100, 7
-LARGE_HIDDEN = 32_000
-"""Of an MLP whose weights take 100 MB."""
+INLINE_UPDATES, LARGE_UPDATES, DELTAS = 100, 7, 30
+LARGE_HIDDEN = (11_800, 1_250)
+"""Of an MLP whose weights take 100 MB, 50 KB of which are its head."""
 PAUSE_SECONDS = 0.05
 
 
 def measure(_asked: argparse.Namespace, folder: Path) -> list[Figure]:
-    """Inline, and by URI from a file store."""
+    """Inline, by URI from a file store, and as deltas of what came by URI."""
     small = weights_of(LINEAR)
     with replica(folder / "inline", LINEAR, small) as running:
         inline = _arrivals(running, INLINE_UPDATES)
-    large = weights_of(LINEAR, hidden=LARGE_HIDDEN)
+    large = weights_of(LINEAR, hidden=LARGE_HIDDEN, versions=3, frozen=True)
     with replica(folder / "by-uri", LINEAR, large, hidden=LARGE_HIDDEN, by_uri=True) as running:
         by_uri = _arrivals(running, LARGE_UPDATES)
+    with replica(folder / "deltas", LINEAR, large, hidden=LARGE_HIDDEN, deltas=True) as running:
+        deltas = _arrivals(running, DELTAS)
     megabytes = [content[0].size_bytes / 1e6 for content in (small, large)]
     return [
         Figure(
@@ -36,6 +38,8 @@ def measure(_asked: argparse.Namespace, folder: Path) -> list[Figure]:
         ),
         Figure(name=f"{megabytes[1]:.0f} MB by URI, p50", value=_ms(by_uri, 0.5), unit="ms"),
         Figure(name=f"{megabytes[1]:.0f} MB by URI, longest", value=_ms(by_uri, 1.0), unit="ms"),
+        Figure(name=f"{megabytes[1]:.0f} MB as a delta, p50", value=_ms(deltas, 0.5), unit="ms"),
+        Figure(name=f"{megabytes[1]:.0f} MB as a delta, longest", value=_ms(deltas, 1.0), unit="ms"),
     ]
 
 

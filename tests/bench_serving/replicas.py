@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_serving.servers import SERVER_CORE, pin
-from bench_serving.subject import CONFIGURATION, HIDDEN, MODEL, Publisher
+from bench_serving.subject import CONFIGURATION, HIDDEN, MODEL, MOST_INLINE_BYTES, Publisher
 from line import Process, line, served_version
 from penstock.adapters.kafka.embedded import EmbeddedBroker
 from penstock.flow import Weights
@@ -27,9 +27,15 @@ class Running:
 
 @contextmanager
 def replica(
-    folder: Path, heads: Sequence[str], weights: Sequence[Weights], *, hidden: int = HIDDEN, by_uri: bool = False
+    folder: Path,
+    heads: Sequence[str],
+    weights: Sequence[Weights],
+    *,
+    hidden: tuple[int, ...] = HIDDEN,
+    by_uri: bool = False,
+    deltas: bool = False,
 ) -> Iterator[Running]:
-    """Until the end of `with`; weights travel inline, or `by_uri` as files."""
+    """Until the end of `with`; weights travel inline, `by_uri` as files, or the first so and the others as `deltas`."""
     folder.mkdir(parents=True)
     stored = folder / "weights"
     stored.mkdir()
@@ -37,13 +43,16 @@ def replica(
         broker.create_topic(f"{MODEL}.updates", 1)
         text = CONFIGURATION.format(
             heads=list(heads),
-            hidden=hidden,
+            hidden=list(hidden),
+            most_inline_bytes=MOST_INLINE_BYTES,
             servers=broker.bootstrap_servers,
             state=folder / "state",
             weights=stored.as_uri(),
         )
         with line(folder, broker.bootstrap_servers, MODEL, text) as running:
-            publisher = Publisher(broker.bootstrap_servers, weights, stored if by_uri else None)
+            publisher = Publisher(
+                broker.bootstrap_servers, weights, stored if by_uri or deltas else None, deltas=deltas
+            )
             publisher.publish()
             began = time.monotonic()
             process, url = running.start_replica()

@@ -12,16 +12,20 @@ from confluent_kafka import Producer
 from safetensors.numpy import load, save_file
 
 from penstock.features import Feature
-from penstock.flow import ModelUpdate, Weights
+from penstock.flow import Delta, ModelUpdate, Weights
 from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
+from penstock.learning.rates import LearningRates
+from penstock.learning.weights_delta import delta_between
 from penstock.replay.config import ReplayConfig
 from penstock.wire.model_update import encode_record
 from served_models import batch_of, update_with
 
-MODEL, WIDTH, HIDDEN, CLASSES = "bench", 784, 256, 10
+MODEL, WIDTH, CLASSES = "bench", 784, 10
+HIDDEN: tuple[int, ...] = (256,)
 PATH = f"/v2/models/{MODEL}/infer"
 LINEAR, ALL_HEADS = ("linear",), ("linear", "analytic", "instances")
+MOST_INLINE_BYTES = 2 << 20
 CONFIGURATION = """
 [model]
 name = "bench"
@@ -31,11 +35,11 @@ name = "pixels"
 kind = "vector"
 width = 784
 [model.backbone]
-hidden = [{hidden}]
+hidden = {hidden}
 [kafka]
 "bootstrap.servers" = "{servers}"
 [publish]
-inline_max_bytes = 2097152
+inline_max_bytes = {most_inline_bytes}
 [serving]
 allowed_weights_prefixes = ["{weights}"]
 [state]
@@ -74,15 +78,19 @@ def binary_body() -> Body:
     return Body(content=text + raw, json_bytes=len(text))
 
 
-def weights_of(heads: Sequence[str], *, hidden: int = HIDDEN, versions: int = 2) -> list[Weights]:
-    """Learnt from some random events each."""
+def weights_of(
+    heads: Sequence[str], *, hidden: tuple[int, ...] = HIDDEN, versions: int = 2, frozen: bool = False
+) -> list[Weights]:
+    """Learnt from some random events each; `frozen`: all of them with the same backbone."""
     model = ModelConfig(
         name=MODEL,
         features=(Feature(name="pixels", kind="vector", width=WIDTH),),
-        backbone=BackboneConfig(hidden=(hidden,)),
+        backbone=BackboneConfig(hidden=hidden),
         heads=tuple(heads),  # type: ignore[arg-type]  # two choices of them
     )
-    learner = Learner(model, TrainingConfig(device="cpu"), ReplayConfig(capacity=0), topic=MODEL, max_events=256)
+    rates = LearningRates(frozen=("last_block", "lower") if frozen else ())
+    training = TrainingConfig(device="cpu", learning_rates=rates)
+    learner = Learner(model, training, ReplayConfig(capacity=0), topic=MODEL, max_events=256)
     made = []
     for seed in range(1, versions + 1):
         learner.learn(batch_of(model, 200, classes=CLASSES, seed=seed))
@@ -106,9 +114,14 @@ def write_for_peers(weights: Weights, path: Path) -> None:
 
 
 class Publisher:
-    """Announces weights in turn, each time as a new version, inline unless there is a folder to put them in."""
+    """Announces weights in turn, each time as a new version, inline unless there is a folder to put them in.
 
-    def __init__(self, bootstrap_servers: str, weights: Sequence[Weights], folder: Path | None = None) -> None:
+    With `deltas` only the first version is whole, and the others are what differs from it.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, weights: Sequence[Weights], folder: Path | None = None, *, deltas: bool = False
+    ) -> None:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
@@ -119,6 +132,8 @@ class Publisher:
         )
         self._weights = weights
         self._folder = folder
+        self._deltas = deltas
+        self._whole: tuple[ModelUpdate, Weights] | None = None
         self._records: list[ModelUpdate] = []
         self.version = 0
         self.times: list[float] = []
@@ -145,10 +160,27 @@ class Publisher:
         update = replace(update_with(weights, version=self.version, model=MODEL), trained_until_ms=now_ms)
         if self._folder is None:
             return update
+        if self._whole is not None:
+            return replace(update, inline=None, delta=_delta(*self._whole, weights))
         path = self._folder / f"{self.version % len(self._weights)}.safetensors"
         if not path.exists():
             path.write_bytes(weights.content)
-        return replace(update, inline=None, uri=path.as_uri())
+        update = replace(update, inline=None, uri=path.as_uri())
+        self._whole = (update, weights) if self._deltas else None
+        return update
+
+
+def _delta(update: ModelUpdate, base: Weights, weights: Weights) -> Delta:
+    content = delta_between(base.content, weights.content, max_bytes=MOST_INLINE_BYTES)
+    assert content is not None
+    assert update.uri is not None
+    return Delta(
+        content=content,
+        base_version=update.version,
+        base_sha256=base.sha256,
+        base_size_bytes=base.size_bytes,
+        base_uri=update.uri,
+    )
 
 
 def _row() -> list[float]:

@@ -1,7 +1,10 @@
 """Everything that must survive, and the weights file in it."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +25,27 @@ class SlotChanges:
     columns: Mapping[str, Array]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Weights:
-    """A weights file: safetensors whose metadata holds the model card; `sha256` is of all its bytes."""
+    """A weights file: safetensors whose metadata holds the model card."""
 
-    content: bytes = field(repr=False)
-    sha256: str
-    class_ledger_digest: str
+    def __init__(self, content: bytes | Callable[[], bytes], *, class_ledger_digest: str) -> None:
+        """`content`, or what makes it when it is first asked for, in the thread that asks."""
+        self._content = content
+        self._making = Lock()
+        self.class_ledger_digest = class_ledger_digest
+
+    @property
+    def content(self) -> bytes:
+        """All of its bytes."""
+        with self._making:
+            if not isinstance(self._content, bytes):
+                self._content = self._content()
+            return self._content
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of all its bytes, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
 
     @property
     def size_bytes(self) -> int:

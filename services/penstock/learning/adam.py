@@ -90,18 +90,22 @@ class DenseAdam:
         return self._head.row(index)
 
     def state(self) -> dict[str, Tensor]:
-        """Copies and the tensors themselves, by dotted name."""
-        state = {f"first.{name}": tensor for name, tensor in self._first.items()}
-        state |= {f"second.{name}": tensor for name, tensor in self._second.items()}
-        state |= {f"steps.{name}": tensor for name, tensor in self._steps.items()}
+        """Copies and the tensors themselves, by dotted name; nothing of what has never moved, as a frozen backbone."""
+        moved = [name for name, steps in self._steps.items() if steps]
+        state = {f"first.{name}": self._first[name] for name in moved}
+        state |= {f"second.{name}": self._second[name] for name in moved}
+        state |= {f"steps.{name}": self._steps[name] for name in moved}
         return state | {f"head.{name}": tensor for name, tensor in self._head.state().items()}
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """Take up the values of `state()`, for a head of as many classes; those not followed yet begin."""
-        for name in self._parameters:
-            self._first[name].copy_(host_tensor(arrays[f"first.{name}"]))
-            self._second[name].copy_(host_tensor(arrays[f"second.{name}"]))
-            self._steps[name].copy_(host_tensor(arrays[f"steps.{name}"]))
+        for kind, tensors in (("first", self._first), ("second", self._second), ("steps", self._steps)):
+            for name, tensor in tensors.items():
+                stored = arrays.get(f"{kind}.{name}")
+                if stored is None:
+                    tensor.zero_()
+                else:
+                    tensor.copy_(host_tensor(stored))
         self._head.load(arrays["head.first"], arrays["head.second"], arrays["head.steps"])
         self._group_again = True
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import safetensors.numpy
@@ -77,12 +77,10 @@ def card_of(
 
 
 def encode_weights(card: ModelCard, tensors: Mapping[str, Array]) -> Weights:
-    """The file's bytes and their digest."""
-    content = safetensors.numpy.save(dict(tensors), metadata={_METADATA_KEY: _canonical(card.to_json())})
+    """The file, put together by whoever asks for its bytes first; until then the tensors may not change."""
+    metadata = {_METADATA_KEY: _canonical(card.to_json())}
     return Weights(
-        content=content,
-        sha256=hashlib.sha256(content).hexdigest(),
-        class_ledger_digest=card.ledger.digest,
+        partial(safetensors.numpy.save, dict(tensors), metadata=metadata), class_ledger_digest=card.ledger.digest
     )
 
 

@@ -38,7 +38,7 @@ def test_the_embedded_default_moves_weights_without_importing_mlflow(tmp_path: P
         "from penstock.adapters.mlflow.fetcher import ArtifactFetcher;"
         "from penstock.adapters.mlflow.check import check; from penstock.adapters.mlflow.record import MlflowRecord;"
         f"config = MlflowConfig(tracking_uri='sqlite:///{tmp_path}/mlflow.db');"
-        "weights = Weights(content=b'abc', sha256='d', class_ledger_digest='');"
+        "weights = Weights(b'abc', class_ledger_digest='');"
         "uri = ArtifactStore(config, 'digits').put(weights);"
         "assert ArtifactFetcher(config).fetch(uri, 3).read() == b'abc'; assert 'mlflow' not in sys.modules"
     )

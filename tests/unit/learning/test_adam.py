@@ -120,6 +120,23 @@ def test_rows_born_since_the_last_step_begin_after_a_load_as_without(followed: i
     assert torch.equal(head.rows, twin.rows)
 
 
+def test_moments_that_were_not_kept_are_zero_again() -> None:
+    """A state without them is one in which the parameter had never moved, whatever it was loaded into."""
+    head, parameter = head_of(2), nn.Parameter(torch.randn(4, 2))
+    adam = DenseAdam([("weight", parameter)], head, RATE)
+    adam.follow_head()
+    young = {name: tensor.detach().numpy().copy() for name, tensor in adam.state().items()}
+    assert not [name for name in young if name.endswith("weight")]
+    parameter.grad = torch.randn(4, 2)
+    step_head(adam, head, torch.randn(2, 6))
+    assert {"first.weight", "second.weight", "steps.weight"} <= adam.state().keys()
+    adam.load(young)
+    assert adam.state().keys() == young.keys()
+    before = parameter.detach().clone()
+    step_head(adam, head, torch.randn(2, 6))
+    assert (parameter - before).abs().max().item() == pytest.approx(RATE, rel=1e-3)
+
+
 @pytest.mark.parametrize("cut", [0, 3, 8, 20])
 def test_a_loaded_adam_goes_on_to_the_bit(cut: int) -> None:
     torch.manual_seed(cut)

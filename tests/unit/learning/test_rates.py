@@ -91,6 +91,16 @@ def test_a_part_thaws_with_a_young_adam() -> None:
     assert moved(network, descent)["layers.0.weight"] == pytest.approx(RATE, rel=1e-3)
 
 
+def test_what_is_frozen_has_no_moments_to_be_kept() -> None:
+    network = network_of(3)
+    descent = Descent(network, RATE, LearningRates(frozen=("lower",), unfreeze_after_events=10))
+    descent.run(rows_of(20, [0, 1, 2], num_steps=3))
+    assert not [name for name in descent.state() if "layers.0" in name]
+    descent.at_event(10)
+    descent.run(rows_of(20, [0, 1, 2], num_steps=3))
+    assert {name.split(".")[1] for name in descent.state() if "layers.0" in name} == {"first", "second", "steps"}
+
+
 @pytest.mark.parametrize("events", [0, 10])
 def test_a_descent_loaded_before_or_after_the_thaw_goes_on_to_the_bit(events: int) -> None:
     rates = LearningRates(frozen=("lower",), unfreeze_after_events=10)

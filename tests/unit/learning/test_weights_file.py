@@ -14,7 +14,7 @@ from labelled_rows import PLANE, plane_batches
 from mixed_streams import BACKBONES, mixed_learner, mixed_model, mixed_stream
 from penstock.errors import RefusedUpdateError
 from penstock.flow import Weights
-from penstock.learning.config import TrainingConfig
+from penstock.learning.config import BackboneConfig, TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.learning.weights import model_json, read_card, read_tensors
 from penstock.replay.config import ReplayConfig
@@ -34,8 +34,24 @@ def weights_of(made: Learner, *, epoch: int = 1, version: int = 1) -> Weights:
 def test_the_same_state_gives_the_same_bytes_whatever_version_and_epoch() -> None:
     made = learner()
     first, second = weights_of(made), weights_of(made, epoch=7, version=9)
-    assert first == second == weights_of(learner())
-    assert first.sha256 == hashlib.sha256(first.content).hexdigest()
+    assert first.content == second.content == weights_of(learner()).content
+    assert first.sha256 == second.sha256 == hashlib.sha256(first.content).hexdigest()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_bytes_that_are_asked_for_later_are_those_of_the_capture(backbone: BackboneConfig) -> None:
+    """Putting them together is the writer's work, while the learner goes on."""
+    model = mixed_model(backbone)
+    one, other = mixed_learner(model), mixed_learner(model)
+    batches = mixed_stream(3, num_batches=12)
+    for batch in batches[:6]:
+        one.learn(batch)
+        other.learn(batch)
+    at_once, later = weights_of(one).content, weights_of(other)
+    for batch in batches[6:]:
+        other.learn(batch)
+    assert later.content == at_once
+    assert weights_of(other).content != at_once
 
 
 def test_the_card_tells_what_is_needed_to_serve() -> None:

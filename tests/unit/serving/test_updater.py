@@ -14,7 +14,7 @@ from counted_telemetry import CountedTelemetry
 from large_updates import Store
 from penstock.clock import SystemClock
 from penstock.errors import ConfigurationError, StopError, UnavailableError
-from penstock.flow import Array, Claim, LogRecord, ModelUpdate, Withdrawal
+from penstock.flow import Array, Claim, LogRecord, ModelUpdate, Weights, Withdrawal
 from penstock.learning.network import HEAD
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.slot import Slot
@@ -163,7 +163,7 @@ BAD = {
     "not_finite answers": with_tensors_spoilt(update_of(2), lambda head: np.full_like(head, 3e38)),
     "model": retold(update_with(weights_of(MIXED.name)[0], version=2), model=PIXELS.name),
     "format": update_with(
-        replace(weights_of(PIXELS.name)[0], content=b"no", sha256=hashlib.sha256(b"no").hexdigest()),
+        Weights(b"no", class_ledger_digest=weights_of(PIXELS.name)[0].class_ledger_digest),
         version=2,
     ),
     "uri": retold(update_of(2), inline=None, uri="http://elsewhere/weights"),
