@@ -12,7 +12,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "bench")]
 
 from figures import Figure, save, show  # noqa: E402 - the path is set first
 
-BENCHMARKS = ("learner", "decode", "trainer", "checkpoint", "freshness", "answers", "start", "accuracy", "gpu")
+BENCHMARKS = ("learner", "decode", "trainer", "checkpoint", "large", "freshness", "answers", "start", "accuracy", "gpu")
 RESULTS = Path("bench/results.json")
 
 
