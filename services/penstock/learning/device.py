@@ -26,8 +26,13 @@ def choose_device(wanted: Literal["auto", "cpu", "cuda"], key: str = "training.d
     return torch.device("cuda") if found else torch.device("cpu")
 
 
-def use_own_stream(device: torch.device) -> None:
-    """On a GPU: what this thread asks for from now on waits for no other thread's work, such as a model being built."""
+def begin_computing(device: torch.device = CPU) -> None:
+    """First thing on every other thread that computes.
+
+    OpenMP keeps its number of threads by the thread that asks, so that of `use_threads` is not this one's yet. On a
+    GPU what is asked for from now on waits for no other thread's work, such as a model being built.
+    """
+    torch.set_num_threads(torch.get_num_threads())
     if device.type == "cuda":
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]  # torch leaves it so
 
@@ -35,7 +40,8 @@ def use_own_stream(device: torch.device) -> None:
 def use_threads(num_threads: int) -> None:
     """Set the number of CPU threads of torch and of NumPy's BLAS in this process; roots call it once, at start.
 
-    How many threads share a product decides its last bits, so this is part of what a digest of weights depends on.
+    Other threads take it up by `begin_computing`. How many threads share a product decides its last bits, so this is
+    part of what a digest of weights depends on.
     """
     torch.set_num_threads(num_threads)
     threadpool_limits(num_threads, user_api="blas")

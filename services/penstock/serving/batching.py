@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 
 from penstock.clock import Clock
-from penstock.learning.device import CPU, use_own_stream
+from penstock.learning.device import CPU, begin_computing
 from penstock.learning.rows import Columns
 from penstock.serving.inference import Answer, JoinedInference, Waiting
 from penstock.serving.refusals import QueueFullError, RequestError
@@ -178,7 +178,7 @@ class Batcher:
 
     def _run(self) -> None:
         assert self._loop is not None  # started
-        use_own_stream(self._device)
+        begin_computing(self._device)
         while (first := self._held or self._queue.get()) is not None:
             batch = self._joined_by(first)
             with self._right_of_way:

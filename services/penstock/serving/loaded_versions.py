@@ -16,6 +16,7 @@ import structlog
 
 from penstock.clock import Clock
 from penstock.errors import PenstockError, RefusedUpdateError, UnavailableError
+from penstock.learning.device import begin_computing
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.ports import VersionArchive
 from penstock.serving.refusals import NotReadyError, OverdueError, QueueFullError, UnknownModelError
@@ -143,6 +144,7 @@ async def _in_a_thread(build: Callable[[], ServedModel]) -> ServedModel:
             future.set_exception(error)
 
     def run() -> None:
+        begin_computing()
         served, error = None, None
         try:
             served = build()

@@ -19,6 +19,7 @@ from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import RefusedUpdateError, StopError, UnavailableError
 from penstock.flow import LogRecord, Recorded, Withdrawal
+from penstock.learning.device import begin_computing
 from penstock.serving.backlog import Backlog, Candidate
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.ports import UpdateFeed
@@ -78,6 +79,7 @@ class Updater:
             self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
+        begin_computing()
         while not self._stop.is_set():
             try:
                 self.follow()

@@ -22,6 +22,7 @@ from penstock import failpoints
 from penstock.clock import Clock
 from penstock.errors import StopError, UnavailableError
 from penstock.flow import Offsets, StepReport
+from penstock.learning.device import begin_computing
 from penstock.learning.learner import Learner
 from penstock.telemetry import Telemetry
 from penstock.trainer.announcer import Announcer
@@ -192,6 +193,7 @@ class Publisher:
         )
 
     def _write_checkpoints(self) -> None:
+        begin_computing()
         while (candidate := self._waiting.take()) is not None:
             try:
                 self._save_and_pass_on(candidate)

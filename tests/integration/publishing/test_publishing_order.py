@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from computing_threads import computing_threads, num_computing_threads
 from embedded_brokers import RunningBroker
 from kafka_brokers import embedded as embedded_as_broker
 from penstock.flow import ModelUpdate, Offsets
@@ -94,3 +95,25 @@ def test_a_checkpoint_waits_for_its_dead_letters_and_training_does_not(made: Ben
     made.letters.acknowledged.set()
     wait_for(made.num_saved, "the checkpoint is written")
     made.publish_until_announced(16)
+
+
+def test_the_writer_reckons_with_as_many_threads_as_the_learner(
+    made: Bench, embedded_broker: RunningBroker, tmp_path: Path
+) -> None:
+    """Their number decides the last bits, and what it works out is learnt on with after a restart."""
+    seen: list[int] = []
+    with computing_threads(3):
+        bench = Bench(embedded_as_broker(embedded_broker), tmp_path / "other", made.config.name)
+        try:
+            acknowledged = bench.letters.wait_acknowledged
+
+            def looked(timeout_seconds: float) -> bool:
+                seen.append(num_computing_threads())
+                return acknowledged(timeout_seconds)
+
+            bench.letters.wait_acknowledged = looked  # type: ignore[method-assign]  # what the writer asks first
+            bench.learn(8)
+            bench.publish_until_announced(8)
+        finally:
+            bench.close()
+    assert set(seen) == {3}

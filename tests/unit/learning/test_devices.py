@@ -8,7 +8,7 @@ import torch
 
 from mixed_streams import BACKBONES, DeviceName, mixed_learner, mixed_model, mixed_stream
 from penstock.learning.config import BackboneConfig, HeadName
-from penstock.learning.device import use_own_stream
+from penstock.learning.device import begin_computing
 from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
 from penstock.learning.rows import Columns, columns_of
@@ -57,7 +57,7 @@ def test_weights_answer_alike_wherever_they_were_learnt_and_are_asked(
     learner = taught(learnt_on, backbone, heads)
     model = replace(mixed_model(backbone), heads=heads)
     _, weights = learner.capture(epoch=1, version=1, mlflow_run_id=None, full_reservoir=True)
-    use_own_stream(torch.device(asked_on))
+    begin_computing(torch.device(asked_on))
     predictor = Predictor.from_weights(weights.content, model=model, device=torch.device(asked_on))
     columns = some_columns()
     found = predictor.probabilities(predictor.encode(columns))
