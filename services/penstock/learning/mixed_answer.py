@@ -1,6 +1,6 @@
 """The mixture of heads as a replica answers with it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from penstock.learning.heads.mixture import mixed
 from penstock.learning.network import Network
 from penstock.learning.rows import EncodedRows
 from penstock.learning.weights import ModelCard
-from penstock.learning.weights_layout import go_on
+from penstock.make_way import MakeWay, go_on
 
 
 class MixedAnswer:
@@ -60,9 +60,7 @@ class MixedAnswer:
         keys_of = RowKeys(encoder.dense_width + encoder.tokens_width)
         return cls(answer, inputs, keys_of, exceptions, temperatures, weights)
 
-    def probabilities(
-        self, rows: EncodedRows, network: Network, make_way: Callable[[], None] = go_on
-    ) -> npt.NDArray[np.float32]:
+    def probabilities(self, rows: EncodedRows, network: Network, make_way: MakeWay = go_on) -> npt.NDArray[np.float32]:
         """[n, classes], each row summing to 1, for any n. `make_way` is called between the heads."""
         linear = None
         if "linear" in self._answer.members:

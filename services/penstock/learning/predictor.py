@@ -1,6 +1,6 @@
 """A verified model that only answers; what a replica serves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ from penstock.learning.network import Network, build_network
 from penstock.learning.rows import Columns, EncodedRows
 from penstock.learning.weights import HEADS, ModelCard, read_shared_card
 from penstock.learning.weights_content import Content, MemoryContent
-from penstock.learning.weights_layout import ChosenTensors, Layout, StoredTensors, go_on
+from penstock.learning.weights_layout import ChosenTensors, Layout, StoredTensors
+from penstock.make_way import MakeWay, go_on
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ class Predictor:
         *,
         model: ModelConfig,
         device: torch.device,
-        make_way: Callable[[], None] = go_on,
+        make_way: MakeWay = go_on,
         kin: Kin | None = None,
     ) -> "Predictor":
         """Build aside from a weights file; code comes from the operator's own configuration only.
@@ -82,7 +83,7 @@ class Predictor:
         """Rows as the network reads them."""
         return self._encoder.encode(columns)
 
-    def probabilities(self, rows: EncodedRows, make_way: Callable[[], None] = go_on) -> npt.NDArray[np.float32]:
+    def probabilities(self, rows: EncodedRows, make_way: MakeWay = go_on) -> npt.NDArray[np.float32]:
         """[n, classes], each row summing to 1, for any n. `make_way` is called between the heads."""
         if self._heads is not None and self.class_names:
             return self._heads.probabilities(rows, self.network, make_way)
@@ -128,7 +129,7 @@ def _network(
     encoder: Encoder,
     device: torch.device,
     kin: Kin | None,
-    make_way: Callable[[], None],
+    make_way: MakeWay,
 ) -> Network:
     if kin is not None:
         try:

@@ -6,7 +6,7 @@ from whole files in memory or by mapping them; either way a large file would be 
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import numpy as np
 from penstock.errors import RefusedUpdateError
 from penstock.flow import Array
 from penstock.learning.weights_content import Content, read
+from penstock.make_way import MakeWay, go_on
 
 LENGTH_BYTES: Final = 8
 MAX_HEADER_BYTES: Final = 100_000_000
@@ -92,17 +93,13 @@ class Layout:
         return min((self.places[name].begin for name in changed), default=self.size_bytes)
 
 
-def go_on() -> None:
-    """Nobody waits."""
-
-
 class StoredTensors(Mapping[str, Array]):
     """The tensors of a weights file, each read anew when it is asked for; what is not finite is refused.
 
     `make_way` is called before each.
     """
 
-    def __init__(self, content: Content, layout: Layout, make_way: Callable[[], None] = go_on) -> None:
+    def __init__(self, content: Content, layout: Layout, make_way: MakeWay = go_on) -> None:
         self._content, self._layout, self._make_way = content, layout, make_way
 
     def __getitem__(self, name: str) -> Array:

@@ -14,7 +14,7 @@ from penstock.flow import ModelUpdate
 from penstock.learning.config import ModelConfig
 from penstock.learning.predictor import Predictor
 from penstock.learning.rows import Columns
-from penstock.learning.weights_layout import go_on
+from penstock.make_way import MakeWay, go_on
 from penstock.serving.ports import WeightsFetcher
 from penstock.serving.slot import ServedModel
 from penstock.serving.weights_reader import WeightsReader
@@ -30,7 +30,7 @@ class ModelBuilder:
         device: torch.device,
         fetcher: WeightsFetcher,
         batch_sizes: Callable[[], Iterable[int]] = lambda: (1,),
-        make_way: Callable[[], None] = go_on,
+        make_way: MakeWay = go_on,
         max_weights_bytes: int = sys.maxsize,
     ) -> None:
         """`batch_sizes` says which numbers of rows are in use, so that none of them is slow the first time.
@@ -39,7 +39,7 @@ class ModelBuilder:
         """
         self._model = model
         self._device = device
-        self._reader = WeightsReader(fetcher, max_bytes=max_weights_bytes)
+        self._reader = WeightsReader(fetcher, max_bytes=max_weights_bytes, make_way=make_way)
         self._batch_sizes = batch_sizes
         self._make_way = make_way
 

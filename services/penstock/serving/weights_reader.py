@@ -9,6 +9,7 @@ from penstock.learning.predictor import Kin, Predictor
 from penstock.learning.weights_content import Content, Digest, FileContent, MemoryContent, read
 from penstock.learning.weights_delta import PatchedContent
 from penstock.learning.weights_layout import Layout
+from penstock.make_way import MakeWay, go_on
 from penstock.serving.ports import WeightsFetcher
 
 
@@ -38,11 +39,13 @@ class WeightsReader:
 
     Args:
         max_bytes: larger weights are refused before they are fetched.
+        make_way: called between the small steps of reading.
     """
 
-    def __init__(self, fetcher: WeightsFetcher, *, max_bytes: int | None = None) -> None:
+    def __init__(self, fetcher: WeightsFetcher, *, max_bytes: int | None = None, make_way: MakeWay = go_on) -> None:
         self._fetcher = fetcher
         self._max_bytes = max_bytes
+        self._make_way = make_way
         self._base: Base | None = None
 
     def needs_fetch(self, update: ModelUpdate) -> bool:
@@ -59,7 +62,7 @@ class WeightsReader:
         self._check_size(update.size_bytes, update.version)
         if update.inline is not None:
             content = MemoryContent(update.inline)
-            _digested(content, update.size_bytes, update.sha256, update.version)
+            self._digested(content, update.size_bytes, update.sha256, update.version)
             return VerifiedWeights(content=content)
         if update.delta is not None:
             return self._rebuilt(update, update.delta)
@@ -79,7 +82,7 @@ class WeightsReader:
         content = PatchedContent(base.content, base.layout, delta.content)
         _check_all_has_come(content, update.size_bytes, update.version)
         start = content.layout.first_difference(base.layout, content.changed)
-        _check_digest(base.digest.with_changes_from(start, content), update.sha256, update.version)
+        _check_digest(base.digest.with_changes_from(start, content, self._make_way), update.sha256, update.version)
         same = frozenset(content.layout.places) - content.changed
         kin = None if base.kin is None else replace(base.kin, same=base.kin.same & same)
         return VerifiedWeights(content=content, same_as_base=same, kin=kin)
@@ -96,8 +99,14 @@ class WeightsReader:
 
     def _fetched(self, uri: str, size_bytes: int, sha256: str, version: int) -> Base:
         content = FileContent(self._fetcher.fetch(uri, size_bytes), size_bytes)
-        digest = _digested(content, size_bytes, sha256, version)
+        digest = self._digested(content, size_bytes, sha256, version)
         return Base(sha256=sha256, content=content, layout=Layout.of(content), digest=digest)
+
+    def _digested(self, content: Content, size_bytes: int, sha256: str, version: int) -> Digest:
+        _check_all_has_come(content, size_bytes, version)
+        digest = Digest(content, self._make_way)
+        _check_digest(digest.hexdigest, sha256, version)
+        return digest
 
     def _check_size(self, size_bytes: int, version: int) -> None:
         if self._max_bytes is not None and size_bytes > self._max_bytes:
@@ -112,13 +121,6 @@ def whole_weights(update: ModelUpdate, fetcher: WeightsFetcher) -> bytes:
     """All bytes of the weights that an update announces, verified. Raises as `WeightsReader.verified`."""
     content = WeightsReader(fetcher).verified(update).content
     return update.inline if update.inline is not None else read(content, 0, content.size_bytes)
-
-
-def _digested(content: Content, size_bytes: int, sha256: str, version: int) -> Digest:
-    _check_all_has_come(content, size_bytes, version)
-    digest = Digest(content)
-    _check_digest(digest.hexdigest, sha256, version)
-    return digest
 
 
 def _check_digest(found: str, sha256: str, version: int) -> None:

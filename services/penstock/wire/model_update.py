@@ -1,6 +1,7 @@
 """The records of the update topic, to bytes and back: model updates, deltas, withdrawals, claims, what is recorded."""
 
 import math
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
@@ -9,12 +10,15 @@ import msgspec
 from penstock.clock import from_rfc3339, to_rfc3339
 from penstock.errors import InvalidEventError
 from penstock.flow import Claim, Delta, LogRecord, ModelUpdate, Offsets, Recorded, Withdrawal
+from penstock.make_way import MakeWay, go_on
+from penstock.wire.inline_weights import PIECE, read_in_pieces
 from penstock.wire.instant import RFC3339
 
 CLAIM_SUFFIX = "#claim"
 DELTA_SUFFIX = "#delta"
 RECORDED_SUFFIX = "#recorded"
 LARGEST = 2**63 - 1
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 Instant = Annotated[str, msgspec.Meta(pattern=RFC3339)]
@@ -66,6 +70,19 @@ class ModelUpdatedDocument(AnnouncedDocument, frozen=True, kw_only=True):
     weights: WeightsDocument
 
 
+class UnreadWeights(msgspec.Struct, frozen=True, kw_only=True):
+    """As `WeightsDocument`, with `inline` still as it stands in the JSON."""
+
+    inline: msgspec.Raw = msgspec.Raw()
+    uri: Name | None = None
+
+
+class UnreadUpdate(AnnouncedDocument, frozen=True, kw_only=True):
+    """As `ModelUpdatedDocument`."""
+
+    weights: UnreadWeights
+
+
 class ModelDeltaDocument(AnnouncedDocument, frozen=True, kw_only=True):
     """`schemas/model-delta.schema.json`."""
 
@@ -110,8 +127,10 @@ def encode_record(record: LogRecord, model: str) -> tuple[bytes, bytes | None]:
     return model.encode(), msgspec.json.encode(_document(record))
 
 
-def decode_record(key: bytes | None, value: bytes | None) -> LogRecord:
+def decode_record(key: bytes | None, value: bytes | None, make_way: MakeWay = go_on) -> LogRecord:
     """The record that a message of the update topic holds.
+
+    Between steps of a fraction of a millisecond each, `make_way` is called.
 
     Raises:
         InvalidEventError: the message is no record of ours, or a field does not hold what it must.
@@ -130,12 +149,26 @@ def decode_record(key: bytes | None, value: bytes | None) -> LogRecord:
         return Recorded(**msgspec.structs.asdict(recorded))
     if value is None:
         return Withdrawal(model=name)
-    document = _read(value, ModelUpdatedDocument, "model update")
+    document, inline = _read_update(value, make_way)
+    uri = document.weights.uri
     _check_model(document.model, name)
-    weights = document.weights
-    if (weights.inline is None) == (weights.uri is None):
+    if (inline is None) == (uri is None):
         raise InvalidEventError("field", "weights must hold either 'inline' or 'uri', and not both.")
-    return _update(document, inline=weights.inline, uri=weights.uri)
+    return _update(document, inline=inline, uri=uri)
+
+
+def _read_update(
+    value: bytes, make_way: MakeWay
+) -> tuple[UnreadUpdate, bytes | None] | tuple[ModelUpdatedDocument, bytes | None]:
+    """The update, and its weights if they are inline: read piece by piece where that can be done."""
+    if len(value) > PIECE:
+        with suppress(*MALFORMED):  # read whole it says what is wrong with it
+            unread = msgspec.json.decode(value, type=UnreadUpdate)
+            inline = read_in_pieces(unread.weights.inline, make_way)
+            if inline is not None:
+                return unread, inline
+    document = _read(value, ModelUpdatedDocument, "model update")
+    return document, document.weights.inline
 
 
 def _check_model(model: str, name: str) -> None:
@@ -223,7 +256,7 @@ def _read(value: bytes | None, kind: type[Document], what: str) -> Document:
         raise InvalidEventError("decode", f"The {what} has no value; it must be a JSON object.")
     try:
         return msgspec.json.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise InvalidEventError("decode", f"The {what} does not decode: {error}.") from error
 
 

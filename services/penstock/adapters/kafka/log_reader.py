@@ -14,6 +14,7 @@ from penstock.adapters.kafka.health import BrokerHealth
 from penstock.adapters.kafka.stretch import FETCH_WAIT_MS, messages_between
 from penstock.errors import InvalidEventError, RefusedUpdateError
 from penstock.flow import LogRecord
+from penstock.make_way import MakeWay, go_on
 from penstock.wire.model_update import decode_record
 
 PARTITION = 0
@@ -87,11 +88,14 @@ class LogReader:
         self.catalog.close()
 
 
-def decoded(message: Any, check: Check = _take_all) -> Entry | None:
-    """The entry that a message holds, or None with a line in the log if it is no record of ours or `check` refuses."""
+def decoded(message: Any, check: Check = _take_all, make_way: MakeWay = go_on) -> Entry | None:
+    """The entry that a message holds, or None with a line in the log if it is no record of ours or `check` refuses.
+
+    `make_way` is called between the steps of decoding.
+    """
     try:
         check(message.key(), message.value())
-        return Entry(offset=message.offset(), record=decode_record(message.key(), message.value()))
+        return Entry(offset=message.offset(), record=decode_record(message.key(), message.value(), make_way))
     except (InvalidEventError, RefusedUpdateError) as error:
         log.warning(
             "a record of the update topic is not taken; it is skipped",

@@ -23,6 +23,7 @@ from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.topic_rules import update_topic_problem
 from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
 from penstock.flow import LogRecord
+from penstock.make_way import MakeWay, go_on
 from penstock.wire.model_update import CLAIM_SUFFIX
 from penstock.wire.signature import SigningKeys
 
@@ -51,8 +52,13 @@ class KafkaUpdateFeed:
         timeout_seconds: float = 5.0,
         signing_keys: SigningKeys | None = None,
         on_refused: Callable[[str], None] = lambda _: None,
+        make_way: MakeWay = go_on,
     ) -> None:
-        """With `signing_keys` updates that none of them has signed are skipped; `on_refused` hears of each, and why."""
+        """With `signing_keys` updates that none of them has signed are skipped; `on_refused` hears of each, and why.
+
+        `make_way` is called between the steps of a poll that are not small.
+        """
+        self._make_way = make_way
         self._signing_keys = signing_keys
         self._on_refused = on_refused
         self._options = options
@@ -81,7 +87,9 @@ class KafkaUpdateFeed:
         for message in (first, *self._consumer.consume(MAX_RECORDS - 1, 0)):
             if message.error() is not None:
                 self._note(message.error())
-            elif (entry := decoded(message, self._check)) is not None:
+                continue
+            self._make_way()
+            if (entry := decoded(message, self._check, self._make_way)) is not None:
                 self._health.answered()
                 records.append(entry.record)
         return records

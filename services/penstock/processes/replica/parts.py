@@ -14,6 +14,7 @@ from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
 from penstock.errors import ConfigurationError, StopError
 from penstock.learning.device import choose_device
+from penstock.make_way import MakeWay
 from penstock.processes.replica.lazy_fetcher import LazyFetcher
 from penstock.processes.signing import serving_keys
 from penstock.serving.batching import Batcher
@@ -41,6 +42,7 @@ class Parts:
     slot: Slot
     batcher: Batcher
     builder: ModelBuilder
+    make_way: MakeWay
     plane: DataPlane
     telemetry: PrometheusTelemetry
 
@@ -71,7 +73,9 @@ def assembled(settings: Settings, resources: ExitStack) -> Parts:
         loaded=_loaded_versions(settings, builder),
         max_staleness_seconds=settings.serving.max_staleness_seconds,
     )
-    return Parts(slot=slot, batcher=batcher, builder=builder, plane=plane, telemetry=telemetry)
+    return Parts(
+        slot=slot, batcher=batcher, builder=builder, make_way=right_of_way.stand_back, plane=plane, telemetry=telemetry
+    )
 
 
 def updater_of(settings: Settings, parts: Parts, *, give_up: Callable[[StopError], None]) -> Updater:
@@ -82,6 +86,7 @@ def updater_of(settings: Settings, parts: Parts, *, give_up: Callable[[StopError
         timeout_seconds=BROKER_TIMEOUT_SECONDS,
         signing_keys=serving_keys(settings),
         on_refused=lambda reason: parts.telemetry.count("penstock_swaps_total", result=reason),
+        make_way=parts.make_way,
     )
     return Updater(
         feed,
