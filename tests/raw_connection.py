@@ -5,6 +5,7 @@ import time
 
 PATIENCE_SECONDS = 10.0
 
+
 class RawConnection:
     """HTTP/1.1 with Content-Length, and nothing else."""
 

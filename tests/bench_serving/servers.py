@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -16,7 +16,8 @@ ECHO = Path(__file__).with_name("echo.py")
 def pin(pid: int, core: int) -> None:
     """Keep a process, all its threads and those to come, on one core."""
     for thread in psutil.Process(pid).threads():
-        os.sched_setaffinity(thread.id, {core})
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(thread.id, {core})
 
 
 @contextmanager
