@@ -18,7 +18,7 @@ from penstock.processes.replica.membership import Membership
 from penstock.processes.replica.parts import assembled, updater_of
 from penstock.settings import Settings
 
-SWITCH_INTERVAL_SECONDS = 0.00005
+SWITCH_INTERVAL_SECONDS = 0.0005
 """Python takes its lock from a busy thread this soon: an update being built holds up no answer for longer."""
 
 log = structlog.get_logger(__name__)
