@@ -8,9 +8,10 @@ from threadpoolctl import threadpool_info
 
 
 def num_computing_threads() -> int:
-    """Of this thread, as OpenMP has it, which torch's products go by."""
-    counts: list[int] = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp"]
-    return min(counts)
+    """Of this thread, as torch's own OpenMP has it, which its products go by; other libraries bring theirs."""
+    of_torch = [pool for pool in threadpool_info() if pool["user_api"] == "openmp" and "torch" in pool["filepath"]]
+    (count,) = [int(pool["num_threads"]) for pool in of_torch]
+    return count
 
 
 @contextmanager

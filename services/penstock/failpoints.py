@@ -39,6 +39,7 @@ Failpoint = Literal[
     "publication.letters_acknowledged",
     "checkpoint.begun",
     "checkpoint.packets_written",
+    "checkpoint.large_written",
     "checkpoint.reservoir_written",
     "checkpoint.tensors_written",
     "checkpoint.manifest_written",

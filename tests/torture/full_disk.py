@@ -23,6 +23,7 @@ IDLE_POLLS = 5
 STEPS = (
     "checkpoint.begun",
     "checkpoint.packets_written",
+    "checkpoint.large_written",
     "checkpoint.reservoir_written",
     "checkpoint.tensors_written",
     "checkpoint.manifest_written",
@@ -123,7 +124,7 @@ FULL_DISK_PAUSES = Fault(
 DISK_ERRORS = Fault(
     number=8,
     title="errors of the disk",
-    injected="ENOSPC or EIO, drawn at random, at each of the seven steps of writing a checkpoint",
+    injected="ENOSPC or EIO, drawn at random, at each of the eight steps of writing a checkpoint",
     must_hold="each is counted and tried again, nothing is lost, every event is learnt once (I1)",
     short_tries=1,
     long_tries=30,

@@ -205,7 +205,8 @@ class Batcher:
     def _outcomes(self, batch: Sequence[Waiting]) -> list[Answer | RequestError]:
         began = time.perf_counter()
         outcomes = self._inference.outcomes(batch)
-        if sum(waiting.num_rows for waiting in batch) <= AT_ONCE_ROWS:
+        is_small = sum(waiting.num_rows for waiting in batch) <= AT_ONCE_ROWS
+        if is_small and any(isinstance(outcome, Answer) for outcome in outcomes):  # refusals say nothing of a pass
             # One pass that the machine itself held up says little of the next.
             seconds = min(time.perf_counter() - began, 2 * AT_ONCE_SECONDS)
             before = self._small_pass_seconds

@@ -65,7 +65,7 @@ def test_a_batch_without_rows_moves_offsets_and_step_alone() -> None:
     assert learner.offsets.to_json() == {"0": 500}
     assert learner.events_learnt == 60
     assert learner.trained_until_ms == 59
-    assert captured(learner)[1] == before
+    assert captured(learner)[1].sha256 == before.sha256
 
 
 def test_a_class_never_seen_counts_as_missed_at_the_loss_of_an_even_guess() -> None:
@@ -99,7 +99,7 @@ def test_batches_are_learnt_in_slices_of_at_most_max_events() -> None:
         sliced.learn(event_batch(PLANE.schema, {"point": points[start:stop]}, labels[start:stop], first_offset=start))
     assert report.step == 1
     assert sum(report.events_by_class.values()) == 20
-    assert captured(whole)[1] == captured(sliced)[1]
+    assert captured(whole)[1].sha256 == captured(sliced)[1].sha256
 
 
 def test_one_event_of_a_name_that_sorts_first_leaves_old_classes_in_place() -> None:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,3 +140,20 @@ def test_an_answer_that_is_not_finite_is_its_own_requests_fault() -> None:
 def test_a_full_queue_refuses_at_once() -> None:
     answers = run(Gate(), [rows(1)] * 5, max_queued_requests=3)
     assert [isinstance(answer, QueueFullError) for answer in answers] == [False] * 3 + [True] * 2
+
+
+def test_requests_that_were_not_computed_say_nothing_of_how_long_a_pass_takes() -> None:
+    """Or the event loop would make the first real one itself, and answer nobody meanwhile."""
+    gate = Gate()
+
+    async def ask() -> None:
+        async with batching(gate) as batcher:
+            for _ in range(3):
+                with pytest.raises(OverdueError):
+                    await batcher.predict(rows(1), 1, deadline_seconds=-math.inf)
+            first = await asked(batcher, gate)
+            gate.open.set()
+            await first
+
+    within_patience(ask())
+    assert gate.passes == [1]

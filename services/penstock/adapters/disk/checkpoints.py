@@ -87,6 +87,7 @@ class DiskCheckpoints:
             packets = self._packet_file.put(checkpoint.packets, unfinished, folder, self._sequence)
             failpoints.reach("checkpoint.packets_written")
             large = before.put(checkpoint.tensors, self._newest, unfinished, self._sequence)
+            failpoints.reach("checkpoint.large_written")
             chain = self._write(unfinished, checkpoint, weights, chain, packets, large)
             failpoints.reach("checkpoint.written")
             unfinished.rename(folder)
