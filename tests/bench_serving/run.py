@@ -1,6 +1,6 @@
 """`make bench-serving`: how fast a replica answers, and what swaps, restarts and large models do to it.
 
-    make bench-serving                                            everything but the peers, some six minutes
+    make bench-serving                                            everything but the peers, some nine minutes
     PEERS=1 make bench-serving                                    MLServer and KServe beside it, installed under .cache
     make bench-serving ARGS="requests swaps --swaps 200"          some of it
 

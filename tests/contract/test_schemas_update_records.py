@@ -13,15 +13,14 @@ from json_schemas import schema, validator
 from penstock.errors import InvalidEventError
 from penstock.flow import Claim, Delta, ModelUpdate, Offsets, Recorded
 from penstock.wire.instant import RFC3339
-from penstock.wire.model_update import (
+from penstock.wire.model_update import decode_record, encode_record
+from penstock.wire.update_documents import (
     LARGEST,
     BaseDocument,
     ClaimDocument,
     ModelDeltaDocument,
     ModelUpdatedDocument,
     RecordedDocument,
-    decode_record,
-    encode_record,
 )
 
 UPDATED, CLAIMED = validator("model-updated"), validator("trainer-claim")

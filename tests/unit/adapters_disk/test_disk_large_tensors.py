@@ -13,6 +13,7 @@ from penstock.adapters.disk.folder import load_folder
 from penstock.adapters.disk.large_tensors import LARGE_BYTES
 from penstock.adapters.disk.manifest import MOST_WEIGHTS_BYTES, TornCheckpointError
 from penstock.adapters.disk.outline import outline
+from penstock.adapters.mlflow.archive import pack, unpack
 from penstock.flow import Checkpoint
 from sample_checkpoints import MODEL, SCHEMA, assert_same, checkpoint_of, rows_of, weights_of
 
@@ -66,6 +67,19 @@ def test_a_tensor_is_written_again_where_the_checkpoint_before_is_gone(store: Di
     found = store.load_newest()
     assert found is not None
     assert_same(found, large_at(3))
+
+
+def test_a_checkpoint_that_was_uploaded_comes_back_with_them(store: DiskCheckpoints, tmp_path: Path) -> None:
+    """Half of its files are links to those of older checkpoints."""
+    store.save(large_at(1), weights_of(1))
+    pack(store.save(large_at(2, slow=0.5), weights_of(2)), tmp_path / "archive")
+    elsewhere = DiskCheckpoints(tmp_path / "elsewhere", model=MODEL, schema_digest=SCHEMA, kept=2)
+    assert elsewhere.load_newest() is None
+    unpack(tmp_path / "archive", elsewhere.incoming_folder)
+    found = elsewhere.load_newest()
+    elsewhere.close()
+    assert found is not None
+    assert_same(found, large_at(2, slow=0.5))
 
 
 def test_a_flipped_byte_in_it_is_found(store: DiskCheckpoints) -> None:
