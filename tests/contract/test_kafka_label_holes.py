@@ -55,7 +55,10 @@ def test_a_hole_between_checkpoint_and_log_stops_with_its_size(kafka: LocalKafka
     assert read(source, 20) == {1: numbered(1, 20, start=80)}
 
 
-def test_a_hole_that_opens_while_running_stops_with_its_size(kafka: LocalKafka, open_source: OpenSource) -> None:
+@pytest.mark.parametrize("answers", [True, False], ids=["and the broker says how many", "and the broker goes"])
+def test_a_hole_that_opens_while_running_stops_with_its_size_where_that_is_to_be_had(
+    kafka: LocalKafka, open_source: OpenSource, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
     topic = new_name()
     create_topic(kafka.bootstrap_servers, topic, 1)
     produce(kafka.bootstrap_servers, topic, numbered(0, 10))
@@ -64,8 +67,16 @@ def test_a_hole_that_opens_while_running_stops_with_its_size(kafka: LocalKafka, 
     assert read(source, 1, max_messages=1) == {0: numbered(0, 1)}
     source.pause([0])
     delete_before(kafka, topic, 0, 7)
+    said = rf"6 events of '{topic}' partition 0 are gone"
+    if not answers:
+
+        def gone(*_: object) -> None:
+            raise UnavailableError("gone")
+
+        monkeypatch.setattr(source._catalog, "watermarks", gone)
+        said = rf"'{topic}' partition 0 cannot be read on from offset 1: .*--accept-loss"
     source.resume([0])
-    with pytest.raises(RetentionError, match=rf"6 events of '{topic}' partition 0 are gone"):
+    with pytest.raises(RetentionError, match=said):
         read(source, 9)
 
 

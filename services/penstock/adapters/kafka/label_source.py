@@ -1,6 +1,7 @@
 """The label topic as the intake reads it: all partitions assigned, each from an explicit offset, nothing skipped."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import structlog
@@ -204,9 +205,10 @@ class LabelSource:
 
     def _raise_hole(self, message: Any) -> None:
         partition = message.partition()
-        low, self._ends_heard[partition] = self._catalog.watermarks(self._topic, partition)
-        self._reached[partition] = message.offset()
-        self._refuse_hole(partition, low)
+        with suppress(UnavailableError):  # the broker has gone since; how many events are missing is then not known
+            low, self._ends_heard[partition] = self._catalog.watermarks(self._topic, partition)
+            self._reached[partition] = message.offset()
+            self._refuse_hole(partition, low)
         raise RetentionError(
             f"{self._topic!r} partition {partition} cannot be read on from offset {message.offset()}: "
             f"{message.error().str()}. {ACCEPT}"
