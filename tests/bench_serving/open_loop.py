@@ -10,6 +10,7 @@ import os
 import struct
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -49,10 +50,8 @@ def main(port: int, path: str, rate: float, seconds: float, body: bytes) -> None
 
 def _before_others() -> None:
     """On the client's core the broker and whoever appends updates work, too: that is not the server's doing."""
-    try:
+    with suppress(PermissionError):
         os.nice(-15)
-    except PermissionError:
-        return
 
 
 if __name__ == "__main__":

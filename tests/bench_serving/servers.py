@@ -14,10 +14,12 @@ ECHO = Path(__file__).with_name("echo.py")
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process, all its threads and those to come, on one core."""
-    for thread in psutil.Process(pid).threads():
-        with suppress(ProcessLookupError):  # it has ended meanwhile
-            os.sched_setaffinity(thread.id, {core})
+    """Keep a process and its children, all their threads and those to come, on one core."""
+    process = psutil.Process(pid)
+    for each in (process, *process.children(recursive=True)):
+        for thread in each.threads():
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(thread.id, {core})
 
 
 @contextmanager

@@ -148,12 +148,14 @@ class Publisher:
         self._producer.produce(f"{MODEL}.updates", value, key=key, partition=0)
         assert self._producer.flush(30) == 0
 
-    def publish_every(self, seconds: float, stopped: threading.Event) -> None:
-        """Until told to stop."""
-        due = time.monotonic() + seconds
-        while not stopped.wait(max(0.0, due - time.monotonic())):
+    def publish_for(self, seconds: float, every_seconds: float, stopped: threading.Event) -> None:
+        """Append so often for so long, or until told to stop."""
+        began = time.monotonic()
+        for due in np.arange(began, began + seconds - every_seconds / 2, every_seconds).tolist():
+            if stopped.wait(max(0.0, due - time.monotonic())):
+                return
             self.publish()
-            due += seconds
+        stopped.wait(max(0.0, began + seconds - time.monotonic()))
 
     def _update(self, weights: Weights) -> ModelUpdate:
         now_ms = time.time_ns() // 1_000_000
