@@ -11,8 +11,8 @@ from penstock.learning.weights import read_card
 def probabilities_by_torch(update: ModelUpdate, rows: npt.ArrayLike) -> torch.Tensor:
     """[n, classes] in float64 for rows [n, width] of the only feature."""
     assert update.inline is not None
-    tensors = {name: tensor.double() for name, tensor in load(update.inline).items()}
-    constants = read_card(update.inline).encoder
+    tensors = {name: tensor.double() for name, tensor in load(bytes(update.inline)).items()}
+    constants = read_card(bytes(update.inline)).encoder
     (origin,), (scale,) = constants.origins.values(), constants.scales.values()
     inputs = (torch.as_tensor(rows, dtype=torch.float64) - origin) * scale
     hidden = torch.relu(inputs @ tensors["backbone.layers.0.weight"].T + tensors["backbone.layers.0.bias"])

@@ -31,7 +31,7 @@ class Store:
         """The same update with its weights here instead of inline."""
         assert update.inline is not None
         uri = f"file:///weights/{update.version}"
-        self.content[uri] = update.inline
+        self.content[uri] = bytes(update.inline)
         return replace(update, inline=None, uri=uri)
 
 
@@ -45,7 +45,7 @@ def delta_of(version: int, base_version: int, *, epoch: int = 1) -> ModelUpdate:
     update, base = update_of(version, epoch=epoch), update_of(base_version)
     assert update.inline is not None
     assert base.inline is not None
-    content = delta_between(base.inline, update.inline, max_bytes=1 << 20)
+    content = delta_between(bytes(base.inline), bytes(update.inline), max_bytes=1 << 20)
     assert content is not None
     delta = Delta(
         content=content,

@@ -121,7 +121,7 @@ def served(version: int, model: ModelConfig = PIXELS) -> ServedModel:
     """A model ready for the slot."""
     update = update_of(version, model=model.name)
     assert update.inline is not None
-    return ServedModel.of(update, Predictor.from_weights(update.inline, model=model, device=CPU))
+    return ServedModel.of(update, Predictor.from_weights(bytes(update.inline), model=model, device=CPU))
 
 
 class QueuedFeed:

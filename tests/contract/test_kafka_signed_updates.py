@@ -1,26 +1,34 @@
 """Signed updates on a broker: a replica with the key finds the newest that is signed, whatever was appended since."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import pytest
 
 from kafka_brokers import new_name, produce, real
 from penstock.adapters.kafka.local_kafka import LocalKafka
-from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.adapters.kafka.update_log import KafkaUpdateLog
 from penstock.flow import Claim, LogRecord, ModelUpdate
+from penstock.serving.ports import UpdateFeed
 from penstock.wire.model_update import encode_record
 from penstock.wire.signature import SigningKeys
+from update_feeds import FEEDS
 from update_records import delta_of, recorded_of, update_of, write_as_another
+
+OpenFeed = Callable[..., UpdateFeed]
 
 KEYS, OTHERS = SigningKeys((b"the key of these tests",)), SigningKeys((b"the key of somebody else",))
 
 
-def test_updates_without_the_right_signature_are_skipped_from_the_end_back_and_as_they_come(kafka: LocalKafka) -> None:
+@pytest.mark.parametrize("open_feed", FEEDS.values(), ids=FEEDS)
+def test_updates_without_the_right_signature_are_skipped_from_the_end_back_and_as_they_come(
+    kafka: LocalKafka, open_feed: OpenFeed
+) -> None:
     broker, model = real(kafka), new_name()
     broker.create_model_topics(model)
     log = KafkaUpdateLog(broker.options, model, signing_keys=KEYS)
     refused: list[str] = []
-    feed = KafkaUpdateFeed(broker.options, model, signing_keys=KEYS, on_refused=refused.append)
-    plain = KafkaUpdateFeed(broker.options, model)
+    feed = open_feed(broker.options, model, signing_keys=KEYS, on_refused=refused.append)
+    plain = open_feed(broker.options, model)
     try:
         log.claim("trainer")
         log.append(update_of(model, version=1))
@@ -42,12 +50,15 @@ def test_updates_without_the_right_signature_are_skipped_from_the_end_back_and_a
             each.close()
 
 
-def test_deltas_and_what_is_recorded_must_be_signed_as_whole_updates_are(kafka: LocalKafka) -> None:
+@pytest.mark.parametrize("open_feed", FEEDS.values(), ids=FEEDS)
+def test_deltas_and_what_is_recorded_must_be_signed_as_whole_updates_are(
+    kafka: LocalKafka, open_feed: OpenFeed
+) -> None:
     broker, model = real(kafka), new_name()
     broker.create_model_topics(model)
     log = KafkaUpdateLog(broker.options, model, signing_keys=KEYS)
     refused: list[str] = []
-    feed = KafkaUpdateFeed(broker.options, model, signing_keys=KEYS, on_refused=refused.append)
+    feed = open_feed(broker.options, model, signing_keys=KEYS, on_refused=refused.append)
     try:
         claim = log.claim("trainer").claim
         whole, delta, recorded = update_of(model, version=1), delta_of(model, version=2), recorded_of(model, version=2)

@@ -10,26 +10,24 @@ from confluent_kafka.admin import AdminClient
 from kafka_brokers import Broker, create_model_topics, create_topic, new_name, produce
 from penstock.adapters.kafka.connection import wait_until_connected
 from penstock.adapters.kafka.local_kafka import LocalKafka
-from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.errors import ConfigurationError, UnavailableError
 from penstock.flow import Claim, LogRecord, ModelUpdate, Withdrawal
+from penstock.serving.ports import UpdateFeed
 from penstock.wire.model_update import encode_record
-from update_records import delta_of, read_log, update_of, write_as_another
+from update_feeds import FEEDS
+from update_records import delta_of, read_log, recorded_of, update_of, write_as_another
 from waiting import PATIENCE_SECONDS, wait_for
 
-Open = Callable[..., KafkaUpdateFeed]
+Open = Callable[..., UpdateFeed]
 
 
-@pytest.fixture
-def opened() -> Iterator[Open]:
+@pytest.fixture(params=FEEDS)
+def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
     """Makes feeds, and closes them at the end."""
-    feeds: list[KafkaUpdateFeed] = []
+    feeds: list[UpdateFeed] = []
 
-    def make(
-        bootstrap_servers: str, model: str, timeout_seconds: float = PATIENCE_SECONDS, **arguments: Any
-    ) -> KafkaUpdateFeed:
-        options = {"bootstrap.servers": bootstrap_servers}
-        feed = KafkaUpdateFeed(options, model, timeout_seconds=timeout_seconds, **arguments)
+    def make(bootstrap_servers: str, model: str, **arguments: Any) -> UpdateFeed:
+        feed = FEEDS[request.param]({"bootstrap.servers": bootstrap_servers}, model, **arguments)
         feeds.append(feed)
         return feed
 
@@ -38,7 +36,7 @@ def opened() -> Iterator[Open]:
         feed.close()
 
 
-def poll_until(feed: KafkaUpdateFeed, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> list[LogRecord]:
+def poll_until(feed: UpdateFeed, count: int, timeout_seconds: float = PATIENCE_SECONDS) -> list[LogRecord]:
     """The next `count` records."""
     records: list[LogRecord] = []
     deadline = time.monotonic() + timeout_seconds
@@ -114,6 +112,18 @@ def test_records_that_do_not_decode_are_passed_over(broker: Broker, model: str, 
     assert poll_until(feed, 1) == [update_of(model, version=2)]
 
 
+def test_what_somebody_wrote_there_for_another_model_comes_as_it_is(broker: Broker, model: str, opened: Open) -> None:
+    feed = opened(broker.bootstrap_servers, model)
+    assert feed.newest() == []
+    key, value = encode_record(update_of("another", version=1), "another")
+    assert value is not None
+    produce(broker.bootstrap_servers, f"{model}.updates", [value], key=key)
+    own: list[LogRecord] = [recorded_of(model, version=1), update_of(model, version=2)]
+    write_as_another(broker.bootstrap_servers, model, *own)
+    assert poll_until(feed, 3) == [update_of("another", version=1), *own]
+
+
+@pytest.mark.parametrize("opened", ["here"], indirect=True)
 def test_where_it_cannot_follow_at_first_it_looks_again(
     broker: Broker, model: str, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

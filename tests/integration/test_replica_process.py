@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc as triton
 
@@ -119,6 +120,26 @@ def test_a_replica_follows_updates_and_keeps_to_the_rules_of_the_log(running: Li
     wait_for_version(url, 6)
     assert ask(f"{url}/v2/models/{MODEL}")[1]["parameters"]["withdrawn"] is False
     assert ended(replica, signal.SIGINT) < END_SECONDS
+
+
+def test_the_process_that_reads_the_topic_may_be_killed_and_ends_with_the_replica(
+    running: Line, broker: RunningBroker
+) -> None:
+    write_as_another(broker.bootstrap_servers, MODEL, Claim(epoch=1, holder="a"), update_of(1))
+    replica, url = running.start_replica()
+    wait_for_version(url, 1)
+    (reading,) = psutil.Process(replica.pid).children()
+    reading.kill()
+    assert ask(f"{url}/v2/models/{MODEL}/infer", QUESTION)[0] == 200
+    write_as_another(broker.bootstrap_servers, MODEL, update_of(2))
+    wait_for_version(url, 2)
+    assert ask(f"{url}/v2/models/{MODEL}/infer", QUESTION)[0] == 200
+    said = replica.says("the process that reads the update topic ended; starting it again")
+    assert said is not None
+    assert said["how"] == "by signal 9"
+    (reading_on,) = psutil.Process(replica.pid).children()
+    assert ended(replica, signal.SIGTERM) < END_SECONDS
+    assert not reading_on.is_running()
 
 
 def test_a_replica_without_a_broker_says_so_waits_and_ends_on_a_signal(tmp_path: Path, unused_address: str) -> None:

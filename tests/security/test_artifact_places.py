@@ -14,7 +14,7 @@ from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.errors import RefusedUpdateError
 from served_models import update_of
 
-CONTENT = update_of(1).inline or b""
+CONTENT = bytes(update_of(1).inline or b"")
 
 
 @contextmanager

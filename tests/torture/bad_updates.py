@@ -206,8 +206,8 @@ def _changed(update: ModelUpdate, change: Callable[[dict[str, np.ndarray]], None
     """The weights with other tensors, announced truthfully."""
     assert update.inline is not None
     length = int.from_bytes(update.inline[:8], "little")
-    metadata = json.loads(update.inline[8 : 8 + length])["__metadata__"]
-    tensors = {name: tensor.copy() for name, tensor in load(update.inline).items()}
+    metadata = json.loads(bytes(update.inline[8 : 8 + length]))["__metadata__"]
+    tensors = {name: tensor.copy() for name, tensor in load(bytes(update.inline)).items()}
     change(tensors)
     return _holding(update, save(tensors, metadata=metadata))
 
@@ -252,7 +252,7 @@ SPOILS: tuple[Spoil, ...] = (
     lambda update, _folder, _chance: _changed(update, _narrower),
     lambda update, _folder, _chance: _changed(update, _without_one),
     lambda update, _folder, _chance: _changed(update, _not_finite),
-    lambda update, _folder, chance: _holding(update, (update.inline or b"")[: chance.randrange(2000)]),
+    lambda update, _folder, chance: _holding(update, bytes(update.inline or b"")[: chance.randrange(2000)]),
     lambda update, _folder, chance: _holding(update, chance.randbytes(chance.randrange(3000))),
     lambda update, _folder, _chance: replace(
         update_with(weights_of(MIXED.name)[0], version=update.version, epoch=update.epoch), model=PIXELS.name

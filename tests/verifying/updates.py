@@ -48,7 +48,7 @@ def assert_updates_whole(
     for update in updates:
         if update.inline is None and (update.delta.base_uri if update.delta else update.uri) not in kept:
             continue
-        content = update.inline if update.inline is not None else _fetched(update, mlflow)
+        content = bytes(update.inline) if update.inline is not None else _fetched(update, mlflow)
         assert len(content) == update.size_bytes, f"version {update.version} has {len(content)} bytes of weights"
         assert hashlib.sha256(content).hexdigest() == update.sha256, f"version {update.version} is not its sha256"
         predictor = Predictor.from_weights(content, model=model, device=torch.device("cpu"))

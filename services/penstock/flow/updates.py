@@ -36,11 +36,13 @@ class ModelUpdate:
     offsets: Offsets
     metrics: Mapping[str, float]
     mlflow_run_id: str | None = None
-    inline: bytes | None = field(default=None, repr=False)
+    inline: bytes | memoryview | None = field(default=None, repr=False)
     uri: str | None = None
     topic_id: str | None = None
     """Of the label topic that the offsets are of, where brokers have one."""
     delta: Delta | None = None
+    is_digested: bool = field(default=False, repr=False, compare=False)
+    """Whoever read it from the topic has seen that size and sha256 of `inline` are those announced."""
 
     def __post_init__(self) -> None:
         if [self.inline, self.uri, self.delta].count(None) != 2:

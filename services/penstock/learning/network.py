@@ -36,6 +36,10 @@ class TensorSource(Protocol):
         """Fill a contiguous array of that form."""
         ...
 
+    def lying(self, name: str) -> Array | None:
+        """The tensor in memory of its own that the network may keep; None where it must be read."""
+        ...
+
 
 class HostArrays:
     """`TensorSource` of arrays in memory."""
@@ -53,6 +57,10 @@ class HostArrays:
     def read_into(self, name: str, array: Array) -> None:
         """As `TensorSource.read_into`."""
         np.copyto(array, self._arrays[name])
+
+    def lying(self, name: str) -> Array | None:
+        """As `TensorSource.lying`: none."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,16 +113,23 @@ class Network:
     def read(self, source: TensorSource, *, num_classes: int) -> None:
         """Take the values of `tensors()` of another network of the same build; this one must have no classes yet.
 
-        Each is read straight into its place, so nothing is in memory twice.
+        Each is read straight into its place, or taken from where it lies, so nothing is in memory twice.
 
         Raises:
             ValueError: a tensor is missing, not known, or of another shape or type; nothing may be used then.
         """
         self._check_forms(source, num_classes)
-        for name, tensor in self.tensors().items():
-            if name != HEAD:
-                _read(source, name, tensor)
+        for name, tensor in self._own().items():
+            _read(source, name, tensor)
         self._read_head(source, num_classes)
+
+    def _own(self) -> dict[str, Tensor]:
+        """As `tensors()`, without the head: the tensors themselves, whose memory may be exchanged."""
+        return {
+            **{BACKBONE + name: tensor for name, tensor in self.backbone.state_dict(keep_vars=True).items()},
+            MEAN: self.standardiser.mean,
+            INVERSE_DEVIATION: self.standardiser.inverse_deviation,
+        }
 
     def derived(self, source: TensorSource, *, num_classes: int, unchanged: frozenset[str]) -> "Network":
         """A network with the values of `source` that shares the memory of the backbone's `unchanged` tensors with this.
@@ -136,8 +151,8 @@ class Network:
             device=self.device,
         )
         network._check_forms(source, num_classes)
-        for name, tensor in network.tensors().items():
-            if name != HEAD and not (name.startswith(BACKBONE) and name in unchanged):
+        for name, tensor in network._own().items():
+            if not (name.startswith(BACKBONE) and name in unchanged):
                 _read(source, name, tensor)
         network._read_head(source, num_classes)
         return network
@@ -162,13 +177,16 @@ def _forms(source: TensorSource) -> list[tuple[str, tuple[tuple[int, ...], np.dt
 
 def _read(source: TensorSource, name: str, tensor: Tensor) -> None:
     """Into the tensor's own memory where it lies on the host and in one piece."""
+    if tensor.device.type == "cpu" and (array := source.lying(name)) is not None:
+        tensor.data = torch.from_numpy(array)
+        return
     tensor = tensor.detach()
     if tensor.device.type == "cpu" and tensor.is_contiguous():
         source.read_into(name, tensor.numpy())
         return
-    array = torch.empty(tensor.shape, dtype=tensor.dtype)
-    source.read_into(name, array.numpy())
-    tensor.copy_(array)
+    read = torch.empty(tensor.shape, dtype=tensor.dtype)
+    source.read_into(name, read.numpy())
+    tensor.copy_(read)
 
 
 def build_network(encoder: Encoder, backbone: BackboneConfig, *, seed: int | None, device: torch.device) -> Network:

@@ -115,7 +115,7 @@ class NetworkTensors:
     """`TensorSource` of a weights file without those of the heads."""
 
     def __init__(self, tensors: StoredTensors) -> None:
-        self.form, self.read_into = tensors.form, tensors.read_into
+        self.form, self.read_into, self.lying = tensors.form, tensors.read_into, tensors.lying
         self._names = [name for name in tensors if not name.startswith(HEADS)]
 
     def __iter__(self) -> Iterator[str]:

@@ -5,13 +5,9 @@ import weakref
 from typing import BinaryIO, Protocol
 
 from penstock.errors import RefusedUpdateError
-from penstock.make_way import MakeWay, go_on
+from penstock.make_way import STEP_BYTES, MakeWay, go_on
 
 CHUNK_BYTES = 1024 * 1024
-STEP_BYTES = CHUNK_BYTES // 4
-"""Digested in a fraction of a millisecond;"""
-MOST_STEPS = 16
-"""but making way for others takes as long, so a large content is digested in longer steps."""
 
 
 class Content(Protocol):
@@ -26,11 +22,15 @@ class Content(Protocol):
         """Fill `into`, of bytes, with those that begin at `offset`. Raises `RefusedUpdateError` where they end."""
         ...
 
+    def view(self, offset: int, size_bytes: int) -> memoryview | None:
+        """The bytes from `offset` on where they lie, if whoever has the view may do with them what it likes."""
+        ...
+
 
 class MemoryContent:
     """Bytes in memory; not copied."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes | memoryview) -> None:
         self._content = memoryview(content)
 
     @property
@@ -42,6 +42,10 @@ class MemoryContent:
         if offset + len(into) > len(self._content):
             raise ended(offset + len(into), len(self._content))
         into[:] = self._content[offset : offset + len(into)]
+
+    def view(self, offset: int, size_bytes: int) -> memoryview | None:
+        """As `Content.view`."""
+        return None if self._content.readonly else self._content[offset : offset + size_bytes]
 
 
 class FileContent:
@@ -62,6 +66,10 @@ class FileContent:
                 raise ended(offset + len(into), self.size_bytes)
             filled += count
 
+    def view(self, offset: int, size_bytes: int) -> memoryview | None:
+        """As `Content.view`: none."""
+        return None
+
 
 class Digest:
     """sha256 of all bytes, and of every whole number of chunks from their start.
@@ -80,12 +88,8 @@ class Digest:
 
     def _over(self, content: Content, state: "hashlib._Hash", start: int, make_way: MakeWay, *, keep: bool) -> str:
         buffer = memoryview(bytearray(min(STEP_BYTES, max(content.size_bytes - start, 0))))
-        between = max(STEP_BYTES, (content.size_bytes - start) // MOST_STEPS)
-        due = start
         for offset in range(start, content.size_bytes, STEP_BYTES):
-            if offset >= due:
-                make_way()
-                due += between
+            make_way()
             end = min(offset + STEP_BYTES, content.size_bytes)
             content.read_into(offset, buffer[: end - offset])
             state.update(buffer[: end - offset])

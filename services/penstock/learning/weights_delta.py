@@ -95,6 +95,10 @@ class PatchedContent:
             else:
                 target[:] = stretch.own[skipped : skipped + len(target)].data
 
+    def view(self, offset: int, size_bytes: int) -> memoryview | None:
+        """As `Content.view`: none."""
+        return None
+
 
 def _changes(name: str, before: Place | None, after: Place, base: bytes, weights: bytes) -> dict[str, Array]:
     now = np.frombuffer(weights, np.uint8, after.end - after.begin, after.begin)

@@ -62,7 +62,9 @@ class WeightsReader:
         self._check_size(update.size_bytes, update.version)
         if update.inline is not None:
             content = MemoryContent(update.inline)
-            self._digested(content, update.size_bytes, update.sha256, update.version)
+            _check_all_has_come(content, update.size_bytes, update.version)
+            if not update.is_digested:
+                self._digested(content, update.size_bytes, update.sha256, update.version)
             return VerifiedWeights(content=content)
         if update.delta is not None:
             return self._rebuilt(update, update.delta)
@@ -120,7 +122,7 @@ class WeightsReader:
 def whole_weights(update: ModelUpdate, fetcher: WeightsFetcher) -> bytes:
     """All bytes of the weights that an update announces, verified. Raises as `WeightsReader.verified`."""
     content = WeightsReader(fetcher).verified(update).content
-    return update.inline if update.inline is not None else read(content, 0, content.size_bytes)
+    return bytes(update.inline) if update.inline is not None else read(content, 0, content.size_bytes)
 
 
 def _check_digest(found: str, sha256: str, version: int) -> None:

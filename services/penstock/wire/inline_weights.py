@@ -5,9 +5,9 @@ Reading base64 holds Python's lock, so in one piece it would hold up whoever ans
 
 import msgspec
 
-from penstock.make_way import MakeWay
+from penstock.make_way import STEP_BYTES, MakeWay
 
-PIECE = 1 << 18
+PIECE = STEP_BYTES
 """Characters; a multiple of four, which stand for three bytes each."""
 
 _decode = msgspec.json.Decoder(bytes).decode

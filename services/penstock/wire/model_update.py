@@ -98,7 +98,8 @@ def _check_model(model: str, name: str) -> None:
 
 
 def _document(update: ModelUpdate) -> ModelUpdatedDocument:
-    weights = WeightsDocument(inline=update.inline, uri=update.uri)
+    inline = None if update.inline is None else bytes(update.inline)
+    weights = WeightsDocument(inline=inline, uri=update.uri)
     return ModelUpdatedDocument(weights=weights, **_announced(update))
 
 

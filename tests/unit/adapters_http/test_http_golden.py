@@ -28,8 +28,7 @@ def replica() -> Iterator[HttpReplica]:
 
 def by_torch(rows: npt.NDArray[np.float32], *, padded: bool) -> npt.NDArray[np.float32]:
     """[n, classes] float32; `padded`: with the head's room for more classes, since another shape may sum otherwise."""
-    content = update_of(VERSION).inline
-    assert content is not None
+    content = bytes(update_of(VERSION).inline or b"")
     tensors, constants = load(content), read_card(content).encoder
     (origin,), (scale,) = (torch.tensor(list(found.values())) for found in (constants.origins, constants.scales))
     head = tensors["head.rows"]

@@ -126,6 +126,9 @@ def test_the_digest_goes_on_from_the_last_whole_chunk_before_the_change() -> Non
             begins.append(offset)
             content.read_into(offset, into)
 
+        def view(self, offset: int, size_bytes: int) -> None:
+            return None
+
     start = content.layout.first_difference(Layout.of(MemoryContent(base)), content.changed)
     found = Digest(MemoryContent(base)).with_changes_from(start, Watched())
     assert found == hashlib.sha256(newer).hexdigest()

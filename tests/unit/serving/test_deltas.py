@@ -238,5 +238,5 @@ def test_lost_repeated_and_reordered_updates_leave_whole_verified_weights_and_ne
             served_place = current.place
         assert something_away or served_place == best
     whole = replace(update_of(90, epoch=50), inline=None, uri="file:///weights/90")
-    replica.store.content["file:///weights/90"] = update_of(90).inline or b""
+    replica.store.content["file:///weights/90"] = bytes(update_of(90).inline or b"")
     assert replica.take(whole) == 90

@@ -148,8 +148,8 @@ def with_tensors_spoilt(update: ModelUpdate, spoil: Callable[[Array], Array]) ->
     """Whole and announced truthfully, but with other numbers in its head."""
     assert update.inline is not None
     length = int.from_bytes(update.inline[:8], "little")
-    metadata = json.loads(update.inline[8 : 8 + length])["__metadata__"]
-    tensors = load(update.inline)
+    metadata = json.loads(bytes(update.inline[8 : 8 + length]))["__metadata__"]
+    tensors = load(bytes(update.inline))
     tensors[HEAD] = spoil(tensors[HEAD])
     content = save(tensors, metadata=metadata)
     return replace(update, inline=content, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
@@ -259,9 +259,7 @@ def test_weights_by_uri_are_fetched_again_until_they_can_be(start: Start) -> Non
     replica.feed.append(retold(update_of(2), inline=None, uri="file:///weights"))
     wait_for(lambda: replica.telemetry.results().get("fetch", 0) >= 2, "the fetch is tried again", every_seconds=0.002)
     assert replica.version == 1
-    content = update_of(2).inline
-    assert content is not None
-    replica.store.content["file:///weights"] = content
+    replica.store.content["file:///weights"] = bytes(update_of(2).inline or b"")
     replica.wait_for_version(2)
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import structlog
 import torch
 
+from penstock.adapters.feed_process.client import FeedProcess
+from penstock.adapters.feed_process.messages import Start
 from penstock.adapters.kafka.prediction_sink import KafkaPredictionSink
 from penstock.adapters.kafka.topic_names import TopicNames
-from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.adapters.prometheus.telemetry import PrometheusTelemetry
 from penstock.clock import SystemClock
 from penstock.errors import ConfigurationError, StopError
 from penstock.learning.device import choose_device
-from penstock.make_way import MakeWay
+from penstock.processes.feed import COMMAND as FEED
 from penstock.processes.replica.lazy_fetcher import LazyFetcher
 from penstock.processes.signing import serving_keys
 from penstock.serving.batching import Batcher
@@ -42,7 +43,6 @@ class Parts:
     slot: Slot
     batcher: Batcher
     builder: ModelBuilder
-    make_way: MakeWay
     plane: DataPlane
     telemetry: PrometheusTelemetry
 
@@ -73,23 +73,22 @@ def assembled(settings: Settings, resources: ExitStack) -> Parts:
         loaded=_loaded_versions(settings, builder),
         max_staleness_seconds=settings.serving.max_staleness_seconds,
     )
-    return Parts(
-        slot=slot, batcher=batcher, builder=builder, make_way=right_of_way.stand_back, plane=plane, telemetry=telemetry
-    )
+    return Parts(slot=slot, batcher=batcher, builder=builder, plane=plane, telemetry=telemetry)
 
 
 def updater_of(settings: Settings, parts: Parts, *, give_up: Callable[[StopError], None]) -> Updater:
     """What keeps the slot on the newest version; not started."""
-    feed = KafkaUpdateFeed(
-        settings.kafka,
-        settings.model.name,
+    keys = serving_keys(settings)
+    start = Start(
+        model=settings.model.name,
+        kafka=settings.kafka,
         timeout_seconds=BROKER_TIMEOUT_SECONDS,
-        signing_keys=serving_keys(settings),
-        on_refused=lambda reason: parts.telemetry.count("penstock_swaps_total", result=reason),
-        make_way=parts.make_way,
+        signing_keys=None if keys is None else keys.keys,
     )
     return Updater(
-        feed,
+        FeedProcess(
+            FEED, start, on_refused=lambda reason: parts.telemetry.count("penstock_swaps_total", result=reason)
+        ),
         parts.slot,
         parts.builder,
         model=settings.model.name,
