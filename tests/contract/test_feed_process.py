@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,25 @@ def feed(broker: Broker, model: str) -> Iterator[FeedProcess]:
     feed = in_a_process(broker.options, model)
     yield feed
     feed.close()
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """None can be opened by this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (max(int(each.name) for each in Path("/proc/self/fd").iterdir()) + 1, hard)
+    )
+    held: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def process_of(feed: FeedProcess) -> psutil.Process:
@@ -109,6 +130,26 @@ def test_a_process_that_is_killed_is_started_again_and_reads_the_newest_again(
 def test_it_makes_way_for_its_replica(feed: FeedProcess) -> None:
     assert feed.newest() == []
     assert process_of(feed).nice() == min(psutil.Process().nice() + NICENESS, 19)
+    assert os.getsid(process_of(feed).pid) == os.getsid(0), "of two sessions each gets the same share of a core"
+
+
+def test_ctrl_c_on_the_terminal_is_for_the_replica_alone(feed: FeedProcess) -> None:
+    assert feed.newest() == []
+    assert os.getpgid(process_of(feed).pid) != os.getpgid(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process_of(feed).send_signal(number)
+    assert feed.newest() == []
+
+
+def test_a_replica_that_may_open_no_more_files_reads_on_once_it_may(
+    broker: Broker, model: str, feed: FeedProcess
+) -> None:
+    assert feed.newest() == []
+    write_as_another(broker.bootstrap_servers, model, update_of(model, version=1))
+    with no_more_files():
+        wait_for(lambda: feed.poll(0.2) or feed.pid is None, "nothing comes")
+        assert feed.pid is None
+    assert polled(feed) == [update_of(model, version=1)]
 
 
 def test_it_ends_when_it_is_closed_and_when_its_replica_is_killed(broker: Broker, model: str, tmp_path: Path) -> None:

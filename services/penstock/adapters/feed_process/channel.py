@@ -46,6 +46,7 @@ class Channel:
 
         Raises:
             EOFError: nobody is at the other end any more.
+            OSError: this process may not open as many files as were sent.
         """
         try:
             lengths, descriptors, _, _ = socket.recv_fds(self._socket, LENGTHS.size, MOST_DESCRIPTORS)
@@ -56,7 +57,9 @@ class Channel:
         except ConnectionResetError:
             raise EOFError from None
         if count != len(descriptors):
-            raise OSError(f"{count} descriptors were sent and {len(descriptors)} came; this process may open no more")
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise OSError(f"{count} files were sent and {len(descriptors)} came; this process may open no more")
         return self._decode(content), descriptors
 
     def close(self) -> None:

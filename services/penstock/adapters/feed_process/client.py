@@ -7,7 +7,7 @@ from requests: one Python thread runs at a time. Another process is made to wait
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,6 +20,7 @@ from penstock.adapters.feed_process.messages import (
     Failed,
     Newest,
     Poll,
+    Records,
     Request,
     Sent,
     Start,
@@ -104,29 +105,31 @@ class FeedProcess:
                 self._is_asked = True
             if not self._channel.is_readable(deadline + PATIENCE_SECONDS):
                 return None
-            records = self._heard()
-            self._is_asked = False
-            return records
-        except (EOFError, BrokenPipeError):
-            self._bury()
+            heard = self._heard()
+        except (EOFError, OSError) as error:
+            self._bury(error)
             return None
+        self._is_asked = False
+        return [record for answer, descriptors in heard for record in self._records(answer, descriptors)]
 
-    def _heard(self) -> list[LogRecord]:
-        records: list[LogRecord] = []
+    def _heard(self) -> list[tuple[Answer, Sequence[int]]]:
+        """All messages of one answer."""
+        heard: list[tuple[Answer, Sequence[int]]] = []
         while True:
-            message, descriptors = self._channel.receive()
-            answer: Answer = message
-            if isinstance(answer, Failed):
-                raise ConfigurationError(answer.sentence)
-            if isinstance(answer, Away):
-                self._is_asked = False
-                raise UnavailableError(answer.sentence)
-            waiting = iter(descriptors)
-            records += [_received(sent, waiting.__next__) for sent in answer.records]
-            for reason in answer.refused:
-                self._on_refused(reason)
-            if answer.is_last:
-                return records
+            heard.append(self._channel.receive())
+            answer = heard[-1][0]
+            if not isinstance(answer, Records) or answer.is_last:
+                return heard
+
+    def _records(self, answer: Answer, descriptors: Sequence[int]) -> list[LogRecord]:
+        if isinstance(answer, Failed):
+            raise ConfigurationError(answer.sentence)
+        if isinstance(answer, Away):
+            raise UnavailableError(answer.sentence)
+        for reason in answer.refused:
+            self._on_refused(reason)
+        contents = iter([mapped(descriptor) for descriptor in descriptors])
+        return [_received(sent, contents) for sent in answer.records]
 
     def _begin(self) -> None:
         ours, theirs = socket.socketpair()
@@ -153,21 +156,22 @@ class FeedProcess:
         self._begin()
         return True
 
-    def _bury(self) -> None:
+    def _bury(self, error: Exception) -> None:
         assert self._process is not None  # it was just spoken with
         self._channel.close()
         self._process.kill()  # one that only closed its end is of no more use
         code = self._process.wait()
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        log.warning("the process that reads the update topic ended; starting it again", how=how)
+        reason = {"reason": str(error)} if str(error) else {}
+        log.warning("the process that reads the update topic ended; starting it again", how=how, **reason)
         self._process = None
         self._restart_at = time.monotonic() + RESTART_SECONDS
 
 
-def _received(sent: Sent, next_descriptor: Callable[[], int]) -> LogRecord:
+def _received(sent: Sent, contents: Iterator[memoryview]) -> LogRecord:
     record = decode_record(sent.key, sent.value)
     if isinstance(record, ModelUpdate) and record.inline is not None:
-        return replace(record, inline=mapped(next_descriptor()), is_digested=sent.is_digested)
+        return replace(record, inline=next(contents), is_digested=sent.is_digested)
     if isinstance(record, ModelUpdate) and record.delta is not None:
-        return replace(record, delta=replace(record.delta, content=bytes(mapped(next_descriptor()))))
+        return replace(record, delta=replace(record.delta, content=bytes(next(contents))))
     return record
