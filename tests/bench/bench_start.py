@@ -52,6 +52,7 @@ def _replica_and_memory() -> list[Figure]:
                 wait_for(partial(_is_ready, url), "the replica is ready", every_seconds=0.01)
                 starts.append(time.perf_counter() - began)
                 replica_mib = _resident_mib(psutil.Process(replica.pid))
+                feed_mib = sum(map(_resident_mib, psutil.Process(replica.pid).children()))
                 replica.stop()
             trainer_mib = _resident_mib(psutil.Process(trainer.pid))
             intake_mib = sum(map(_resident_mib, psutil.Process(trainer.pid).children()))
@@ -69,6 +70,7 @@ def _replica_and_memory() -> list[Figure]:
         Figure(name="trainer, resident, MLflow client included", value=trainer_mib, unit="MiB"),
         Figure(name="its intake process, resident", value=intake_mib, unit="MiB"),
         Figure(name="replica, resident", value=replica_mib, unit="MiB"),
+        Figure(name="its feed process, resident", value=feed_mib, unit="MiB"),
         Figure(name="beside it: a process that has imported torch", value=torch_mib, unit="MiB"),
     ]
 
