@@ -29,6 +29,7 @@ def development_rows() -> Sequence[Row]:
         _prequential("clouds", "wandering clouds", worlds.wandering_clouds),
         _prequential("rare", "rare and moving classes", worlds.rare_and_moving),
         _prequential("habits", "habits: labels that last", worlds.habits),
+        _prequential("sheets", "question sheets, every other one as one before", worlds.question_sheets),
         _prequential("waves", "Waveform", other_generators.waves),
         _prequential("tree", "random tree", other_generators.random_tree),
         _prequential("wine", "wine", blobs.wine),

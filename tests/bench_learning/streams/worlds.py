@@ -5,6 +5,7 @@ import numpy as np
 from bench_learning.stream import Stream, names_of
 
 NUM_ROWS = 6_000
+NUM_SHEETS = 1_200
 
 
 def turning_plane(seed: int) -> Stream:
@@ -48,6 +49,22 @@ def habits(seed: int) -> Stream:
     pull = np.sin(2 * np.pi * hour) + season * loads[:, 0] + 0.5 * loads[:, 1] + 0.8 * _slow(rng, 0.8)
     up = pull > np.median(pull)
     return Stream(rows=np.column_stack((hour, weekday, loads)), labels=names_of(up))
+
+
+def question_sheets(seed: int) -> Stream:
+    """Eight questions of three answers and a yes or no: half of all sheets are filled in as one before.
+
+    Answers go together, as a mood lies behind them. They make a yes likely or unlikely, so that sheets that are equal
+    may end either way; some 87 times of a hundred it ends as is more likely.
+    """
+    rng = np.random.default_rng(seed)
+    mood = rng.normal(size=(NUM_SHEETS, 1))
+    leaning = mood * rng.uniform(0.4, 2.4, size=8) + rng.normal(size=(NUM_SHEETS, 8))
+    answers = np.digitize(leaning, (-0.8, 0.8))
+    taste = rng.normal(size=(8, 3)) * 1.8
+    pull = taste[np.arange(8), answers].sum(axis=1) + 1.5 * (answers[:, 0] == answers[:, 1]) * (answers[:, 2] - 1)
+    likely = 1 / (1 + np.exp(np.median(pull) - pull))
+    return Stream(rows=answers.astype(np.float64), labels=names_of(rng.uniform(size=NUM_SHEETS) < likely))
 
 
 def _slow(rng: np.random.Generator, memory: float) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

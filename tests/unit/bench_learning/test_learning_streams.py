@@ -21,6 +21,7 @@ SEEDED = [
     letters.split_letters,
     blobs.hard_tasks,
     worlds.habits,
+    worlds.question_sheets,
     other_generators.stagger_changes,
 ]
 
@@ -47,6 +48,13 @@ def test_no_held_row_ever_arrives(stream_of: StreamOf) -> None:
 def test_split_digits_come_two_classes_at_a_time_in_label_order() -> None:
     tasks = split_at_changes(digits.split_digits(0))
     assert tasks == [{"0", "1"}, {"2", "3"}, {"4", "5"}, {"6", "7"}, {"8", "9"}]
+
+
+@pytest.mark.parametrize("seed", range(100, 103))
+def test_about_every_other_question_sheet_is_filled_in_as_one_before(seed: int) -> None:
+    stream = worlds.question_sheets(seed)
+    assert 0.4 < len(np.unique(stream.rows, axis=0)) / len(stream) < 0.7
+    assert {len(np.unique(column)) for column in stream.rows.T} == {3}
 
 
 def test_blurry_borders_mix_neighbouring_tasks_only_a_little() -> None:
