@@ -73,10 +73,14 @@ class History:
         self._scales.append(scale)
         self._offered_at.append(num_offered)
 
+    def read_again(self) -> None:
+        """All that is in the sums has been put in again, standardised as now."""
+        self._rebuilt_scale = len(self._scales) - 1
+
     def rebuilt(self, survivors: UInt64s) -> None:
         """Sums are those of the rows with these priorities [k], standardised as now."""
         self._rebuilt_at = self._frontier.copy()
-        self._rebuilt_scale = len(self._scales) - 1
+        self.read_again()
         self._survivors = np.sort(survivors)
 
     def has_come(self, partition: int, offset: int, row: int) -> bool:

@@ -57,11 +57,7 @@ class MixedHeads:
     def _fresh(self, rows: Slice) -> FreshRows:
         ensemble, fresh = self._ensemble, rows.fresh
         if ensemble.inputs.follow(self._parts.moments):
-            self._parts.history.rescaled(
-                Scale(mean=ensemble.inputs.mean, inverse_deviation=ensemble.inputs.inverse_deviation),
-                num_offered=self._parts.reservoir.num_offered,
-            )
-            ensemble.refresh_inputs(self._parts.reservoir, self._parts.window)
+            self._rescale()
         encoded = fresh.encoded
         return FreshRows(
             dense=encoded.dense,
@@ -71,6 +67,16 @@ class MixedHeads:
             weights=fresh.weights,
             priorities=rows.priorities,
         )
+
+    def _rescale(self) -> None:
+        """The heads' inputs are standardised anew."""
+        parts, ensemble = self._parts, self._ensemble
+        parts.history.rescaled(
+            Scale(mean=ensemble.inputs.mean, inverse_deviation=ensemble.inputs.inverse_deviation),
+            num_offered=parts.reservoir.num_offered,
+        )
+        if ensemble.rescaled(parts.reservoir, parts.window):
+            parts.history.read_again()
 
     def _ask(self, answer: Answer, rows: Slice, fresh: FreshRows, asked: Int64s) -> tuple[Scored, Alarm | None]:
         """Predict the rows at `asked` and let the mixture learn from how that went."""

@@ -30,6 +30,7 @@ from penstock.learning.heads.inputs import HeadInputs
 from penstock.learning.heads.instances import MOST_CLASSES as MOST_NEIGHBOUR_CLASSES
 from penstock.learning.heads.instances import Instances
 from penstock.learning.heads.mixture import Mixture, mixed
+from penstock.learning.heads.reading_again import holds_all, learn_again
 from penstock.learning.heads.solving import Solving
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.rows import EncodedRows
@@ -240,6 +241,16 @@ class Ensemble:
         """Where inputs are standardised anew: read all kept rows again."""
         if "near" in self.members:
             self.instances.refresh(reservoir, window)
+
+    def rescaled(self, reservoir: Reservoir, window: Window) -> bool:
+        """Inputs are standardised anew. True if all that was ever learnt is kept, and has been learnt again so."""
+        is_any_asleep = bool(self.attendance.asleep.any())  # its rows are kept no more, but for its waking G holds them
+        if self.analytic is None or is_any_asleep or not holds_all(window, self.analytic):
+            self.refresh_inputs(reservoir, window)
+            return False
+        learn_again(window, self.inputs, self.shelves, self.analytic, self.forgetting)
+        self.rows_left(reservoir, window)
+        return True
 
     def rows_left(self, reservoir: Reservoir, window: Window) -> None:
         """Follow kept rows that left, solve and sort again."""

@@ -90,6 +90,11 @@ class ForgettingHead:
         self.counts[labels], self._means[labels] = 0.0, 0.0
         self.solve()
 
+    def forget_all(self) -> None:
+        """Begin anew, for the classes there are."""
+        self._scatter[:], self._means[:], self.counts[:] = 0.0, 0.0, 0.0
+        self._total, self.readout = 0.0, None
+
     def solve(self) -> None:
         """Make the read-out that of all rows learnt."""
         self._since_solve = 0
