@@ -15,7 +15,7 @@ def stored(count: int, seed: int = 0) -> tuple[Neighbours, np.ndarray, np.ndarra
     return Neighbours.of(rows, classes, np.arange(count).astype(np.uint64)), rows, classes
 
 
-@pytest.mark.parametrize("count", [4, 10, 100, 400])
+@pytest.mark.parametrize("count", [4, 10, 100, 400, 1501])
 def test_votes_are_those_of_the_formula(count: int) -> None:
     neighbours, rows, classes = stored(count)
     queries = np.random.default_rng(1).normal(size=(20, 3))
@@ -43,6 +43,15 @@ def test_a_row_left_out_by_its_id_does_not_see_itself_but_sees_its_twins() -> No
     assert alone[0, 0] > 0.1
     assert without[0, 0] < SMOOTHING / 4
     assert without[0, 1] > 0.1
+
+
+@pytest.mark.parametrize("count", [2, 3, 9, 17, 1501])
+def test_few_queries_are_answered_as_many_and_none_sees_itself(count: int) -> None:
+    neighbours, rows, _ = stored(count)
+    ids = np.arange(count).astype(np.uint64)
+    together = neighbours.scores(rows, 4, leave_out=ids)
+    alone = np.concatenate([neighbours.scores(rows[i : i + 1], 4, leave_out=ids[i : i + 1]) for i in range(count)])
+    assert together == pytest.approx(alone, abs=1e-5)
 
 
 def test_identical_rows_vote_alike() -> None:
