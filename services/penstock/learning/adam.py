@@ -22,6 +22,10 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 HEAD = "head.rows"
 """The head's live rows among the names of the parameters."""
 
+MOST_BLOCKS = 48
+"""Of the head's rows in a fused call, which takes as long for a block of one row as for a matrix; with more of them all
+rows move in one go, each corrected by its own count."""
+
 SETTLED_STEPS = math.ceil(math.log(2.0**-26) / math.log(BETA2))
 """From so many steps on, 1 − β^t is 1 in float32 for both β."""
 
@@ -36,7 +40,7 @@ class DenseAdam:
         self._steps = {name: torch.zeros((), device=p.device) for name, p in self._parameters.items()}
         self._head = HeadMoments(head)
         self._names_by_rate: Mapping[float, tuple[str, ...]] = {learning_rate: (*self._parameters, HEAD)}
-        self._groups: tuple[_Group, ...] = ()
+        self._groups: tuple[_Group | _ManyBlocks, ...] = ()
         self._group_again = True
 
     def use_rates(self, rates: Mapping[str, float]) -> None:
@@ -62,10 +66,13 @@ class DenseAdam:
         for group in self._groups:
             group.step()
 
-    def _grouped(self) -> Iterator["_Group"]:
+    def _grouped(self) -> Iterator["_Group | _ManyBlocks"]:
         for rate, names in self._names_by_rate.items():
             own = [name for name in names if name != HEAD]
             head = self._head if HEAD in names else None
+            if head and len(head.steps) > MOST_BLOCKS:
+                yield _ManyBlocks(rate=rate, head=head, steps=head.stacked_steps())
+                head = None
             counts = [self._steps[name] for name in own] + (head.steps if head else [])
             if not counts:
                 continue
@@ -142,6 +149,28 @@ class _Group:
             _fused(self.rate, rows, gradients, first, second, steps)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _ManyBlocks:
+    """The head's rows at one rate, where very many blocks of them were born apart; `steps` [blocks] are theirs."""
+
+    rate: float
+    head: "HeadMoments"
+    steps: Tensor
+
+    def step(self) -> None:
+        head = self.head
+        rows, gradients = head.all_rows
+        first, second = head.moments
+        steps = self.steps.add_(1).double()
+        corrections = 1 - torch.pow(steps.new_tensor((BETA1, BETA2)).unsqueeze(1), steps)
+        corrections[0].reciprocal_().mul_(self.rate)
+        corrections[1].sqrt_()
+        rates, roots = corrections.float().index_select(1, head.block_of_row).unsqueeze(2)
+        first.lerp_(gradients, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(gradients, gradients, value=1 - BETA2)
+        rows.addcdiv_(first * rates, second.sqrt().div_(roots).add_(EPSILON), value=-1)
+
+
 def _fused(
     rate: float,
     rows: list[Tensor],
@@ -171,74 +200,77 @@ def _fused(
 class HeadMoments:
     """Moments of the head's live rows in blocks; a block's rows were born together and count their steps together.
 
-    The lists hold one tensor per block, in the order of the rows: the rows and their gradients as views, both moments
-    [k, H + 1], and the number of steps [].
+    `moments` are both of all rows, [k, H + 1] each. The lists hold one tensor per block, in the order of the rows: the
+    rows, their gradients and both moments as views, and the number of steps [].
     """
 
     def __init__(self, head: LinearHead) -> None:
         self._head = head
-        self._num_seen = 0
-        self.first: list[Tensor] = []
-        self.second: list[Tensor] = []
+        nothing = head.rows.new_zeros(0, head.width + 1)
+        self.moments = (nothing, nothing)
         self.steps: list[Tensor] = []
-        self.rows: list[Tensor] = []
-        self.gradients: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._view()
+
+    @property
+    def all_rows(self) -> tuple[Tensor, Tensor]:
+        """The rows followed so far and their gradients, [k, H + 1] each."""
+        num_rows = len(self.moments[0])
+        return self._head.rows[:num_rows], self._head.row_gradients[:num_rows]
 
     def follow(self) -> bool:
         """Make a block of the rows born since the last call; returns whether there are any."""
-        head = self._head
-        if head.num_live == self._num_seen:
+        num_new = self._head.num_live - len(self.moments[0])
+        if not num_new:
             return False
-        self._merge_settled()
-        self._append(head.rows.new_zeros(head.num_live - self._num_seen, head.width + 1))
+        nothing = self._head.rows.new_zeros(num_new, self._head.width + 1)
+        self.moments = (torch.cat((self.moments[0], nothing)), torch.cat((self.moments[1], nothing)))
+        self.steps.append(nothing.new_zeros(()))
+        self._sizes.append(num_new)
+        self._merge_alike()
         self._view()
         return True
 
-    def _view(self) -> None:
-        head = self._head
-        sizes = [len(first) for first in self.first]
-        self.rows = list(torch.split(head.rows[: self._num_seen], sizes)) if sizes else []
-        self.gradients = list(torch.split(head.row_gradients[: self._num_seen], sizes)) if sizes else []
+    def stacked_steps(self) -> Tensor:
+        """[blocks]: from now on `steps` are views of it."""
+        together = torch.stack(self.steps)
+        self.steps = list(together.unbind())
+        return together
 
     def row(self, index: int) -> tuple[Tensor, Tensor]:
         """Both moments of a row, [H + 1], not copies; zeros for one that has made no step yet."""
-        for first, second in zip(self.first, self.second, strict=True):
-            if index < len(first):
-                return first[index], second[index]
-            index -= len(first)
+        first, second = self.moments
+        if index < len(first):
+            return first[index], second[index]
         nothing = self._head.rows.new_zeros(self._head.width + 1)
         return nothing, nothing.clone()
 
     def state(self) -> dict[str, Tensor]:
         """Of the k rows followed so far: both moments [k, H + 1], steps [k]."""
-        if not self.first:
-            nothing = self._head.rows[:0]
-            return {"first": nothing, "second": nothing, "steps": nothing[:, 0]}
-        steps = [steps.expand(len(first)) for steps, first in zip(self.steps, self.first, strict=True)]
-        return {"first": torch.cat(self.first), "second": torch.cat(self.second), "steps": torch.cat(steps)}
+        first, second = self.moments
+        steps = torch.stack(self.steps)[self.block_of_row] if self.steps else first[:, 0]
+        return {"first": first, "second": second, "steps": steps}
 
     def load(self, first: Array, second: Array, steps: Array) -> None:
         """Take up the values of `state()`; neighbours with as many steps are one block again."""
-        self.first, self.second, self.steps, self._num_seen = [], [], [], 0
         starts = [0, *(np.flatnonzero(np.diff(steps)) + 1).tolist()] if len(steps) else []
         device = self._head.rows.device
-        for start, stop in zip(starts, [*starts[1:], len(steps)], strict=False):
-            self._append(host_tensor(first[start:stop]).to(device, copy=True))
-            self.second[-1].copy_(host_tensor(second[start:stop]))
-            self.steps[-1].fill_(float(steps[start]))
+        self.moments = (host_tensor(first).to(device, copy=True), host_tensor(second).to(device, copy=True))
+        self._sizes = [stop - start for start, stop in zip(starts, [*starts[1:], len(steps)], strict=False)]
+        self.steps = [torch.full((), float(steps[start]), device=device) for start in starts]
         self._view()
 
-    def _append(self, first: Tensor) -> None:
-        self.first.append(first)
-        self.second.append(torch.zeros_like(first))
-        self.steps.append(torch.zeros((), device=first.device))
-        self._num_seen += len(first)
+    def _view(self) -> None:
+        tensors = (*self.all_rows, *self.moments)
+        blocks = [list(torch.split(tensor, self._sizes)) if self._sizes else [] for tensor in tensors]
+        self.rows, self.gradients, self.first, self.second = blocks
+        sizes = torch.tensor(self._sizes, dtype=torch.int64)
+        self.block_of_row = torch.arange(len(sizes)).repeat_interleave(sizes).to(self._head.rows.device)
 
-    def _merge_settled(self) -> None:
-        """Join neighbouring blocks whose corrections have reached 1, so that old classes cost one block together."""
-        settled = [bool(steps >= SETTLED_STEPS) for steps in self.steps]
-        for place in reversed(range(len(settled) - 1)):
-            if settled[place] and settled[place + 1]:
-                for tensors in (self.first, self.second):
-                    tensors[place : place + 2] = [torch.cat(tensors[place : place + 2])]
+    def _merge_alike(self) -> None:
+        """Join neighbours with as many steps, or whose corrections have reached 1: old classes are one block."""
+        counts = torch.stack(self.steps).clamp(max=SETTLED_STEPS).tolist()
+        for place in reversed(range(len(counts) - 1)):
+            if counts[place] == counts[place + 1]:
+                self._sizes[place] += self._sizes.pop(place + 1)
                 del self.steps[place + 1]

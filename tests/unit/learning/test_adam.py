@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from penstock.learning.adam import SETTLED_STEPS, DenseAdam, HeadMoments
+from penstock.learning.adam import MOST_BLOCKS, SETTLED_STEPS, DenseAdam, HeadMoments
 from penstock.learning.head import LinearHead
 from penstock.learning.table_adam import TableAdam
 
@@ -63,6 +63,27 @@ def test_a_new_rows_updates_are_those_of_a_young_adam(old_steps: int, scale: flo
         if age == 0:
             assert moved <= RATE * (1 + 1e-3)
         assert torch.allclose(head.live_rows[10:], mirror, rtol=0, atol=1e-6)
+
+
+def test_rows_of_very_many_births_move_as_with_an_adam_for_each() -> None:
+    head = head_of(1)
+    adam = DenseAdam([], head, RATE)
+    mirrors = [nn.Parameter(head.live_rows.clone())]
+    references = [torch.optim.Adam(mirrors, lr=RATE)]
+    for step in range(2 * MOST_BLOCKS + 5):
+        if step < 2 * MOST_BLOCKS:
+            born = torch.randn(1 + step % 2, 6)
+            head.extend(born)
+            mirrors.append(nn.Parameter(born.clone()))
+            references.append(torch.optim.Adam(mirrors[-1:], lr=RATE))
+        gradients = torch.randn(head.num_live, 6)
+        step_head(adam, head, gradients)
+        theirs = torch.split(gradients, [len(each) for each in mirrors])
+        for mirror, gradient in zip(mirrors, theirs, strict=True):
+            mirror.grad = gradient
+        for reference in references:
+            reference.step()
+        assert torch.allclose(head.live_rows, torch.cat([*mirrors]), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("born", [1, 6, 7, 100])
