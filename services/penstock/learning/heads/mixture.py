@@ -87,9 +87,11 @@ class Mixture:
 
     def _turn(self, scores: Float64s, probabilities: Float64s, classes: Int64s, rows: Int64s, kept: float) -> None:
         """A step down the gradient of −ln softmax(Tz) in ln T, as long as past gradients were (AdaGrad, faded)."""
-        known = np.isfinite(scores)
-        finite = np.where(known, scores, 0.0)
-        floored = FLOOR * finite.sum(axis=2) / np.maximum(known.sum(axis=2), 1)
+        finite, num_known = scores, scores.shape[2]
+        if not has_opinions_on_all(scores):
+            known = scores > -np.inf
+            finite, num_known = np.where(known, scores, 0.0), np.maximum(known.sum(axis=2), 1)
+        floored = FLOOR * finite.sum(axis=2) / num_known
         expected = (np.einsum("knc,knc->kn", probabilities, finite) - floored) / (1 - FLOOR)
         gradients = np.exp(self.log_temperatures)[:, None] * (expected - finite[:, rows, classes])
         self._turns = self._turns * kept + np.einsum("kn,kn->k", gradients, gradients)
@@ -105,13 +107,17 @@ class Mixture:
 
 def opinions(scores: Float64s, temperatures: Float64s, num_live: int) -> Float64s:
     """Probabilities [K, n, C] of scores [K, n, C]; a class at −∞ has none, every other at least .01/live."""
-    known = scores > -np.inf
     heated = scores * temperatures[:, None, None]
     heated -= heated.max(axis=2, keepdims=True)
     np.exp(heated, out=heated)
     heated *= (1 - FLOOR) / heated.sum(axis=2, keepdims=True)
-    heated += known * (FLOOR / num_live)
+    heated += FLOOR / num_live if has_opinions_on_all(scores) else (scores > -np.inf) * (FLOOR / num_live)
     return heated
+
+
+def has_opinions_on_all(scores: Float64s) -> bool:
+    """True where no score is −∞, as mostly: one look costs less than to reckon with every one that is."""
+    return bool(scores.min(initial=0.0) > -np.inf)
 
 
 def mixed(probabilities: Float64s, weights: Float64s) -> Float64s:
