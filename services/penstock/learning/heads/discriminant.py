@@ -114,8 +114,7 @@ def leave_out(solution: Solution, psi: Float64s, places: Int64s, num_classes: in
     assert solution.ridge is not None
     assert solution.residuals_inverse is not None
     inverse, total = solution.residuals_inverse, float(solution.counts.sum())
-    solved = _solved(solution.factor, psi)
-    leverage = np.minimum(weights * np.einsum("nm,mn->n", psi, solved), 1 - 1e-9)[:, None]
+    leverage = np.minimum(weights * _squares(solution.factor, psi), 1 - 1e-9)[:, None]
     fitted = psi @ solution.ridge
     labels = np.zeros_like(fitted)
     labels[np.arange(len(psi)), np.searchsorted(solution.live, places)] = 1.0
@@ -160,6 +159,13 @@ def _solve_directly(
 def _solved(factor: Tensor, rows: Float64s) -> Float64s:
     """A⁻¹ rowsᵀ [m, n] of `rows` [n, m], for the Cholesky factor of A, on its device."""
     found: Float64s = torch.cholesky_solve(_on(factor.device, rows.T), factor).cpu().numpy()
+    return found
+
+
+def _squares(factor: Tensor, rows: Float64s) -> Float64s:
+    """ψᵀA⁻¹ψ [n] of `rows` ψ [n, m]: of half a solve, |L⁻¹ψ|²."""
+    halfway = torch.linalg.solve_triangular(factor, _on(factor.device, rows.T), upper=False)
+    found: Float64s = halfway.square().sum(dim=0).cpu().numpy()
     return found
 
 

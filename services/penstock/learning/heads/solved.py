@@ -28,11 +28,14 @@ class Solved:
         With more than 256 classes, where too little is known of a row's class, or where rows have faded, its plain
         scores.
         """
-        psi = self.features(rows)
-        scores = self.readout.scores(psi)
-        if self.is_exact:
-            learnt = np.flatnonzero(self.counts[classes] > 2 * weights)
-            if len(learnt):
-                left_out = psi[learnt], classes[learnt], len(self.counts), weights[learnt]
-                scores[learnt] = leave_out(self.solution, *left_out)
+        psi, num_classes = self.features(rows), len(self.counts)
+        is_learnt = self.counts[classes] > 2 * weights
+        if not self.is_exact or not is_learnt.any():
+            return self.readout.scores(psi)
+        if is_learnt.all():
+            return leave_out(self.solution, psi, classes, num_classes, weights)
+        scores = np.empty((len(psi), num_classes))
+        scores[~is_learnt] = self.readout.scores(psi[~is_learnt])
+        learnt = psi[is_learnt], classes[is_learnt], num_classes, weights[is_learnt]
+        scores[is_learnt] = leave_out(self.solution, *learnt)
         return scores
