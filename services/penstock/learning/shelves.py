@@ -4,9 +4,12 @@ Of a class with n ≥ 4 rows the ⌈n/4⌉ of lowest priority are held, at most 
 without. Heads trained by gradient do not learn them until they leave.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
+from penstock.flow import Array
 from penstock.replay.class_balanced import largest_quota
 
 Int64s = npt.NDArray[np.int64]
@@ -30,6 +33,7 @@ class Shelves:
         self.num_held: Int64s = np.zeros(0, dtype=np.int64)
         self.thresholds: UInt64s = np.zeros(0, dtype=np.uint64)
         """By class: a row of at most this priority is held, if the class has any."""
+        self._note_limits()
 
     @property
     def num_classes(self) -> int:
@@ -51,13 +55,12 @@ class Shelves:
         self.thresholds = np.zeros(num_classes, dtype=np.uint64)
         some = np.flatnonzero(self.num_held)
         self.thresholds[some] = slot_priorities[self.slots[self.starts[some] + self.num_held[some] - 1]]
+        self._note_limits()
 
     def is_held(self, classes: Int64s, priorities: UInt64s) -> Bools:
         """[n] for rows of these classes and priorities."""
-        known = np.minimum(classes, self.num_classes - 1)
-        if not self.num_classes:
-            return np.zeros(len(classes), dtype=np.bool_)
-        return (classes < self.num_classes) & (self.num_held[known] > 0) & (priorities <= self.thresholds[known])
+        held: Bools = priorities < self._limits.take(classes, mode="clip")
+        return held
 
     def held(self, most: int) -> Int64s:
         """Slots of held rows, equally many of each class as far as `most` allows."""
@@ -87,3 +90,23 @@ class Shelves:
         within = self.num_held[classes] + (draws[1] * free[classes]).astype(np.int64)
         slots: Int64s = self.slots[self.starts[classes] + within]
         return slots
+
+    def state(self) -> dict[str, Array]:
+        """Copies."""
+        return {
+            "slots": self.slots.copy(),
+            "starts": self.starts.copy(),
+            "num_held": self.num_held.copy(),
+            "thresholds": self.thresholds.copy(),
+        }
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take up the values of `state()`."""
+        self.slots, self.starts = arrays["slots"].astype(np.int64), arrays["starts"].astype(np.int64)
+        self.num_held, self.thresholds = arrays["num_held"].astype(np.int64), arrays["thresholds"].astype(np.uint64)
+        self._note_limits()
+
+    def _note_limits(self) -> None:
+        """By class, and last for all others, what a held row's priority lies below: one look-up decides."""
+        above = np.where(self.num_held > 0, self.thresholds + np.uint64(1), np.uint64(0))
+        self._limits: UInt64s = np.concatenate((above, np.zeros(1, dtype=np.uint64)))

@@ -31,10 +31,6 @@ def state_of(ensemble: "Ensemble") -> dict[str, Array]:
     state: dict[str, Array] = {
         "inputs.mean": ensemble.inputs.mean.copy(),
         "inputs.inverse_deviation": ensemble.inputs.inverse_deviation.copy(),
-        "shelves.slots": ensemble.shelves.slots.copy(),
-        "shelves.starts": ensemble.shelves.starts.copy(),
-        "shelves.num_held": ensemble.shelves.num_held.copy(),
-        "shelves.thresholds": ensemble.shelves.thresholds.copy(),
         "clocks": np.array(
             [
                 ensemble.inputs.taken_at,
@@ -69,10 +65,6 @@ def load_into(ensemble: "Ensemble", arrays: Mapping[str, Array], members: tuple[
     instances, solving = ensemble.instances, ensemble.solving
     ensemble.inputs.mean = arrays["inputs.mean"].astype(np.float64)
     ensemble.inputs.inverse_deviation = arrays["inputs.inverse_deviation"].astype(np.float64)
-    ensemble.shelves.slots = arrays["shelves.slots"].astype(np.int64)
-    ensemble.shelves.starts = arrays["shelves.starts"].astype(np.int64)
-    ensemble.shelves.num_held = arrays["shelves.num_held"].astype(np.int64)
-    ensemble.shelves.thresholds = arrays["shelves.thresholds"].astype(np.uint64)
     clocks = [int(value) for value in arrays["clocks"].astype(np.int64)]
     ensemble.inputs.taken_at, instances.far_at, instances.absent_at = clocks[:3]
     solving.at, solving.classes, ensemble.urgent_until = clocks[3:]
@@ -86,6 +78,7 @@ def load_into(ensemble: "Ensemble", arrays: Mapping[str, Array], members: tuple[
 
 def _parts(ensemble: "Ensemble") -> dict[str, Part]:
     parts: dict[str, Part] = {
+        "shelves": ensemble.shelves,
         "held": ensemble.held,
         "attendance": ensemble.attendance,
         "alarm": ensemble.alarm,
