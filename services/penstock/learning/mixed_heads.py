@@ -60,9 +60,9 @@ class MixedHeads:
             self._rescale()
         encoded = fresh.encoded
         return FreshRows(
-            dense=encoded.dense,
+            encoded=encoded,
             inputs=ensemble.inputs(encoded),
-            keys=ensemble.keys_of(encoded.dense, encoded.tokens),
+            keys_of=ensemble.keys_of,
             classes=fresh.classes,
             weights=fresh.weights,
             priorities=rows.priorities,
@@ -138,12 +138,10 @@ class MixedHeads:
         logits, loss = descend(parts, fresh, drawn, num_steps)
         if len(asked) < len(all_rows.classes) and ensemble.exceptions is not None:
             is_wrong = np.zeros(len(all_rows.classes), dtype=np.bool_)
-            is_wrong[free] = logits.argmax(dim=1).cpu().numpy() != fresh.classes
+            is_wrong[free] = logits.cpu().numpy().argmax(axis=1) != fresh.classes
             is_wrong[asked] = False
-            wrong = is_wrong.nonzero()[0]
-            ensemble.exceptions.learn(
-                all_rows.keys[wrong], all_rows.classes[wrong], np.ones(len(wrong), dtype=np.bool_)
-            )
+            wrong = all_rows.at(is_wrong.nonzero()[0])
+            ensemble.exceptions.learn(wrong.keys, wrong.classes, np.ones(len(wrong.classes), dtype=np.bool_))
         return loss
 
     def _draw(self, each: int, num_steps: int) -> TrainRows | None:
