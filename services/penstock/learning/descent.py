@@ -21,6 +21,8 @@ from penstock.learning.tensors import under
 
 _PLAIN, _EVEN = TrainingOptions(), LearningRates()
 _OPTIONS = "options."
+LEAST_LIKELY = torch.finfo(torch.float32).tiny
+"""A probability that has run out of float32 is no infinite loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,7 @@ class Descent:
         first_logits = None
         for place, (dense, tokens, classes, shares) in enumerate(steps):
             looked_at = None if self._options is None else rows.step(place)
-            logits = self._step(dense, tokens, classes, shares, looked_at)
+            logits, probabilities = self._step(dense, tokens, classes, shares, looked_at)
             first_logits = logits if first_logits is None else first_logits
         assert first_logits is not None  # there is at least one step
         if self._options is not None:
@@ -141,15 +143,19 @@ class Descent:
                 rows.fresh_weights,
                 self._events_learnt,
             )
-        return first_logits, -torch.log_softmax(logits, dim=1).gather(1, classes).mul_(shares).sum()
+        likely = probabilities.gather(1, classes).clamp_min_(LEAST_LIKELY)
+        return first_logits, -likely.log_().mul_(shares).sum()
 
-    def _step(self, dense: Tensor, tokens: Tensor, classes: Tensor, shares: Tensor, step: Step | None) -> Tensor:
-        """Returns the logits before the update."""
+    def _step(
+        self, dense: Tensor, tokens: Tensor, classes: Tensor, shares: Tensor, step: Step | None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns logits and probabilities before the update."""
         head, backbone, options = self._network.head, self._network.backbone, self._options
         features = backbone.forward_to_learn(dense, tokens)
         logits = head.logits(features)
         # The gradient of softmax and cross-entropy at once; dead rows have probability 0, so gradient 0.
-        logit_gradients = torch.softmax(logits, dim=1).mul_(shares).scatter_add_(1, classes, -shares)
+        probabilities = torch.softmax(logits, dim=1)
+        logit_gradients = (probabilities * shares).scatter_add_(1, classes, -shares)
         if options is not None and step is not None:
             options.before_backward(features, logits, logit_gradients, step)
             head.keep_asleep(logit_gradients.t())
@@ -164,7 +170,7 @@ class Descent:
             table.step()
         if options is not None:
             options.after_update()
-        return logits
+        return logits, probabilities
 
     def _thaw(self) -> None:
         """Move the parts that may move now."""

@@ -33,13 +33,17 @@ class Moments:
     def merge(self, rows: npt.NDArray[np.float32]) -> None:
         """Take in `rows` [n, width], n ≥ 1."""
         values = rows.astype(np.float64)
-        mean = np.add.reduce(values) / len(values)
+        mean = np.add.reduce(values)
+        mean /= len(values)
         values -= mean
         squares = np.einsum("nk,nk->k", values, values)
         total = self.count + len(values)
         delta = mean - self.mean
         self.mean = self.mean + delta * (len(values) / total)
-        self.squares = self.squares + squares + np.square(delta) * (self.count * len(values) / total)
+        delta *= delta
+        delta *= self.count * len(values) / total
+        squares += self.squares
+        self.squares = squares + delta
         self.count = total
 
     @property

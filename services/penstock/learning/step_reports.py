@@ -47,7 +47,8 @@ class Progress:
 def report_of(parts: LearnerParts, batch: EventBatch, learnt: Learnt, progress: Progress) -> StepReport:
     """Scores, alarms and counts, rows in the order of the batch."""
     names, found = parts.ledger.names, learnt.scored
-    counts = np.bincount(_joined([one.classes for one in found], np.int64)).tolist() if found else []
+    counts = np.bincount(_joined([one.classes for one in found], np.int64))
+    present = counts.nonzero()[0].tolist()
     alarms = tuple(one.alarm for one in found if one.alarm is not None)
     parts.watch.judged.add(batch.judged)
     for alarm in alarms:
@@ -63,7 +64,7 @@ def report_of(parts: LearnerParts, batch: EventBatch, learnt: Learnt, progress: 
         prequential_accuracy=scores.accuracy,
         prequential_loss=scores.loss,
         prequential_kappa_temporal=scores.kappa_temporal,
-        events_by_class={name: count for name, count in zip(names, counts, strict=False) if count},
+        events_by_class=dict(zip(map(names.__getitem__, present), counts[present].tolist(), strict=True)),
         num_classes=len(names),
         new_classes=names[progress.num_known :],
         reservoir_rows=len(parts.reservoir),

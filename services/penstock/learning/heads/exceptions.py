@@ -73,21 +73,23 @@ class Exceptions:
 
     def learn(self, keys: UInt64s, classes: Int64s, is_wrong: npt.NDArray[np.bool_]) -> None:
         """Rows in order, with whether the model had them wrong."""
+        labels, recent, repeats = self._labels, self._recent, self._repeats
         for key, label, wrong in zip(_names(keys), classes.tolist(), is_wrong.tolist(), strict=True):
-            before = self._recent.pop(key, None)
-            self._repeats = self._repeats * _FADING + (1 - _FADING) * (before is not None)
-            self._recent[key] = label
-            known = self._labels.get(key)
+            before = recent.pop(key, None)
+            repeats = repeats * _FADING + (0.0 if before is None else 1 - _FADING)
+            recent[key] = label
+            known = labels.get(key)
             if known is not None:
                 if known[0] not in (label, CONTESTED):
                     changes = known[1] + 1
-                    self._labels[key] = (label if changes < MOST_CHANGES else CONTESTED, changes)
-            elif (wrong or before not in (None, label)) and self._repeats < _MOST_REPEATS:
-                self._labels[key] = (label, 0)
-        while len(self._recent) > NUM_RECENT:
-            del self._recent[next(iter(self._recent))]
-        while len(self._labels) > MOST:
-            del self._labels[next(iter(self._labels))]
+                    labels[key] = (label if changes < MOST_CHANGES else CONTESTED, changes)
+            elif (wrong or before not in (None, label)) and repeats < _MOST_REPEATS:
+                labels[key] = (label, 0)
+        self._repeats = repeats
+        while len(recent) > NUM_RECENT:
+            del recent[next(iter(recent))]
+        while len(labels) > MOST:
+            del labels[next(iter(labels))]
 
     def drop(self, labels: Sequence[int]) -> None:
         """Forget the exceptions that name these classes."""

@@ -49,8 +49,9 @@ class ForgettingHead:
         num_rows = len(rows)
         counts = np.bincount(classes)
         present = counts.nonzero()[0]
-        places, counts = present.searchsorted(classes), counts[present]
-        order = places.argsort(kind="stable")
+        places = classes if len(present) == len(counts) else present.searchsorted(classes)
+        counts = counts[present]
+        order = places.astype(np.int16).argsort(kind="stable")  # of short integers NumPy counts rather than compares
         later = np.empty(num_rows, dtype=np.int64)  # rows of the same class still to come
         later[order] = counts.cumsum().repeat(counts) - 1 - np.arange(num_rows)
         powers = self._powers_to(num_rows)

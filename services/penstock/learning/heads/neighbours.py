@@ -54,7 +54,7 @@ class Neighbours:
         """
         num_queries, num_rows = len(queries), len(self.rows)
         num_near = max(1, round(math.sqrt(num_rows) / 2))
-        if num_rows <= num_near:
+        if num_rows <= num_near or not num_queries:
             return np.full((num_queries, num_classes), -math.log(max(num_classes, 1)))
         distances = queries.astype(np.float32) @ self.halved
         distances += self.squares
@@ -72,9 +72,8 @@ class Neighbours:
         cells = asking * num_classes + self.classes.take(places)
         votes = np.bincount(cells, weights, num_queries * num_classes).reshape(num_queries, num_classes)
         totals = votes.sum(axis=1, keepdims=True) + SMOOTHING
-        votes += SMOOTHING / num_classes
-        votes /= totals
-        return np.log(votes, out=votes)
+        scores: Float64s = np.log((votes + SMOOTHING / num_classes) / totals)
+        return scores
 
 
 def _nearest(distances: Float32s, count: int) -> tuple[Int64s, Int64s]:
