@@ -8,6 +8,7 @@ that were born together.
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class DenseAdam:
             own = [name for name in names if name != HEAD]
             head = self._head if HEAD in names else None
             if head and len(head.steps) > MOST_BLOCKS:
-                yield _ManyBlocks(rate=rate, head=head, steps=head.stacked_steps())
+                yield _ManyBlocks(rate, head)
                 head = None
             counts = [self._steps[name] for name in own] + (head.steps if head else [])
             if not counts:
@@ -149,26 +150,36 @@ class _Group:
             _fused(self.rate, rows, gradients, first, second, steps)
 
 
-@dataclass(frozen=True, kw_only=True)
 class _ManyBlocks:
-    """The head's rows at one rate, where very many blocks of them were born apart; `steps` [blocks] are theirs."""
+    """The head's rows at one rate, where very many blocks of them were born apart.
 
-    rate: float
-    head: "HeadMoments"
-    steps: Tensor
+    With c = √(1 − β2^t) a row moves by rate·c/(1 − β1^t) · m/(√v + εc), which is Adam's step times c/c.
+    """
+
+    def __init__(self, rate: float, head: "HeadMoments") -> None:
+        self._rate, self._head = rate, head
+        self._steps = head.stacked_steps()
+        self._ages = self._steps.clamp(max=SETTLED_STEPS).long().index_select(0, head.block_of_row)
+        """[k]: steps of each row, no more than make a difference."""
+        self._corrections = _corrections().to(self._steps.device)
 
     def step(self) -> None:
-        head = self.head
-        rows, gradients = head.all_rows
-        first, second = head.moments
-        steps = self.steps.add_(1).double()
-        corrections = 1 - torch.pow(steps.new_tensor((BETA1, BETA2)).unsqueeze(1), steps)
-        corrections[0].reciprocal_().mul_(self.rate)
-        corrections[1].sqrt_()
-        rates, roots = corrections.float().index_select(1, head.block_of_row).unsqueeze(2)
+        rows, gradients = self._head.all_rows
+        first, second = self._head.moments
+        self._steps.add_(1)
+        self._ages.add_(1).clamp_(max=SETTLED_STEPS)
+        factors, epsilons = self._corrections.index_select(1, self._ages).unsqueeze(2)
         first.lerp_(gradients, 1 - BETA1)
         second.mul_(BETA2).addcmul_(gradients, gradients, value=1 - BETA2)
-        rows.addcdiv_(first * rates, second.sqrt().div_(roots).add_(EPSILON), value=-1)
+        rows.addcdiv_(first * factors, second.sqrt().add_(epsilons), value=-self._rate)
+
+
+@lru_cache(maxsize=1)
+def _corrections() -> Tensor:
+    """c/(1 − β1^t) and εc by t, float32 [2, `SETTLED_STEPS` + 1]. Not to be written to."""
+    steps = torch.arange(SETTLED_STEPS + 1, dtype=torch.float64).clamp_(min=1)  # no row makes step 0
+    roots = (1 - BETA2**steps).sqrt()
+    return torch.stack((roots / (1 - BETA1**steps), EPSILON * roots)).float()
 
 
 def _fused(
