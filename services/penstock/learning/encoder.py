@@ -143,7 +143,7 @@ class Encoder:
             values = np.array([columns[feature.name] for feature in self._numbers])
             with np.errstate(over="ignore"):  # what leaves float64 here is clipped with what is too large
                 values -= self._origins
-            np.clip(values, -_LARGEST_NUMBER, _LARGEST_NUMBER, out=values)
+            np.minimum(np.maximum(values, -_LARGEST_NUMBER, out=values), _LARGEST_NUMBER, out=values)
             block[:] = values.T
 
     def _encode_vector(self, feature: Feature, columns: Columns, block: Floats) -> None:

@@ -140,8 +140,9 @@ class MixedHeads:
             is_wrong = np.zeros(len(all_rows.classes), dtype=np.bool_)
             is_wrong[free] = logits.cpu().numpy().argmax(axis=1) != fresh.classes
             is_wrong[asked] = False
-            wrong = all_rows.at(is_wrong.nonzero()[0])
-            ensemble.exceptions.learn(wrong.keys, wrong.classes, np.ones(len(wrong.classes), dtype=np.bool_))
+            if is_wrong.any():
+                wrong = all_rows.at(is_wrong.nonzero()[0])
+                ensemble.exceptions.learn(wrong.keys, wrong.classes, np.ones(len(wrong.classes), dtype=np.bool_))
         return loss
 
     def _draw(self, each: int, num_steps: int) -> TrainRows | None:

@@ -81,7 +81,7 @@ class Attendance:
         num_awake = max(num_classes - int(self.asleep.sum()), 1)
         expected = np.minimum(1 / num_awake, self.counts / max(self.num_events, 1))
         gaps = (self.num_events - self.last) * np.sqrt(expected / num_awake)
-        self.absences = np.clip(gaps / NUM_GAPS - 1, 0.0, 1.0) / num_awake
+        self.absences = np.minimum(np.maximum(gaps / NUM_GAPS - 1, 0.0), 1.0) / num_awake
         self.absences[self.asleep] = 0.0
         self.absence = min(float(self.absences.sum()), 1 - 1 / num_awake)
 

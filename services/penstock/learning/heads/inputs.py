@@ -68,7 +68,7 @@ class HeadInputs:
             numbers = rows[:, : self._num_numbers]
             numbers -= mean
             numbers *= inverse_deviation
-            np.clip(numbers, -CLIPPED_AT, CLIPPED_AT, out=numbers)
+            np.minimum(np.maximum(numbers, -CLIPPED_AT, out=numbers), CLIPPED_AT, out=numbers)
         if self._features is not None:
             rows = self._features(rows, encoded.tokens)
         if self._signs is None or self._order is None:

@@ -42,7 +42,8 @@ class Instances:
     def remember(self, inputs: Float64s, reservoir: Reservoir, window: Window) -> None:
         """Rows [n, d] have been put into the window: they are near; the other samples follow now and then."""
         count, now = min(NEAR_ROWS, len(window)), self._attendance.num_events
-        self._window_inputs = np.concatenate((self._window_inputs, inputs))[-count:] if count else inputs[:0]
+        newest = inputs if len(inputs) >= count else np.concatenate((self._window_inputs, inputs))
+        self._window_inputs = newest[len(newest) - min(count, len(newest)) :]
         if now >= self.far_at * FAR_GROWTH:
             self._take_far(reservoir)
         if self.absent_at < 0 or now - self.absent_at >= NEAR_ROWS // 8:

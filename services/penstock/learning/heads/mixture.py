@@ -96,8 +96,9 @@ class Mixture:
         gradients = np.exp(self.log_temperatures)[:, None] * (expected - finite[:, rows, classes])
         self._turns = self._turns * kept + np.einsum("kn,kn->k", gradients, gradients)
         turns = TEMPERATURE_RATE * gradients.sum(axis=1) / np.sqrt(np.maximum(self._turns, LEAST_GRADIENTS))
-        self.log_temperatures -= np.clip(turns, -LARGEST_TURN, LARGEST_TURN)
-        np.clip(self.log_temperatures, COLDEST, HOTTEST, out=self.log_temperatures)
+        # Not np.clip, here and wherever few numbers are clipped: its way to the same two operations is the longer part.
+        turned = self.log_temperatures - np.minimum(np.maximum(turns, -LARGEST_TURN), LARGEST_TURN)
+        self.log_temperatures = np.minimum(np.maximum(turned, COLDEST), HOTTEST)
 
     def _powers_to(self, exponent: int) -> Float64s:
         if len(self._powers) <= exponent:
