@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from penstock.errors import InvalidEventError
 from penstock.flow import Array, Json
 from penstock.learning.encoder import EncoderConstants
+from penstock.learning.tensor_bytes import tensor_bytes
 
 FORMAT = 1
 MOST_BYTES = 640 * 1024
@@ -65,7 +66,7 @@ class Packet:
             "tenant": self.tenant,
         }
         text = json.dumps(card, sort_keys=True, separators=(",", ":"))
-        return safetensors.numpy.save(dict(self.tensors), metadata={_METADATA_KEY: text})
+        return tensor_bytes(self.tensors, {_METADATA_KEY: text})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Packet":

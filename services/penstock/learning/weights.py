@@ -18,6 +18,7 @@ from penstock.features import FeatureSchema
 from penstock.flow import Array, Json, Weights
 from penstock.learning.encoder import EncoderConstants
 from penstock.learning.ledger import ClassLedger
+from penstock.learning.tensor_bytes import tensor_bytes
 
 FORMAT = 2
 HEADS = "heads."
@@ -79,9 +80,7 @@ def card_of(
 def encode_weights(card: ModelCard, tensors: Mapping[str, Array]) -> Weights:
     """The file, put together by whoever asks for its bytes first; until then the tensors may not change."""
     metadata = {_METADATA_KEY: _canonical(card.to_json())}
-    return Weights(
-        partial(safetensors.numpy.save, dict(tensors), metadata=metadata), class_ledger_digest=card.ledger.digest
-    )
+    return Weights(partial(tensor_bytes, dict(tensors), metadata), class_ledger_digest=card.ledger.digest)
 
 
 def has_card(content: bytes) -> bool:

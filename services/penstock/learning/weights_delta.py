@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from penstock.errors import RefusedUpdateError
 from penstock.flow import Array
+from penstock.learning.tensor_bytes import tensor_bytes
 from penstock.learning.weights_content import Content, MemoryContent, ended
 from penstock.learning.weights_layout import Layout, Place, bytes_of
 
@@ -39,7 +40,7 @@ def delta_between(base: bytes, weights: bytes, *, max_bytes: int) -> bytes | Non
         parts |= _changes(name, before.places.get(name), place, base, weights)
         if sum(part.nbytes for part in parts.values()) > max_bytes:
             return None
-    delta = safetensors.numpy.save(parts)
+    delta = tensor_bytes(parts)
     return delta if len(delta) <= max_bytes else None
 
 
