@@ -8,6 +8,8 @@ from penstock.errors import RefusedUpdateError
 from penstock.make_way import STEP_BYTES, MakeWay, go_on
 
 CHUNK_BYTES = 1024 * 1024
+MOST_STEPS = 16
+"""Between which way is made: that takes as long as a small step. Digesting does not hold Python's lock."""
 
 
 class Content(Protocol):
@@ -88,8 +90,12 @@ class Digest:
 
     def _over(self, content: Content, state: "hashlib._Hash", start: int, make_way: MakeWay, *, keep: bool) -> str:
         buffer = memoryview(bytearray(min(STEP_BYTES, max(content.size_bytes - start, 0))))
+        between = max(STEP_BYTES, (content.size_bytes - start) // MOST_STEPS)
+        due = start
         for offset in range(start, content.size_bytes, STEP_BYTES):
-            make_way()
+            if offset >= due:
+                make_way()
+                due += between
             end = min(offset + STEP_BYTES, content.size_bytes)
             content.read_into(offset, buffer[: end - offset])
             state.update(buffer[: end - offset])

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from penstock.learning.weights_content import CHUNK_BYTES, Digest, MemoryContent
+from penstock.learning.weights_content import CHUNK_BYTES, MOST_STEPS, Digest, MemoryContent
 from penstock.make_way import STEP_BYTES
 
 CONTENT = os.urandom(CHUNK_BYTES * 5 + 12_345)
@@ -31,8 +31,10 @@ def test_of_a_changed_one_what_lies_before_the_change_is_not_read_again(at: int,
     assert found == hashlib.sha256(changed).hexdigest()
 
 
-@pytest.mark.parametrize("size", [STEP_BYTES, CHUNK_BYTES, len(CONTENT)])
-def test_others_are_let_in_between_small_steps(size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "times"), [(STEP_BYTES, 1), (STEP_BYTES * 7, 7), (CHUNK_BYTES, 16), (len(CONTENT), MOST_STEPS)]
+)
+def test_others_are_let_in_between_small_steps_and_not_too_often(size: int, times: int) -> None:
     calls: list[None] = []
     Digest(MemoryContent(CONTENT[:size]), lambda: calls.append(None))
-    assert len(calls) == -(-size // STEP_BYTES)
+    assert len(calls) == pytest.approx(times, abs=1)
