@@ -9,8 +9,6 @@ BUSY_SECONDS: Final = 0.002
 GAP_SECONDS: Final = 0.0003
 """but waited for no longer than that."""
 MOST_SECONDS: Final = 0.002
-APART_SECONDS: Final = 0.0003
-"""Steps that take less are made in one go: standing back costs as much as some of them."""
 
 
 class RightOfWay:
@@ -25,7 +23,7 @@ class RightOfWay:
         self._most_seconds = most_seconds
         self._over = Event()
         self._is_waited_for = False
-        self._last_over = self._went_on = -BUSY_SECONDS
+        self._last_over = -BUSY_SECONDS
         self.is_taken = False
         """A pass is being made, and its answers are being sent."""
 
@@ -45,16 +43,12 @@ class RightOfWay:
         Where requests are few this takes no time; where a replica is never idle it gets its new models, too: this takes
         `most_seconds` and a gap at most.
         """
-        now = time.monotonic()
-        if now < self._went_on + APART_SECONDS:
-            return
-        if now < self._last_over + BUSY_SECONDS:
+        if time.monotonic() < self._last_over + BUSY_SECONDS:
             self._wait(GAP_SECONDS)
         else:
             time.sleep(0)
         if self.is_taken:
             self._wait(self._most_seconds)
-        self._went_on = time.monotonic()
 
     def _wait(self, seconds: float) -> None:
         self._over.clear()

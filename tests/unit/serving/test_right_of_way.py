@@ -32,13 +32,6 @@ def test_a_build_stands_back_until_the_pass_is_over() -> None:
     wait_for(lambda: not builder.is_alive(), "it goes on")
 
 
-def test_steps_that_follow_each_other_at_once_are_made_in_one_go() -> None:
-    way = RightOfWay(most_seconds=FOREVER)
-    way.stand_back()
-    with way:
-        way.stand_back()  # would wait for ever
-
-
 def test_a_replica_that_is_never_idle_gets_its_new_models_too() -> None:
     way = RightOfWay(most_seconds=0.001)
     with way:
