@@ -13,7 +13,7 @@ LOWEST_MS, HIGHEST_MS = 0.05, 20.0
 
 
 def draw(path: Path, steady: Sequence[Window], swapping: Sequence[Window], appended: npt.NDArray[np.float64]) -> None:
-    """The whole run above, two seconds of swaps below."""
+    """The whole run above, a second of swaps and one of rest below."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -21,17 +21,16 @@ def draw(path: Path, steady: Sequence[Window], swapping: Sequence[Window], appen
 
     began = min(steady[0].due[0], swapping[0].due[0])
     figure, (whole, part) = pyplot.subplots(2, 1, figsize=(11, 7), layout="constrained")
-    for windows, colour, label in ((steady, "tab:gray", "at rest"), (swapping, "tab:blue", "while swapping")):
-        due = np.concatenate([window.due for window in windows]) - began
-        took = np.concatenate([window.took for window in windows]) * 1000
-        whole.plot(due, took, ".", markersize=0.7, color=colour, label=label)
     middle = swapping[len(swapping) // 2]
     start = middle.due[len(middle.due) // 4]
-    shown = (middle.due >= start) & (middle.due <= start + SHOWN_SECONDS)
+    for windows, colour, label in ((steady, "tab:gray", "at rest"), (swapping, "tab:blue", "while swapping")):
+        due = np.concatenate([window.due for window in windows])
+        took = np.concatenate([window.took for window in windows]) * 1000
+        whole.plot(due - began, took, ".", markersize=0.7, color=colour, label=label)
+        shown = (due >= start) & (due <= start + SHOWN_SECONDS)
+        part.plot(due[shown] - began, took[shown], ".", markersize=2, color=colour, label=label)
     lines = appended[(appended >= start) & (appended <= start + SHOWN_SECONDS)]
     part.vlines(lines - began, LOWEST_MS, HIGHEST_MS, colors="tab:orange", linewidth=0.7, label="update appended")
-    due, took = middle.due[shown] - began, middle.took[shown] * 1000
-    part.plot(due, took, ".", markersize=2, color="tab:blue", label="while swapping")
     for axes in (whole, part):
         axes.set(yscale="log", ylim=(LOWEST_MS, HIGHEST_MS), ylabel="ms from intended start")
         axes.grid(alpha=0.3)
