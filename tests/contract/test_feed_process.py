@@ -18,10 +18,9 @@ import pytest
 
 from kafka_brokers import Broker
 from penstock.adapters.feed_process.client import FeedProcess
-from penstock.adapters.feed_process.shared_bytes import ALIGNMENT
 from penstock.flow import LogRecord, ModelUpdate
 from penstock.learning.weights_content import MemoryContent
-from penstock.learning.weights_layout import Layout
+from penstock.learning.weights_layout import ALIGNMENT, Layout
 from penstock.processes.feed import NICENESS
 from served_models import update_of as update_with_weights
 from update_feeds import in_a_process
@@ -161,9 +160,9 @@ def test_it_ends_when_it_is_closed_and_when_its_replica_is_killed(broker: Broker
 
     script = tmp_path / "replica.py"
     script.write_text(
-        "import sys, time; from update_feeds import in_a_process\n"
+        "import signal; from update_feeds import in_a_process\n"
         f"feed = in_a_process({{'bootstrap.servers': {broker.bootstrap_servers!r}}}, {model!r})\n"
-        "feed.newest(); print(feed.pid, flush=True); time.sleep(600)\n"
+        "feed.newest(); print(feed.pid, flush=True); signal.pause()\n"
     )
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, env=environ) as replica:

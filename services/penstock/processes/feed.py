@@ -21,7 +21,7 @@ from penstock.wire.signature import SigningKeys
 
 COMMAND = (sys.executable, "-m", "penstock.processes.feed")
 NICENESS = 10
-"""Requests first: a replica that wakes on this core takes it, and one that is never idle leaves a tenth of it."""
+"""Requests first: a replica that wakes on this core takes it, and one that is never idle leaves some of it."""
 
 
 def run(descriptor: int) -> None:

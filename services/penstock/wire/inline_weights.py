@@ -1,6 +1,6 @@
 """The weights inside an update, taken out of its JSON piece by piece: they can be megabytes.
 
-Reading base64 holds Python's lock, so in one piece it would hold up whoever answers requests meanwhile.
+In one piece that would take a millisecond, for which whoever answers requests on the same core would wait.
 """
 
 import msgspec

@@ -1,6 +1,7 @@
 """Messages between a replica and its feed process arrive whole, with their descriptors, or say that nobody is there."""
 
 import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import pytest
 
 from penstock.adapters.feed_process.channel import MOST_DESCRIPTORS, Channel
 from penstock.adapters.feed_process.messages import Answer, Records, Sent, Start
-from penstock.adapters.feed_process.shared_bytes import ALIGNMENT, mapped, shared
+from penstock.adapters.feed_process.shared_bytes import mapped, shared
+from penstock.learning.weights_layout import ALIGNMENT
 
 
 @pytest.fixture
@@ -52,6 +54,22 @@ def test_at_the_end_of_the_other_it_says_so(ends: tuple[Channel, Channel]) -> No
         here.receive()
     with pytest.raises(BrokenPipeError):
         here.send(Records())
+
+
+def test_it_may_be_the_thousandth_file_that_is_open() -> None:
+    ours, theirs = socket.socketpair()
+    far = 1500
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, far + 1), hard))
+    try:
+        os.dup2(ours.detach(), far)
+        with closing(Channel(socket.socket(fileno=far), Answer)) as here, closing(Channel(theirs, Answer)) as there:
+            assert not here.is_readable(time.monotonic())
+            there.send(Records())
+            assert here.is_readable(time.monotonic() + 60)
+            assert here.receive() == (Records(), [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("num_bytes", [0, 5, 9])

@@ -158,11 +158,18 @@ def test_moments_that_were_not_kept_are_zero_again() -> None:
     assert (parameter - before).abs().max().item() == pytest.approx(RATE, rel=1e-3)
 
 
-@pytest.mark.parametrize("cut", [0, 3, 8, 20])
-def test_a_loaded_adam_goes_on_to_the_bit(cut: int) -> None:
+FEW_BIRTHS = {0: 2, 4: 1, 8: 30}
+MANY_BIRTHS = dict.fromkeys(range(MOST_BLOCKS + 10), 1)
+
+
+@pytest.mark.parametrize(
+    ("births", "cut"),
+    [(FEW_BIRTHS, cut) for cut in (0, 3, 8, 20)]
+    + [(MANY_BIRTHS, cut) for cut in (10, MOST_BLOCKS, MOST_BLOCKS + 1, MOST_BLOCKS + 15)],
+)
+def test_a_loaded_adam_goes_on_to_the_bit(births: dict[int, int], cut: int) -> None:
     torch.manual_seed(cut)
-    births = {0: 2, 4: 1, 8: 30}
-    gradients = [torch.randn(33, 6) for _ in range(25)]
+    gradients = [torch.randn(sum(births.values()), 6) for _ in range(max(births) + 17)]
     head = LinearHead(5, CPU)
     adam = DenseAdam([], head, RATE)
     for step, gradient in enumerate(gradients):

@@ -39,7 +39,9 @@ class Channel:
 
     def is_readable(self, deadline: float) -> bool:
         """Wait until `deadline` (monotonic seconds) for a message to begin, or for the other end to go."""
-        return bool(select.select([self._socket], [], [], max(deadline - time.monotonic(), 0.0))[0])
+        waiting = select.poll()  # select() knows no descriptor beyond 1,023, and a replica has many connections
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(1000 * max(deadline - time.monotonic(), 0.0)))
 
     def receive(self) -> tuple[Any, Sequence[int]]:
         """The next message and its descriptors, which are the caller's to close.

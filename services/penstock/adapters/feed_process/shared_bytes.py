@@ -6,10 +6,9 @@ import struct
 import tempfile
 from contextlib import suppress
 
+from penstock.learning.weights_layout import ALIGNMENT
 from penstock.make_way import STEP_BYTES, MakeWay, go_on
 
-ALIGNMENT = 64
-"""Of the first tensor of a weights file, so that it can be computed with where it lies: as torch aligns its own."""
 _LENGTH = struct.Struct("<Q")
 
 
