@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from penstock.flow import Array
-from penstock.learning.adam import BETA1, BETA2, EPSILON, SETTLED_STEPS
+from penstock.learning.betas import BETA1, BETA2, EPSILON, SETTLED_STEPS
 from penstock.learning.tensors import host_tensor
 
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from penstock.learning.adam import MOST_BLOCKS, SETTLED_STEPS, DenseAdam, HeadMoments
+from penstock.learning.adam import MOST_BLOCKS, DenseAdam
+from penstock.learning.betas import SETTLED_STEPS
 from penstock.learning.head import LinearHead
+from penstock.learning.head_moments import HeadMoments
 from penstock.learning.table_adam import TableAdam
 
 CPU = torch.device("cpu")
