@@ -1,19 +1,32 @@
 """One keep-alive connection to a replica with as little client as Python allows, for benchmarks."""
 
+import select
 import socket
+import struct
 import time
 
 PATIENCE_SECONDS = 10.0
+SO_TIMESTAMPING = 37
+STAMPS = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 11
+"""By software, of what is sent and of what is received, without its bytes. Linux's `asm-generic/socket.h` and
+`linux/net_tstamp.h`; Python has no names for them."""
+TIMESPEC = struct.Struct("qq")
+SAID_BYTES = 512
 
 
 class RawConnection:
     """HTTP/1.1 with Content-Length, and nothing else."""
 
-    def __init__(self, port: int, *, awake: bool = False) -> None:
-        """An `awake` one asks for its answer over and over instead of sleeping until it is there."""
+    def __init__(self, port: int, *, stamped: bool = False) -> None:
+        """A `stamped` one has the system (Linux) write down when its requests leave and its answers come."""
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._awake = awake
+        self._stamped = stamped
+        self._came = 0.0
+        if stamped:
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPS)
+            self._left = select.poll()
+            self._left.register(self._socket, 0)  # errors, as which stamps of what left are told, always count
 
     def exchange(self, request: bytes) -> tuple[bool, bytes]:
         """True if the status is 200, and the body."""
@@ -27,20 +40,35 @@ class RawConnection:
             received += self._more()
         return received.startswith(b"HTTP/1.1 200"), received[end + 4 :]
 
+    def stamps(self) -> tuple[float, float]:
+        """When the last byte of the last request left, and when that of its answer came, in monotonic seconds.
+
+        Whatever else this machine does on the caller's core does not move them.
+        """
+        left = 0.0
+        while self._left.poll(0):
+            _, said, _, _ = self._socket.recvmsg(0, SAID_BYTES, socket.MSG_ERRQUEUE)
+            left = _monotonic_of(said)
+        return left, self._came
+
     def _more(self) -> bytes:
-        more = self._received_awake() if self._awake else self._socket.recv(65536)
+        if self._stamped:
+            more, said, _, _ = self._socket.recvmsg(65536, SAID_BYTES)
+        else:
+            more = self._socket.recv(65536)
         if not more:
             raise ConnectionError("closed by the server")
+        if self._stamped:
+            self._came = _monotonic_of(said)
         return more
 
-    def _received_awake(self) -> bytes:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return self._socket.recv(65536, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"no answer for {PATIENCE_SECONDS:g} s") from None
+
+def _monotonic_of(said: list[tuple[int, int, bytes]]) -> float:
+    for level, kind, content in said:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING):
+            seconds, nanoseconds = TIMESPEC.unpack_from(content)
+            return time.monotonic() - (time.time_ns() - seconds * 1_000_000_000 - nanoseconds) / 1e9
+    raise LookupError("the system does not say when bytes leave and come")
 
 
 def request_of(path: str, body: bytes) -> bytes:

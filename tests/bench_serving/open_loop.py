@@ -3,7 +3,8 @@
 `python open_loop.py PORT PATH RATE SECONDS < BODY` writes to standard output, for every request, when it was to begin
 (monotonic seconds) and how long after that its answer was there (seconds), as float64 pairs; to standard error how many
 answers were no answers. Where this client itself comes late, though the answer before was there in time, a request
-begins when it is sent: a broker works on the same core, and that is no matter of the server.
+begins when it leaves; and an answer is there when it has come, even if nobody reads it yet: a broker works on this
+client's core, and that is no matter of the server. Both times are those that the system writes down (Linux).
 """
 
 import os
@@ -25,7 +26,7 @@ FIRST_SECONDS = 1.0
 
 def main(port: int, path: str, rate: float, seconds: float, body: bytes) -> None:
     """Ask for so long after the first second."""
-    request, connection = request_of(path, body), RawConnection(port, awake=True)
+    request, connection = request_of(path, body), RawConnection(port, stamped=True)
     _before_others()
     count = int(rate * (seconds + FIRST_SECONDS))
     times: list[tuple[float, float]] = []
@@ -38,9 +39,10 @@ def main(port: int, path: str, rate: float, seconds: float, body: bytes) -> None
             time.sleep(pause)
         while time.monotonic() < due:
             pass
-        start = due if answered > due else time.monotonic()
+        was_late = answered > due
         ok, _ = connection.exchange(request)
-        answered = time.monotonic()
+        left, answered = connection.stamps()
+        start = due if was_late else left
         times.append((start, answered - start))
         num_errors += not ok
     kept = [pair for pair in times if pair[0] - began >= FIRST_SECONDS]
