@@ -77,7 +77,7 @@ def test_weights_come_digested_and_lie_as_torch_lays_its_own(broker: Broker, mod
     (came,) = feed.newest()
     assert isinstance(came, ModelUpdate)
     assert isinstance(came.inline, memoryview)
-    assert came.is_digested
+    assert came.is_checked
     assert came.inline == update.inline
     first = next(iter(Layout.of(MemoryContent(came.inline)).places.values()))
     assert np.frombuffer(came.inline, np.uint8)[first.begin :].ctypes.data % ALIGNMENT == 0
@@ -90,7 +90,7 @@ def test_weights_that_are_not_those_announced_come_too_and_nobody_says_they_were
     write_as_another(broker.bootstrap_servers, model, replace(update_of(model, version=1), **said))
     (came,) = feed.newest()
     assert isinstance(came, ModelUpdate)
-    assert not came.is_digested
+    assert not came.is_checked
 
 
 def test_what_was_written_into_the_weights_of_one_is_not_seen_by_the_next(

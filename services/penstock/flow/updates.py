@@ -41,8 +41,8 @@ class ModelUpdate:
     topic_id: str | None = None
     """Of the label topic that the offsets are of, where brokers have one."""
     delta: Delta | None = None
-    is_digested: bool = field(default=False, repr=False, compare=False)
-    """Whoever read it from the topic has seen that size and sha256 of `inline` are those announced."""
+    is_checked: bool = field(default=False, repr=False, compare=False)
+    """Whoever read it from the topic has seen that size and sha256 of `inline` are those announced, all finite."""
 
     def __post_init__(self) -> None:
         if [self.inline, self.uri, self.delta].count(None) != 2:

@@ -172,14 +172,19 @@ def build_backbone(config: BackboneConfig, input_width: int, *, seed: int | None
     Raises:
         ConfigurationError: the operator's factory cannot be loaded, fails, or makes something that does not fit.
     """
+    if seed is None and config.kind in ("mlp", "text"):  # nothing is drawn
+        return _placed(_build(config, input_width, blank=True), device)
     generator = torch.default_generator
     before = generator.get_state()
     generator.manual_seed(seed or 0)
     try:
-        backbone = _build(config, input_width, blank=seed is None).eval()
-        return backbone if device.type == "cpu" else backbone.to(device)
+        return _placed(_build(config, input_width, blank=seed is None), device)
     finally:
         generator.set_state(before)
+
+
+def _placed(backbone: Backbone, device: torch.device) -> Backbone:
+    return backbone.eval() if device.type == "cpu" else backbone.eval().to(device)
 
 
 def backbone_json(config: BackboneConfig) -> dict[str, Json]:

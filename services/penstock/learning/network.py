@@ -16,6 +16,7 @@ from penstock.learning.encoder import Encoder
 from penstock.learning.head import LinearHead
 from penstock.learning.rows import EncodedRows
 from penstock.learning.standardiser import Standardiser
+from penstock.make_way import MakeWay, go_on
 
 BACKBONE = "backbone."
 HEAD = "head.rows"
@@ -189,9 +190,20 @@ def _read(source: TensorSource, name: str, tensor: Tensor) -> None:
     tensor.copy_(read)
 
 
-def build_network(encoder: Encoder, backbone: BackboneConfig, *, seed: int | None, device: torch.device) -> Network:
-    """A network without classes yet; `seed` as of `build_backbone`, which says what it raises."""
+def build_network(
+    encoder: Encoder,
+    backbone: BackboneConfig,
+    *,
+    seed: int | None,
+    device: torch.device,
+    make_way: MakeWay = go_on,
+) -> Network:
+    """A network without classes yet; `seed` as of `build_backbone`, which says what it raises.
+
+    `make_way` is called between its parts.
+    """
     built = build_backbone(backbone, encoder.dense_width, seed=seed, device=device)
+    make_way()
     return Network(
         standardiser=Standardiser(encoder.num_numbers, device),
         backbone=built,

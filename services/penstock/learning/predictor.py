@@ -52,11 +52,13 @@ class Predictor:
         device: torch.device,
         make_way: MakeWay = go_on,
         kin: Kin | None = None,
+        is_finite: bool = False,
     ) -> "Predictor":
         """Build aside from a weights file; code comes from the operator's own configuration only.
 
         Nothing large is in memory twice. `make_way` is called between steps of a fraction of a millisecond each, for a
-        model of usual size. The memory of the backbone's tensors that are the same in `kin` is shared with it.
+        model of usual size. The memory of the backbone's tensors that are the same in `kin` is shared with it. Whether
+        all numbers are finite is not looked at where `is_finite` says so.
 
         Raises:
             RefusedUpdateError: `format`, `model`, `schema`, `backbone`, `ledger`, `shape` or `not_finite`.
@@ -68,7 +70,7 @@ class Predictor:
         card = read_shared_card(layout.header)
         _check_card(card, model)
         make_way()
-        tensors = StoredTensors(content, layout, make_way)
+        tensors = StoredTensors(content, layout, make_way, is_finite=is_finite)
         encoder = Encoder(model.schema, model.backbone, card.encoder)
         try:
             network = _network(NetworkTensors(tensors), card, model, encoder, device, kin, make_way)
@@ -138,7 +140,8 @@ def _network(
             raise
         except Exception as error:  # whatever the operator's module raises when it is copied
             log.info("the backbone cannot be shared between versions; it is built anew", reason=repr(error))
-    network = build_network(encoder, model.backbone, seed=None, device=device)
+    make_way()
+    network = build_network(encoder, model.backbone, seed=None, device=device, make_way=make_way)
     make_way()
     network.read(tensors, num_classes=len(card.ledger))
     return network

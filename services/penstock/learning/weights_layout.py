@@ -14,8 +14,8 @@ import numpy as np
 
 from penstock.errors import RefusedUpdateError
 from penstock.flow import Array
-from penstock.learning.weights_content import Content, read
-from penstock.make_way import MakeWay, go_on
+from penstock.learning.weights_content import Content, MemoryContent, read
+from penstock.make_way import STEP_BYTES, MakeWay, go_on
 
 LENGTH_BYTES: Final = 8
 MAX_HEADER_BYTES: Final = 100_000_000
@@ -98,11 +98,12 @@ class Layout:
 class StoredTensors(Mapping[str, Array]):
     """The tensors of a weights file, each read anew when it is asked for; what is not finite is refused.
 
-    `make_way` is called before each.
+    `make_way` is called before each. None is looked at where all are known to be finite (`is_finite`).
     """
 
-    def __init__(self, content: Content, layout: Layout, make_way: MakeWay = go_on) -> None:
+    def __init__(self, content: Content, layout: Layout, make_way: MakeWay = go_on, *, is_finite: bool = False) -> None:
         self._content, self._layout, self._make_way = content, layout, make_way
+        self._is_finite = is_finite
 
     def __getitem__(self, name: str) -> Array:
         place = self._layout.places[name]
@@ -125,7 +126,8 @@ class StoredTensors(Mapping[str, Array]):
         """Fill a contiguous array of the tensor's form. Raises `RefusedUpdateError` (`not_finite`)."""
         self._make_way()
         self._content.read_into(self._layout.places[name].begin, bytes_of(array))
-        check_finite(name, array)
+        if not self._is_finite:
+            check_finite(name, array)
 
     def lying(self, name: str) -> Array | None:
         """A tensor where it lies, for whoever keeps it, if it lies as torch's own do. Raises as `read_into`."""
@@ -136,8 +138,9 @@ class StoredTensors(Mapping[str, Array]):
         array: Array = np.frombuffer(bytes_there, dtype=place.dtype).reshape(place.shape)
         if array.ctypes.data % ALIGNMENT:
             return None
-        self._make_way()
-        check_finite(name, array)
+        if not self._is_finite:
+            self._make_way()
+            check_finite(name, array)
         return array
 
 
@@ -160,6 +163,21 @@ class ChosenTensors(Mapping[str, Array]):
 def bytes_of(array: Array) -> memoryview:
     """The memory of a contiguous array."""
     return array.reshape(-1).view(np.uint8).data
+
+
+def is_finite(content: bytes | memoryview, make_way: MakeWay = go_on) -> bool:
+    """False if it is no weights file, or if a number in it is not finite. `make_way` is called between small steps."""
+    view = memoryview(content)
+    try:
+        layout = Layout.of(MemoryContent(content))
+        for name, place in layout.places.items():
+            for start in range(place.begin, place.end, STEP_BYTES):
+                make_way()
+                end = min(start + STEP_BYTES, place.end)
+                check_finite(name, np.frombuffer(view[start:end], dtype=place.dtype))
+    except RefusedUpdateError:
+        return False
+    return True
 
 
 def check_finite(name: str, array: Array) -> None:

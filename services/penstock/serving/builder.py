@@ -59,7 +59,12 @@ class ModelBuilder:
         failpoints.reach("swap.verified")
         self._make_way()
         predictor = Predictor.from_weights(
-            weights.content, model=self._model, device=self._device, make_way=self._make_way, kin=weights.kin
+            weights.content,
+            model=self._model,
+            device=self._device,
+            make_way=self._make_way,
+            kin=weights.kin,
+            is_finite=weights.is_finite,
         )
         _check_ledger(predictor, update)
         served = ServedModel.of(update, predictor)

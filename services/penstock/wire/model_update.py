@@ -11,7 +11,7 @@ from penstock.clock import from_rfc3339, to_rfc3339
 from penstock.errors import InvalidEventError
 from penstock.flow import Claim, Delta, LogRecord, ModelUpdate, Offsets, Recorded, Withdrawal
 from penstock.make_way import MakeWay, go_on
-from penstock.wire.inline_weights import PIECE, read_in_pieces
+from penstock.wire.inline_weights import CUT_BYTES, PIECE, cut_out, read_in_pieces
 from penstock.wire.update_documents import (
     AnnouncedDocument,
     BaseDocument,
@@ -19,7 +19,6 @@ from penstock.wire.update_documents import (
     ModelDeltaDocument,
     ModelUpdatedDocument,
     RecordedDocument,
-    UnreadUpdate,
     WeightsDocument,
 )
 
@@ -78,16 +77,15 @@ def decode_record(key: bytes | None, value: bytes | None, make_way: MakeWay = go
     return _update(document, inline=inline, uri=uri)
 
 
-def _read_update(
-    value: bytes, make_way: MakeWay
-) -> tuple[UnreadUpdate, bytes | None] | tuple[ModelUpdatedDocument, bytes | None]:
+def _read_update(value: bytes, make_way: MakeWay) -> tuple[ModelUpdatedDocument, bytes | memoryview | None]:
     """The update, and its weights if they are inline: read piece by piece where that can be done."""
-    if len(value) > PIECE:
+    if len(value) > PIECE and (cut := cut_out(value)) is not None:
+        make_way()
         with suppress(*MALFORMED):  # read whole it says what is wrong with it
-            unread = msgspec.json.decode(value, type=UnreadUpdate)
-            inline = read_in_pieces(unread.weights.inline, make_way)
+            document = msgspec.json.decode(cut[0], type=ModelUpdatedDocument)
+            inline = read_in_pieces(cut[1], make_way) if document.weights.inline == CUT_BYTES else None
             if inline is not None:
-                return unread, inline
+                return document, inline
     document = _read(value, ModelUpdatedDocument, "model update")
     return document, document.weights.inline
 
@@ -143,7 +141,11 @@ def _delta(document: ModelDeltaDocument) -> Delta:
 
 
 def _update(
-    document: AnnouncedDocument, *, inline: bytes | None = None, uri: str | None = None, delta: Delta | None = None
+    document: AnnouncedDocument,
+    *,
+    inline: bytes | memoryview | None = None,
+    uri: str | None = None,
+    delta: Delta | None = None,
 ) -> ModelUpdate:
     return ModelUpdate(
         model=document.model,

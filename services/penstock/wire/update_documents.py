@@ -58,19 +58,6 @@ class ModelUpdatedDocument(AnnouncedDocument, frozen=True, kw_only=True):
     weights: WeightsDocument
 
 
-class UnreadWeights(msgspec.Struct, frozen=True, kw_only=True):
-    """As `WeightsDocument`, with `inline` still as it stands in the JSON."""
-
-    inline: msgspec.Raw = msgspec.Raw()
-    uri: Name | None = None
-
-
-class UnreadUpdate(AnnouncedDocument, frozen=True, kw_only=True):
-    """As `ModelUpdatedDocument`."""
-
-    weights: UnreadWeights
-
-
 class ModelDeltaDocument(AnnouncedDocument, frozen=True, kw_only=True):
     """`schemas/model-delta.schema.json`."""
 

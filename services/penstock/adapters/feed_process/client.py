@@ -4,6 +4,7 @@ To take a megabyte of weights out of its record and to digest it takes milliseco
 from requests: one Python thread runs at a time. Another process is made to wait by the operating system, at once.
 """
 
+import os
 import socket
 import subprocess
 import time
@@ -37,6 +38,8 @@ START_SECONDS = 2.0
 RESTART_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 """How long the process may take to leave the broker before it is killed."""
+MEMORY_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 26), "MALLOC_TRIM_THRESHOLD_": str(1 << 26)}
+"""mallopt(3): the process keeps what one update took for the next. To be given new pages takes a fifth of its time."""
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +144,7 @@ class FeedProcess:
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 process_group=0,
+                env={**MEMORY_KEPT, **os.environ},
             )
         self._channel = Channel(ours, Answer)
         self._is_asked = False
@@ -171,7 +175,7 @@ class FeedProcess:
 def _received(sent: Sent, contents: Iterator[memoryview]) -> LogRecord:
     record = decode_record(sent.key, sent.value)
     if isinstance(record, ModelUpdate) and record.inline is not None:
-        return replace(record, inline=next(contents), is_digested=sent.is_digested)
+        return replace(record, inline=next(contents), is_checked=sent.is_checked)
     if isinstance(record, ModelUpdate) and record.delta is not None:
         return replace(record, delta=replace(record.delta, content=bytes(next(contents))))
     return record

@@ -36,12 +36,12 @@ Request = Start | Newest | Poll
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """A record as on the topic, but without the bytes of weights or of a delta: these are the next descriptor's.
 
-    `is_digested`: size and sha256 of the weights are those announced.
+    `is_checked`: size and sha256 of the weights are those announced, and all numbers finite.
     """
 
     key: bytes
     value: bytes | None
-    is_digested: bool = False
+    is_checked: bool = False
 
 
 class Records(msgspec.Struct, frozen=True, kw_only=True, tag="records"):

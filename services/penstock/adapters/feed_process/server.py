@@ -19,7 +19,7 @@ from penstock.adapters.feed_process.shared_bytes import shared
 from penstock.errors import ConfigurationError, UnavailableError
 from penstock.flow import Claim, LogRecord, ModelUpdate
 from penstock.learning.weights_content import Digest, MemoryContent
-from penstock.learning.weights_layout import LENGTH_BYTES
+from penstock.learning.weights_layout import LENGTH_BYTES, is_finite
 from penstock.make_way import MakeWay, go_on
 from penstock.serving.ports import UpdateFeed
 from penstock.wire.model_update import encode_record
@@ -76,15 +76,16 @@ class FeedServer:
             yield Records(records=sent, refused=() if start else refused, is_last=is_last), descriptors
 
     def _sent(self, record: LogRecord, model: str, descriptors: list[int]) -> Sent:
-        is_digested = False
+        is_checked = False
         if isinstance(record, ModelUpdate) and record.inline is not None:
             header_bytes = int.from_bytes(record.inline[:LENGTH_BYTES], "little")
             descriptors.append(shared(record.inline, aligned_at=LENGTH_BYTES + header_bytes, make_way=self._make_way))
             digest = Digest(MemoryContent(record.inline), self._make_way).hexdigest
-            is_digested = (digest, len(record.inline)) == (record.sha256, record.size_bytes)
+            is_announced = (digest, len(record.inline)) == (record.sha256, record.size_bytes)
+            is_checked = is_announced and is_finite(record.inline, self._make_way)
             record = replace(record, inline=b"")
         elif isinstance(record, ModelUpdate) and record.delta is not None:
             descriptors.append(shared(record.delta.content, make_way=self._make_way))
             record = replace(record, delta=replace(record.delta, content=b""))
         key, value = encode_record(record, model if isinstance(record, Claim) else record.model)
-        return Sent(key=key, value=value, is_digested=is_digested)
+        return Sent(key=key, value=value, is_checked=is_checked)

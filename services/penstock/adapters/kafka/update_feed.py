@@ -31,6 +31,9 @@ MAX_RECORDS = 16
 """Returned by one poll; they hold weights."""
 QUEUED_KILOBYTES = 16 * 1024
 """What librdkafka may fetch ahead of a replica that is busy."""
+RECEIVED_BYTES = 128 * 1024
+"""In the socket's buffer (Linux takes twice as many), and so copied out of it by one system call, which nothing
+interrupts: of a megabyte it would take half a millisecond."""
 PATIENCE_SECONDS = 1.0
 """For one attempt at finding the topic again."""
 RETRY_SECONDS = 0.25
@@ -130,7 +133,12 @@ class KafkaUpdateFeed:
             raise ConfigurationError(problem)
 
     def _follow(self, tail: Tail, wait_ms: int) -> None:
-        config = {"fetch.wait.max.ms": wait_ms, "queued.max.messages.kbytes": QUEUED_KILOBYTES, **self._options}
+        config = {
+            "fetch.wait.max.ms": wait_ms,
+            "queued.max.messages.kbytes": QUEUED_KILOBYTES,
+            "socket.receive.buffer.bytes": RECEIVED_BYTES,
+            **self._options,
+        }
         consumer = connect_consumer(consumer_config(config), self._health)
         try:
             wait_until_connected(consumer, self._topic, self._health, self._timeout_seconds)
