@@ -12,8 +12,6 @@ STAMPS = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 11
 `linux/net_tstamp.h`; Python has no names for them."""
 TIMESPEC = struct.Struct("qq")
 SAID_BYTES = 512
-READING_NS = 10_000
-"""Reading a clock takes less than a tenth of that."""
 
 
 class RawConnection:
@@ -24,7 +22,7 @@ class RawConnection:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stamped = stamped
-        self._came = 0.0
+        self._came = 0
         if stamped:
             self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPS)
             self._left = select.poll()
@@ -42,16 +40,17 @@ class RawConnection:
             received += self._more()
         return received.startswith(b"HTTP/1.1 200"), received[end + 4 :]
 
-    def stamps(self) -> tuple[float, float]:
-        """When the last byte of the last request left, and when that of its answer came, in monotonic seconds.
+    @property
+    def took_seconds(self) -> float:
+        """From when the last byte of a `stamped` one's last request left to when that of its answer came.
 
-        Whatever else this machine does on the caller's core does not move them.
+        Whatever else this machine does on the caller's core is not counted. To be asked once for each request.
         """
-        left = 0.0
+        left = self._came
         while self._left.poll(0):
             _, said, _, _ = self._socket.recvmsg(0, SAID_BYTES, socket.MSG_ERRQUEUE)
-            left = _monotonic_of(said)
-        return left, self._came
+            left = _stamp_of(said)
+        return (self._came - left) / 1e9
 
     def _more(self) -> bytes:
         if self._stamped:
@@ -61,23 +60,16 @@ class RawConnection:
         if not more:
             raise ConnectionError("closed by the server")
         if self._stamped:
-            self._came = _monotonic_of(said)
+            self._came = _stamp_of(said)
         return more
 
 
-def _monotonic_began_ns() -> int:
-    """What the wall clock said when the monotonic one was at 0, by two readings between which nothing else ran."""
-    while True:
-        before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
-        if after - before < READING_NS:
-            return wall - before
-
-
-def _monotonic_of(said: list[tuple[int, int, bytes]]) -> float:
+def _stamp_of(said: list[tuple[int, int, bytes]]) -> int:
+    """Nanoseconds by the wall clock."""
     for level, kind, content in said:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING):
             seconds, nanoseconds = TIMESPEC.unpack_from(content)
-            return (seconds * 1_000_000_000 + nanoseconds - _monotonic_began_ns()) / 1e9
+            return int(seconds * 1_000_000_000 + nanoseconds)
     raise LookupError("the system does not say when bytes leave and come")
 
 

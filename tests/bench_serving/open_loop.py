@@ -2,9 +2,9 @@
 
 `python open_loop.py PORT PATH RATE SECONDS < BODY` writes to standard output, for every request, when it was to begin
 (monotonic seconds) and how long after that its answer was there (seconds), as float64 pairs; to standard error how many
-answers were no answers. Where this client itself comes late, though the answer before was there in time, a request
-begins when it leaves; and an answer is there when it has come, even if nobody reads it yet: a broker works on this
-client's core, and that is no matter of the server. Both times are those that the system writes down (Linux).
+answers were no answers. How long each took is what the system (Linux) writes down, from leaving to coming; each begins
+when it was to, or when the answer before was there. So this client's own lateness is not taken for the server's: a
+broker and whoever appends updates work on the same core.
 """
 
 import os
@@ -31,7 +31,7 @@ def main(port: int, path: str, rate: float, seconds: float, body: bytes) -> None
     count = int(rate * (seconds + FIRST_SECONDS))
     times: list[tuple[float, float]] = []
     num_errors = 0
-    began = answered = time.monotonic()
+    began = free = time.monotonic()
     for number in range(count):
         due = began + number / rate
         pause = due - time.monotonic() - SPIN_SECONDS
@@ -39,11 +39,9 @@ def main(port: int, path: str, rate: float, seconds: float, body: bytes) -> None
             time.sleep(pause)
         while time.monotonic() < due:
             pass
-        was_late = answered > due
         ok, _ = connection.exchange(request)
-        left, answered = connection.stamps()
-        start = due if was_late else left
-        times.append((start, answered - start))
+        free = max(due, free) + connection.took_seconds
+        times.append((due, free - due))
         num_errors += not ok
     kept = [pair for pair in times if pair[0] - began >= FIRST_SECONDS]
     sys.stdout.buffer.write(b"".join(struct.pack("2d", *pair) for pair in kept))
