@@ -3,7 +3,6 @@
 import select
 import socket
 import struct
-import time
 
 PATIENCE_SECONDS = 10.0
 SO_TIMESTAMPING = 37
@@ -40,7 +39,6 @@ class RawConnection:
             received += self._more()
         return received.startswith(b"HTTP/1.1 200"), received[end + 4 :]
 
-    @property
     def took_seconds(self) -> float:
         """From when the last byte of a `stamped` one's last request left to when that of its answer came.
 

@@ -1,19 +1,23 @@
 """Real models for tests of serving: learnt from a few events, in versions that differ."""
 
 import functools
+import hashlib
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 import torch
+from safetensors.numpy import load, save
 
 from penstock.features import Feature
-from penstock.flow import EventBatch, LogRecord, ModelUpdate, Offsets, Weights
+from penstock.flow import Array, EventBatch, LogRecord, ModelUpdate, Offsets, Weights
 from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
+from penstock.learning.network import HEAD
 from penstock.learning.predictor import Predictor
 from penstock.replay.config import ReplayConfig
 from penstock.serving.slot import ServedModel
@@ -115,6 +119,17 @@ def corrupt(update: ModelUpdate) -> ModelUpdate:
     content = bytearray(update.inline)
     content[-1] ^= 0xFF
     return replace(update, inline=bytes(content))
+
+
+def with_tensors_spoilt(update: ModelUpdate, spoil: Callable[[Array], Array]) -> ModelUpdate:
+    """Whole and announced truthfully, but with other numbers in its head."""
+    assert update.inline is not None
+    length = int.from_bytes(update.inline[:8], "little")
+    metadata = json.loads(bytes(update.inline[8 : 8 + length]))["__metadata__"]
+    tensors = load(bytes(update.inline))
+    tensors[HEAD] = spoil(tensors[HEAD])
+    content = save(tensors, metadata=metadata)
+    return replace(update, inline=content, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
 def served(version: int, model: ModelConfig = PIXELS) -> ServedModel:

@@ -40,7 +40,7 @@ def main(port: int, path: str, rate: float, seconds: float, body: bytes) -> None
         while time.monotonic() < due:
             pass
         ok, _ = connection.exchange(request)
-        free = max(due, free) + connection.took_seconds
+        free = max(due, free) + connection.took_seconds()
         times.append((due, free - due))
         num_errors += not ok
     kept = [pair for pair in times if pair[0] - began >= FIRST_SECONDS]

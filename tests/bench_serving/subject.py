@@ -128,7 +128,6 @@ class Publisher:
                 "log_level": 0,
                 "linger.ms": 0,
                 "message.max.bytes": 8_000_000,
-                "socket.send.buffer.bytes": 65536,
             }
         )
         self._weights = weights

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -17,12 +18,14 @@ import psutil
 import pytest
 
 from kafka_brokers import Broker
+from penstock.adapters.feed_process import client
 from penstock.adapters.feed_process.client import FeedProcess
 from penstock.flow import LogRecord, ModelUpdate
 from penstock.learning.weights_content import MemoryContent
 from penstock.learning.weights_layout import ALIGNMENT, Layout
 from penstock.processes.feed import NICENESS
 from served_models import update_of as update_with_weights
+from served_models import with_tensors_spoilt
 from update_feeds import in_a_process
 from update_records import delta_of, update_of, write_as_another
 from waiting import wait_for
@@ -91,6 +94,35 @@ def test_weights_that_are_not_those_announced_come_too_and_nobody_says_they_were
     (came,) = feed.newest()
     assert isinstance(came, ModelUpdate)
     assert not came.is_checked
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_with_a_number_that_is_not_finite_come_too_and_nobody_says_they_were_checked(
+    broker: Broker, model: str, feed: FeedProcess, value: float
+) -> None:
+    update = with_tensors_spoilt(
+        update_with_weights(1), lambda head: np.append(head.ravel()[1:], value).reshape(head.shape)
+    )
+    write_as_another(broker.bootstrap_servers, model, replace(update, model=model))
+    (came,) = feed.newest()
+    assert isinstance(came, ModelUpdate)
+    assert not came.is_checked
+
+
+def test_after_a_record_that_came_alone_the_process_is_not_asked_at_once_for_more_but_then_it_is(
+    broker: Broker, model: str, feed: FeedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert feed.newest() == []
+    write_as_another(broker.bootstrap_servers, model, update_of(model, version=1))
+    assert len(polled(feed)) == 1
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 60.0)
+    process_of(feed).suspend()  # what is asked of it now would take so long
+    began = time.monotonic()
+    assert feed.poll(0) == []
+    assert time.monotonic() - began < 30
+    process_of(feed).resume()
+    write_as_another(broker.bootstrap_servers, model, update_of(model, version=2))
+    assert polled(feed) == [update_of(model, version=2)]
 
 
 def test_what_was_written_into_the_weights_of_one_is_not_seen_by_the_next(

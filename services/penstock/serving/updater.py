@@ -20,6 +20,7 @@ from penstock.clock import Clock
 from penstock.errors import RefusedUpdateError, StopError, UnavailableError
 from penstock.flow import LogRecord, Recorded, Withdrawal
 from penstock.learning.device import begin_computing
+from penstock.make_way import MakeWay, go_on
 from penstock.serving.backlog import Backlog, Candidate
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.ports import UpdateFeed
@@ -50,8 +51,12 @@ class Updater:
         clock: Clock,
         give_up: Callable[[StopError], None],
         retry_seconds: float = RETRY_SECONDS,
+        make_way: MakeWay = go_on,
     ) -> None:
-        """`give_up` is called, from the updater's thread, with the reason why this replica cannot follow the topic."""
+        """`give_up` is called, from the updater's thread, with the reason why this replica cannot follow the topic.
+
+        `make_way` is called between the small steps of what the builder does not do.
+        """
         self._feed = feed
         self._slot = slot
         self._builder = builder
@@ -60,6 +65,7 @@ class Updater:
         self._clock = clock
         self._give_up = give_up
         self._retry_seconds = retry_seconds
+        self._make_way = make_way
         self._following = False
         self._away = False
         self._unfetched: tuple[int, int] | None = None
@@ -165,8 +171,9 @@ class Updater:
         first = self._slot.current is None
         for recorded in self._recorded:
             served = served.recorded_as(recorded)
-        self._slot.current = served
+        self._slot.current = served  # which frees one before
         failpoints.reach("swap.swapped")
+        self._make_way()
         skipped = self._backlog.served(candidate)
         now_ms = self._clock.now_ms()
         count, gauge, observe = self._telemetry.count, self._telemetry.gauge, self._telemetry.observe
@@ -177,6 +184,7 @@ class Updater:
         observe("penstock_swap_seconds", self._clock.monotonic_seconds() - candidate.arrived_seconds)
         if measure_freshness:  # a model found at start is as old as it is
             observe("penstock_freshness_seconds", max(0.0, (now_ms - served.trained_until_ms) / 1000))
+        self._make_way()
         gauge("penstock_model_version", served.version)
         gauge("penstock_model_trained_until_timestamp_seconds", served.trained_until_ms / 1000)
         gauge("penstock_classes", len(served.class_names))

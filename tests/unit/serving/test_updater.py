@@ -1,25 +1,31 @@
 """The updater: what is served follows the log, and nothing a sender writes takes it away."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load, save
 
 from counted_telemetry import CountedTelemetry
 from large_updates import Store
 from penstock.clock import SystemClock
 from penstock.errors import ConfigurationError, StopError, UnavailableError
-from penstock.flow import Array, Claim, LogRecord, ModelUpdate, Weights, Withdrawal
-from penstock.learning.network import HEAD
+from penstock.flow import Claim, LogRecord, ModelUpdate, Weights, Withdrawal
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.slot import Slot
 from penstock.serving.updater import Updater
-from served_models import CPU, MIXED, PIXELS, QueuedFeed, corrupt, update_of, update_with, weights_of
+from served_models import (
+    CPU,
+    MIXED,
+    PIXELS,
+    QueuedFeed,
+    corrupt,
+    update_of,
+    update_with,
+    weights_of,
+    with_tensors_spoilt,
+)
 from waiting import wait_for
 
 
@@ -127,6 +133,23 @@ def test_a_replica_that_is_behind_goes_straight_to_the_newest(start: Start) -> N
     replica.wait_for_results({"swapped": 2, "skipped": 37})
 
 
+def test_between_the_steps_of_a_swap_way_is_made_for_requests() -> None:
+    feed, slot = QueuedFeed([update_of(1)]), Slot()
+    seen: list[int] = []
+    updater = Updater(
+        feed,
+        slot,
+        ModelBuilder(PIXELS, device=CPU, fetcher=Store()),
+        model=PIXELS.name,
+        telemetry=CountedTelemetry(),
+        clock=SystemClock(),
+        give_up=lambda _: None,
+        make_way=lambda: seen.append(slot.current.version if slot.current else 0),
+    )
+    updater.follow()
+    assert seen == [1, 1], "only what follows the replacement is the updater's own"
+
+
 def retold(update: ModelUpdate, **changes: object) -> ModelUpdate:
     return replace(update, **changes)  # type: ignore[arg-type]  # by field name
 
@@ -142,17 +165,6 @@ def test_what_comes_in_several_polls_is_taken_in_before_a_model_is_built(start: 
     replica.feed.append(*(update_of(version) for version in range(2, 12)))
     replica.wait_for_version(11)
     replica.wait_for_results({"swapped": 2, "skipped": 9})
-
-
-def with_tensors_spoilt(update: ModelUpdate, spoil: Callable[[Array], Array]) -> ModelUpdate:
-    """Whole and announced truthfully, but with other numbers in its head."""
-    assert update.inline is not None
-    length = int.from_bytes(update.inline[:8], "little")
-    metadata = json.loads(bytes(update.inline[8 : 8 + length]))["__metadata__"]
-    tensors = load(bytes(update.inline))
-    tensors[HEAD] = spoil(tensors[HEAD])
-    content = save(tensors, metadata=metadata)
-    return replace(update, inline=content, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
 BAD = {

@@ -29,6 +29,7 @@ from penstock.adapters.feed_process.messages import (
 from penstock.adapters.feed_process.shared_bytes import mapped
 from penstock.errors import ConfigurationError, UnavailableError
 from penstock.flow import LogRecord, ModelUpdate
+from penstock.make_way import MakeWay, go_on
 from penstock.wire.model_update import decode_record
 
 PATIENCE_SECONDS = 0.4
@@ -47,15 +48,25 @@ log = structlog.get_logger(__name__)
 class FeedProcess:
     """`serving.ports.UpdateFeed`. A process that was killed is started again, and reads the newest update again."""
 
-    def __init__(self, command: Sequence[str], start: Start, *, on_refused: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        start: Start,
+        *,
+        on_refused: Callable[[str], None],
+        make_way: MakeWay = go_on,
+    ) -> None:
         """`command` runs `server.FeedServer` on the descriptor that is appended; its process is started at once.
 
-        `on_refused` hears why records were passed over that were not signed as they must be.
+        `on_refused` hears why records were passed over that were not signed as they must be. `make_way` is called
+        before an answer is read, and before its records are.
         """
         self._command = command
         self._start = start
         self._on_refused = on_refused
+        self._make_way = make_way
         self._is_asked = False
+        self._came_alone = False
         self._restart_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._begin()
@@ -79,11 +90,16 @@ class FeedProcess:
 
     def poll(self, timeout_seconds: float) -> list[LogRecord]:
         """As `serving.ports.UpdateFeed.poll`; records from before may come again."""
+        if self._came_alone and not timeout_seconds:
+            self._came_alone = False
+            return []  # the process looked a moment ago
         try:
-            return self._asked(Poll(timeout_seconds), timeout_seconds) or []
+            records = self._asked(Poll(timeout_seconds), timeout_seconds) or []
         except UnavailableError as error:
             log.debug("update topic away", reason=str(error))
             return []
+        self._came_alone = len(records) == 1
+        return records
 
     def close(self) -> None:
         """End the process: it leaves the broker, or is killed."""
@@ -108,6 +124,7 @@ class FeedProcess:
                 self._is_asked = True
             if not self._channel.is_readable(deadline + PATIENCE_SECONDS):
                 return None
+            self._make_way()
             heard = self._heard()
         except (EOFError, OSError) as error:
             self._bury(error)
@@ -132,6 +149,7 @@ class FeedProcess:
         for reason in answer.refused:
             self._on_refused(reason)
         contents = iter([mapped(descriptor) for descriptor in descriptors])
+        self._make_way()
         return [_received(sent, contents) for sent in answer.records]
 
     def _begin(self) -> None:

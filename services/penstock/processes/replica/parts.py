@@ -38,8 +38,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Of one replica. Neither the batcher nor what updates the slot runs yet."""
+    """Of one replica. Neither the batcher nor what updates the slot runs yet, to which requests have right of way."""
 
+    right_of_way: RightOfWay
     slot: Slot
     batcher: Batcher
     builder: ModelBuilder
@@ -73,7 +74,9 @@ def assembled(settings: Settings, resources: ExitStack) -> Parts:
         loaded=_loaded_versions(settings, builder),
         max_staleness_seconds=settings.serving.max_staleness_seconds,
     )
-    return Parts(slot=slot, batcher=batcher, builder=builder, plane=plane, telemetry=telemetry)
+    return Parts(
+        right_of_way=right_of_way, slot=slot, batcher=batcher, builder=builder, plane=plane, telemetry=telemetry
+    )
 
 
 def updater_of(settings: Settings, parts: Parts, *, give_up: Callable[[StopError], None]) -> Updater:
@@ -85,9 +88,13 @@ def updater_of(settings: Settings, parts: Parts, *, give_up: Callable[[StopError
         timeout_seconds=BROKER_TIMEOUT_SECONDS,
         signing_keys=None if keys is None else keys.keys,
     )
+    make_way = parts.right_of_way.stand_back
     return Updater(
         FeedProcess(
-            FEED, start, on_refused=lambda reason: parts.telemetry.count("penstock_swaps_total", result=reason)
+            FEED,
+            start,
+            on_refused=lambda reason: parts.telemetry.count("penstock_swaps_total", result=reason),
+            make_way=make_way,
         ),
         parts.slot,
         parts.builder,
@@ -95,6 +102,7 @@ def updater_of(settings: Settings, parts: Parts, *, give_up: Callable[[StopError
         telemetry=parts.telemetry,
         clock=SystemClock(),
         give_up=give_up,
+        make_way=make_way,
     )
 
 
