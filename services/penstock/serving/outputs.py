@@ -2,9 +2,9 @@
 
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from penstock.serving.inference import Answer, Probabilities
@@ -18,8 +18,7 @@ CLASSIFICATION: Final = "classification"
 DEFAULT_OUTPUTS: Final = (RequestedOutput(name="label"), RequestedOutput(name="probability"))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WantedOutput:
+class WantedOutput(msgspec.Struct, frozen=True, kw_only=True):
     """`top` None: what the output is without a parameter."""
 
     name: str
@@ -32,7 +31,7 @@ def wanted_outputs(request: InferRequest) -> Sequence[WantedOutput]:
     Raises:
         BadInputError: names the output or the parameter, what was given and what is expected.
     """
-    if not request.outputs and not request.parameters:
+    if not request.outputs and TOP_K not in request.parameters:
         return _PLAIN
     top_k = _count_in(request.parameters, TOP_K, "the request")
     wanted = [_wanted(output, top_k) for output in request.outputs or DEFAULT_OUTPUTS]

@@ -66,7 +66,7 @@ def write_raw(tensor: OutputTensor) -> bytes:
 
 def _num_values(name: str, shape: Sequence[int]) -> int:
     """The product of a shape's sizes, of which a message may hold millions."""
-    if len(shape) > _MOST_DIMENSIONS or any(abs(size) > _LARGEST_SIZE for size in shape):
+    if len(shape) > _MOST_DIMENSIONS or max(map(abs, shape), default=0) > _LARGEST_SIZE:
         raise BadInputError(
             f"Input {reprlib.repr(name)} has shape {reprlib.repr(list(shape))}, which no column has: [n], [n, 1] or, "
             "of a vector, [n, width]."

@@ -1,8 +1,11 @@
-"""What transports and the data plane hand each other: the Open Inference Protocol v2 without its wire form."""
+"""What transports and the data plane hand each other: the Open Inference Protocol v2 without its wire form.
+
+Structs of msgspec: to make a frozen one takes a tenth of the time of a frozen dataclass, and every request makes six.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -11,8 +14,7 @@ Parameters = Mapping[str, object]
 """By name; the protocol has booleans, numbers and texts."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InputTensor:
+class InputTensor(msgspec.Struct, frozen=True, kw_only=True):
     """`values` are flat, row-major, `shape`'s product in number.
 
     They are a list of the Python type that `datatype` asks for, or an array that holds numbers.
@@ -21,19 +23,20 @@ class InputTensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    values: Values = field(repr=False)
+    values: Values
+
+    def __repr__(self) -> str:
+        return f"InputTensor(name={self.name!r}, datatype={self.datatype!r}, shape={self.shape})"  # not all values
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RequestedOutput:
+class RequestedOutput(msgspec.Struct, frozen=True, kw_only=True):
     """One of `outputs.OUTPUTS`, with what its parameters say of it."""
 
     name: str
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`version` None: whatever is newest. No `outputs`: `label` and `probability`; else exactly those.
 
     `arrived_seconds` is monotonic.
@@ -44,23 +47,24 @@ class InferRequest:
     id: str | None
     inputs: tuple[InputTensor, ...]
     outputs: tuple[RequestedOutput, ...] = ()
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = msgspec.field(default_factory=dict)
     arrived_seconds: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OutputTensor:
+class OutputTensor(msgspec.Struct, frozen=True, kw_only=True):
     """`values` are float32 in the tensor's shape, or texts, flat; `labels` are the names of the last dimension."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    values: npt.NDArray[np.float32] | Sequence[str] = field(repr=False)
+    values: npt.NDArray[np.float32] | Sequence[str]
     labels: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        return f"OutputTensor(name={self.name!r}, datatype={self.datatype!r}, shape={self.shape})"  # not all values
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InferResponse:
+
+class InferResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The answer; `parameters` say which weights gave it, and where it is logged, for a later label to name."""
 
     model: str
@@ -70,8 +74,7 @@ class InferResponse:
     outputs: tuple[OutputTensor, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TensorMetadata:
+class TensorMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """-1 stands for any number of rows."""
 
     name: str
@@ -79,8 +82,7 @@ class TensorMetadata:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelMetadata:
+class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
     """Of one version; `versions` are all that answer without being fetched, the newest last."""
 
     name: str
@@ -91,8 +93,7 @@ class ModelMetadata:
     parameters: Mapping[str, str | int | float | bool]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexEntry:
+class IndexEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the repository index; `version` is empty, and `reason` says why, where nothing is ready."""
 
     name: str
