@@ -16,26 +16,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from penstock.flow import EventBatch
+from typing import Any
 
 MAX_MESSAGE = 1 << 20
 ENDING = (signal.SIGTERM, signal.SIGINT)
 START_SECONDS = 120.0
-PASSES = "NURSERY_PASSES"
-"""In a process's environment: the file to which it adds the name of each failpoint that it comes by."""
-CLOCK = "NURSERY_CLOCK"
-"""In a process's environment: the file that says by how many seconds its clock is wrong."""
-PACE = "NURSERY_PACE"
-"""In a trainer's environment: a file with two numbers. It runs for so many events, then walks, one micro-batch in so
-many seconds, and runs again once the file is gone."""
 
 
 class Nursery:
@@ -209,12 +198,9 @@ class _Serving:
             for target, descriptor in enumerate(descriptors[:3]):
                 os.dup2(descriptor, target)
             os.environ.update(what["environ"])
-            if CLOCK in os.environ:
-                _move_clock(Path(os.environ[CLOCK]))
-            if PASSES in os.environ:
-                _note_passes(Path(os.environ[PASSES]))
-            if PACE in os.environ:
-                _keep_pace(Path(os.environ[PACE]))
+            from forked_changes import change_this_process  # which the relay, isolated, could not find
+
+            change_this_process(os.environ)
             code = _run(what["arguments"], descriptors[3:], self._address)
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
@@ -224,40 +210,6 @@ class _Serving:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-
-
-def _move_clock(file: Path) -> None:
-    """Let this process's clock be wrong by the seconds that the file says, whenever it is asked."""
-    right = time.time_ns
-    vars(time)["time_ns"] = lambda: right() + round(float(file.read_text()) * 1e9)
-    vars(time)["time"] = lambda: time.time_ns() / 1e9
-
-
-def _note_passes(file: Path) -> None:
-    """Let this process write down each failpoint that it comes by, unless any is armed."""
-    from penstock import failpoints
-
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    vars(failpoints)["_pass_by"] = lambda name: os.write(descriptor, f"{name}\n".encode())
-
-
-def _keep_pace(file: Path) -> None:
-    """Let this process, if it is a trainer, not get far before anybody looks, however late that is."""
-    from penstock.adapters.intake_process.client import IntakeProcess
-    from penstock.processes.trainer import parts
-
-    class Walking(IntakeProcess):
-        num_events = 0
-
-        def next_batch(self, timeout_seconds: float) -> "EventBatch | None":
-            with suppress(FileNotFoundError):
-                runs_for, seconds = map(float, file.read_text().split())
-                time.sleep(seconds if self.num_events >= runs_for else 0.0)
-            batch = super().next_batch(timeout_seconds)
-            self.num_events += batch.events.num_rows if batch is not None else 0
-            return batch
-
-    vars(parts)["IntakeProcess"] = Walking
 
 
 def _run(arguments: list[str], more_descriptors: list[int], address: str) -> int:

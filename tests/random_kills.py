@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from forked_changes import PACE
 from line import Process
-from nursery import PACE
 from waiting import wait_for
 
 STAGES = ("trainer starting", "metrics", "claimed", "learning on", "reading labels")

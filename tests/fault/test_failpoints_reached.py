@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from configurations import configuration, events, new_model
+from forked_changes import PASSES
 from line import line, served_version
-from nursery import PASSES, Nursery
+from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.failpoints import NAMES
 from waiting import wait_for

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from configurations import question
-from nursery import CLOCK
+from forked_changes import CLOCK
 from random_kills import pace, wait_for_progress
 from scraped import scraped
 from torture.fault import Fault, Figures
