@@ -122,7 +122,7 @@ def test_after_a_record_that_came_alone_the_process_is_not_asked_at_once_for_mor
     assert time.monotonic() - began < 30
     process_of(feed).resume()
     write_as_another(broker.bootstrap_servers, model, update_of(model, version=2))
-    assert polled(feed) == [update_of(model, version=2)]
+    wait_for(lambda: feed.poll(0) == [update_of(model, version=2)], "it is asked again, without a wait")
 
 
 def test_what_was_written_into_the_weights_of_one_is_not_seen_by_the_next(
