@@ -74,7 +74,7 @@ def polled(feed: FeedProcess, count: int = 1) -> list[LogRecord]:
     return found
 
 
-def test_weights_come_digested_and_lie_as_torch_lays_its_own(broker: Broker, model: str, feed: FeedProcess) -> None:
+def test_weights_come_checked_and_lie_as_torch_lays_its_own(broker: Broker, model: str, feed: FeedProcess) -> None:
     update = replace(update_with_weights(1), model=model)
     write_as_another(broker.bootstrap_servers, model, update)
     (came,) = feed.newest()
@@ -87,10 +87,10 @@ def test_weights_come_digested_and_lie_as_torch_lays_its_own(broker: Broker, mod
 
 
 @pytest.mark.parametrize("said", [{"sha256": hashlib.sha256(b"others").hexdigest()}, {"size_bytes": 3}])
-def test_weights_that_are_not_those_announced_come_too_and_nobody_says_they_were_digested(
+def test_weights_that_are_not_those_announced_come_too_and_nobody_says_they_were_checked(
     broker: Broker, model: str, feed: FeedProcess, said: dict[str, Any]
 ) -> None:
-    write_as_another(broker.bootstrap_servers, model, replace(update_of(model, version=1), **said))
+    write_as_another(broker.bootstrap_servers, model, replace(update_with_weights(1), model=model, **said))
     (came,) = feed.newest()
     assert isinstance(came, ModelUpdate)
     assert not came.is_checked

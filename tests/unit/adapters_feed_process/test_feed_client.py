@@ -33,12 +33,21 @@ while True:
 
 
 @pytest.fixture
-def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[FeedProcess]:
+def ways() -> list[None]:
+    """One for each time that way was made."""
+    return []
+
+
+@pytest.fixture
+def feed(monkeypatch: pytest.MonkeyPatch, ways: list[None]) -> Iterator[FeedProcess]:
     """Of a process that counts how often it was asked."""
     monkeypatch.setattr(client, "PATIENCE_SECONDS", 60.0)
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     feed = FeedProcess(
-        (sys.executable, "-c", COUNTING), Start(model="m", kafka={}, timeout_seconds=5), on_refused=print
+        (sys.executable, "-c", COUNTING),
+        Start(model="m", kafka={}, timeout_seconds=5),
+        on_refused=print,
+        make_way=lambda: ways.append(None),
     )
     yield feed
     feed.close()
@@ -52,6 +61,11 @@ def test_it_asks_on_after_records_that_came_together_but_not_at_once_after_one_t
 
 def test_who_has_time_to_wait_always_asks(feed: FeedProcess) -> None:
     assert [feed.poll(0.01) for _ in range(3)] == [claims(1, 1), claims(2), claims(3)]
+
+
+def test_way_is_made_before_an_answer_is_read_and_before_its_records_are(feed: FeedProcess, ways: list[None]) -> None:
+    feed.poll(0.01)
+    assert len(ways) == 2
 
 
 def test_the_process_keeps_its_memory_unless_the_operator_has_said_otherwise(feed: FeedProcess) -> None:

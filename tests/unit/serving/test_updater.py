@@ -10,7 +10,7 @@ import torch
 from counted_telemetry import CountedTelemetry
 from large_updates import Store
 from penstock.clock import SystemClock
-from penstock.errors import ConfigurationError, StopError, UnavailableError
+from penstock.errors import ConfigurationError, RefusedUpdateError, StopError, UnavailableError
 from penstock.flow import Claim, LogRecord, ModelUpdate, Weights, Withdrawal
 from penstock.serving.builder import ModelBuilder
 from penstock.serving.slot import Slot
@@ -180,6 +180,12 @@ BAD = {
     ),
     "uri": retold(update_of(2), inline=None, uri="http://elsewhere/weights"),
 }
+
+
+def test_a_number_that_is_not_finite_is_refused_before_anything_is_computed_with_it() -> None:
+    builder = ModelBuilder(PIXELS, device=CPU, fetcher=Store())
+    with pytest.raises(RefusedUpdateError, match=r"hold a value in 'head\.rows' that is not finite"):
+        builder.build(BAD["not_finite"])
 
 
 @pytest.mark.parametrize("reason", BAD)
