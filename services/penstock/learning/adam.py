@@ -5,7 +5,7 @@ first update is 3.15 times the learning rate and its twelfth 6.57. So the head's
 that were born together.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from penstock.flow import Array
 from penstock.learning.betas import BETA1, BETA2, EPSILON, SETTLED_STEPS
 from penstock.learning.head import LinearHead
-from penstock.learning.head_moments import HeadMoments
+from penstock.learning.head_moments import Blocks, HeadMoments
 from penstock.learning.tensors import host_tensor
 
 HEAD = "head.rows"
@@ -77,13 +77,14 @@ class DenseAdam:
             self._steps.update(zip(own, steps, strict=False))
             if head:
                 head.steps = steps[len(own) :]
+            blocks = head.views() if head else Blocks()
             yield _Group(
                 rate=rate,
                 parameters=[self._parameters[name] for name in own],
-                head_rows=head.rows if head else [],
-                head_gradients=head.gradients if head else [],
-                first=[self._first[name] for name in own] + (head.first if head else []),
-                second=[self._second[name] for name in own] + (head.second if head else []),
+                head_rows=blocks.rows,
+                head_gradients=blocks.gradients,
+                first=[*(self._first[name] for name in own), *blocks.first],
+                second=[*(self._second[name] for name in own), *blocks.second],
                 steps=steps,
                 all_steps=together,
             )
@@ -122,8 +123,8 @@ class _Group:
 
     rate: float
     parameters: list[nn.Parameter]
-    head_rows: list[Tensor]
-    head_gradients: list[Tensor]
+    head_rows: Sequence[Tensor]
+    head_gradients: Sequence[Tensor]
     first: list[Tensor]
     second: list[Tensor]
     steps: list[Tensor]

@@ -1,5 +1,8 @@
 """Adam's moments of the head's rows, which are born at different times."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,11 +13,19 @@ from penstock.learning.head import LinearHead
 from penstock.learning.tensors import host_tensor
 
 
+class Blocks(NamedTuple):
+    """A view for each block: its rows, their gradients and both moments, [rows, H + 1] each."""
+
+    rows: Sequence[Tensor] = ()
+    gradients: Sequence[Tensor] = ()
+    first: Sequence[Tensor] = ()
+    second: Sequence[Tensor] = ()
+
+
 class HeadMoments:
     """Moments of the head's live rows in blocks; a block's rows were born together and count their steps together.
 
-    `moments` are both of all rows, [k, H + 1] each. The lists hold one tensor per block, in the order of the rows: the
-    rows, their gradients and both moments as views, and the number of steps [].
+    `moments` are both of all rows, [k, H + 1] each, `steps` the number of steps [] of each block in the order of rows.
     """
 
     def __init__(self, head: LinearHead) -> None:
@@ -23,7 +34,6 @@ class HeadMoments:
         self.moments = (nothing, nothing)
         self.steps: list[Tensor] = []
         self._sizes: list[int] = []
-        self._view()
 
     @property
     def all_rows(self) -> tuple[Tensor, Tensor]:
@@ -41,8 +51,17 @@ class HeadMoments:
         self.steps.append(nothing.new_zeros(()))
         self._sizes.append(num_new)
         self._merge_alike()
-        self._view()
         return True
+
+    def views(self) -> "Blocks":
+        """Of the blocks as they are."""
+        return Blocks(*(list(torch.split(tensor, self._sizes)) if self._sizes else [] for tensor in self._tensors))
+
+    @property
+    def block_of_row(self) -> Tensor:
+        """The place of each row's block, int64 [k]."""
+        sizes = torch.tensor(self._sizes, dtype=torch.int64)
+        return torch.arange(len(sizes)).repeat_interleave(sizes).to(self._head.rows.device)
 
     def stacked_steps(self) -> Tensor:
         """[blocks]: from now on `steps` are views of it."""
@@ -71,14 +90,10 @@ class HeadMoments:
         self.moments = (host_tensor(first).to(device, copy=True), host_tensor(second).to(device, copy=True))
         self._sizes = [stop - start for start, stop in zip(starts, [*starts[1:], len(steps)], strict=False)]
         self.steps = [torch.full((), float(steps[start]), device=device) for start in starts]
-        self._view()
 
-    def _view(self) -> None:
-        tensors = (*self.all_rows, *self.moments)
-        blocks = [list(torch.split(tensor, self._sizes)) if self._sizes else [] for tensor in tensors]
-        self.rows, self.gradients, self.first, self.second = blocks
-        sizes = torch.tensor(self._sizes, dtype=torch.int64)
-        self.block_of_row = torch.arange(len(sizes)).repeat_interleave(sizes).to(self._head.rows.device)
+    @property
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return (*self.all_rows, *self.moments)
 
     def _merge_alike(self) -> None:
         """Join neighbours with as many steps, or whose corrections have reached 1: old classes are one block."""

@@ -201,9 +201,9 @@ def test_blocks_whose_corrections_are_one_are_joined_at_the_next_birth() -> None
     before = {name: tensor.clone() for name, tensor in moments.state().items()}
     head.extend(torch.randn(1, 6))
     moments.follow()
-    assert [len(rows) for rows in moments.rows] == [4, 2, 1]
+    assert [len(rows) for rows in moments.views().rows] == [4, 2, 1]
     assert torch.equal(moments.state()["first"][:6], before["first"])
-    assert all(one.data_ptr() < other.data_ptr() for one, other in pairwise(moments.rows))
+    assert all(one.data_ptr() < other.data_ptr() for one, other in pairwise(moments.views().rows))
 
 
 def test_touched_rows_of_a_table_move_as_with_an_adam_of_their_own() -> None:

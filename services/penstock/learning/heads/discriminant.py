@@ -14,6 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from penstock.learning.heads.cholesky import Factor, factor_of, inverse_less
+
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 
@@ -55,7 +57,7 @@ class Solution:
     freedom: float
     weights: Float64s
     biases: Float64s
-    factor: Tensor
+    factor: Factor
     ridge: Float64s | None = None
     residuals_inverse: Float64s | None = None
 
@@ -86,12 +88,11 @@ def solve(gram: Tensor, sums: Float64s, counts: Float64s, rows: Float64s, ridge_
     if len(live) > MOST_CLASSES_FOR_RESIDUALS:
         return _solve_directly(regular, sums, counts, rows, live, ridge_penalty)
     probes = _probes(size)
-    factor = torch.linalg.cholesky(regular)
-    solved = _solved(factor, np.concatenate((sums, probes)))
-    ridge, probed = solved[:, : len(live)], solved[:, len(live) :]
-    freedom = size - ridge_penalty * float((probes.T * probed).sum()) / NUM_PROBES
-    residuals = np.diag(counts) - sums @ ridge
-    inverse = np.linalg.inv((residuals + residuals.T) / 2).astype(np.float64, copy=False)
+    factor = factor_of(regular)
+    halfway = factor.half_solved(np.concatenate((sums, probes)))
+    of_sums, of_probes = halfway[:, : len(live)], halfway[:, len(live) :]
+    freedom = size - ridge_penalty * float(np.square(of_probes).sum()) / NUM_PROBES
+    ridge, inverse = factor.solved(of_sums), inverse_less(counts, of_sums)
     return Solution(
         live=live,
         counts=counts,
@@ -114,7 +115,7 @@ def leave_out(solution: Solution, psi: Float64s, places: Int64s, num_classes: in
     assert solution.ridge is not None
     assert solution.residuals_inverse is not None
     inverse, total = solution.residuals_inverse, float(solution.counts.sum())
-    leverage = np.minimum(weights * _squares(solution.factor, psi), 1 - 1e-9)[:, None]
+    leverage = np.minimum(weights * np.square(solution.factor.half_solved(psi)).sum(axis=0), 1 - 1e-9)[:, None]
     fitted = psi @ solution.ridge
     labels = np.zeros_like(fitted)
     labels[np.arange(len(psi)), np.searchsorted(solution.live, places)] = 1.0
@@ -139,11 +140,11 @@ def _solve_directly(
     total, size = float(counts.sum()), len(regular)
     means = sums / counts[:, None]
     between = torch.mm(_on(regular.device, sums.T), _on(regular.device, means))
-    factor = torch.linalg.cholesky(regular - between)
+    factor = factor_of(regular - between)
     probes = _probes(size)
-    solved = _solved(factor, np.concatenate((means, probes)))
-    freedom = size - ridge_penalty * float((probes.T * solved[:, len(live) :]).sum()) / NUM_PROBES
-    weights = total * solved[:, : len(live)]
+    halfway = factor.half_solved(np.concatenate((means, probes)))
+    freedom = size - ridge_penalty * float(np.square(halfway[:, len(live) :]).sum()) / NUM_PROBES
+    weights = total * factor.solved(halfway[:, : len(live)])
     products = np.einsum("cm,mc->c", means, weights)
     return Solution(
         live=live,
@@ -154,19 +155,6 @@ def _solve_directly(
         biases=-products / 2 + _correction(rows, float(rows.sum()), freedom),
         factor=factor,
     )
-
-
-def _solved(factor: Tensor, rows: Float64s) -> Float64s:
-    """A⁻¹ rowsᵀ [m, n] of `rows` [n, m], for the Cholesky factor of A, on its device."""
-    found: Float64s = torch.cholesky_solve(_on(factor.device, rows.T), factor).cpu().numpy()
-    return found
-
-
-def _squares(factor: Tensor, rows: Float64s) -> Float64s:
-    """ψᵀA⁻¹ψ [n] of `rows` ψ [n, m]: of half a solve, |L⁻¹ψ|²."""
-    halfway = torch.linalg.solve_triangular(factor, _on(factor.device, rows.T), upper=False)
-    found: Float64s = halfway.square().sum(dim=0).cpu().numpy()
-    return found
 
 
 def _on(device: torch.device, array: Float64s) -> Tensor:

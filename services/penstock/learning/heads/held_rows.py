@@ -1,18 +1,16 @@
 """Long-term rows that are held back, so that heads can be asked about the past as of rows never learnt."""
 
 from collections.abc import Callable, Mapping
-from copy import copy
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.flow import Array
-from penstock.learning.device import denormals_flushed
 from penstock.learning.heads.absence import Attendance
 from penstock.learning.heads.analytic import AnalyticHead
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.inputs import HeadInputs
-from penstock.learning.heads.solved import Solved
+from penstock.learning.heads.left_out import LearntRows, LeftOut
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.shelves import Shelves
 
@@ -25,7 +23,6 @@ LinearOf = Callable[[Int64s], Float64s | None]
 
 MOST_TOP_UP = 64
 MOST_SCORED = 512
-SCORED_AT_ONCE = 32
 LARGE_SLICE, LEAST_TOP_UP = 64, 32
 """Beyond so many fresh rows, held rows are drawn so many at once: to ask about a few costs as much as about many."""
 
@@ -38,9 +35,7 @@ class HeldRows:
         self.slots: Int64s = np.zeros(0, dtype=np.int64)
         self.classes: Int64s = np.zeros(0, dtype=np.int64)
         self.priorities: UInt64s = np.zeros(0, dtype=np.uint64)
-        self._analytic_scores: Float64s = np.zeros((0, 0))
-        self._unscored: tuple[Solved, Float64s, Float64s] | None = None
-        self._is_scored: Bools = np.zeros(0, dtype=np.bool_)
+        self._left_out = LeftOut.known(np.zeros((0, 0)))
         self.owed = 0.0
         """Rows that absence has asked for and that were not drawn yet."""
 
@@ -49,34 +44,15 @@ class HeldRows:
         self.slots = self._shelves.held(MOST_SCORED)
         self.classes = reservoir.slot_classes[self.slots]
         self.priorities = reservoir.priorities[self.slots].copy()
-        self._analytic_scores, self._unscored = np.zeros((len(self.slots), 0)), None
+        self._left_out = LeftOut.known(np.zeros((len(self.slots), 0)))
         if analytic is not None and len(self.slots) and (solved := analytic.solved) is not None:
+            rows = self._inputs(reservoir.encoded_at(self.slots))
             weights = reservoir.weights_at(self.slots).astype(np.float64)
-            self._unscored = solved, self._inputs(reservoir.encoded_at(self.slots)), weights
-            self._analytic_scores = np.empty((len(self.slots), len(solved.counts)))
-            self._is_scored = np.zeros(-(-len(self.slots) // SCORED_AT_ONCE), dtype=np.bool_)
+            self._left_out = LeftOut(LearntRows(solved=solved, rows=rows, classes=self.classes, weights=weights))
 
     def late_scores(self) -> Callable[[], Float64s]:
         """Works out what the analytic head of the last `settle` says of all rows, each left out; in any thread."""
-        frozen = copy(self)
-        frozen._analytic_scores, frozen._is_scored = self._analytic_scores.copy(), self._is_scored.copy()
-        return frozen._all_scores
-
-    @denormals_flushed()
-    def _all_scores(self) -> Float64s:
-        return self._scored(np.arange(len(self.slots)))
-
-    def _scored(self, places: Int64s) -> Float64s:
-        """[k, C] of the rows at `places` [k], made when first asked for, always the same rows at once."""
-        if self._unscored is not None:
-            solved, rows, weights = self._unscored
-            for number in np.flatnonzero(np.bincount(places // SCORED_AT_ONCE)).tolist():
-                if not self._is_scored[number]:
-                    some = slice(number * SCORED_AT_ONCE, (number + 1) * SCORED_AT_ONCE)
-                    left_out = rows[some], self.classes[some], weights[some]
-                    self._analytic_scores[some] = solved.scores_without(*left_out)
-                    self._is_scored[number] = True
-        return self._analytic_scores[places]
+        return self._left_out.late()
 
     def draw(self, num_fresh: int, reservoir: Reservoir, draws: np.random.Generator) -> Int64s:
         """Places among them, absent classes drawn by their absence; as many as absence asks for."""
@@ -117,8 +93,8 @@ class HeldRows:
         rows = self._inputs(reservoir.encoded_at(slots))
         scores = answer.scores(rows, linear_of(slots), self.priorities[places])
         if "analytic" in answer.members:
-            known = self._analytic_scores.shape[1]
-            scores[answer.members.index("analytic"), :, :known] = self._scored(places)
+            known = self._left_out.num_classes
+            scores[answer.members.index("analytic"), :, :known] = self._left_out.at(places)
         return scores
 
     def state(self) -> dict[str, Array]:
@@ -134,4 +110,4 @@ class HeldRows:
         self.slots = arrays["slots"].astype(np.int64)
         self.classes = arrays["classes"].astype(np.int64)
         self.priorities = arrays["priorities"].astype(np.uint64)
-        self._analytic_scores, self._unscored = arrays["scores"].astype(np.float64), None
+        self._left_out = LeftOut.known(arrays["scores"].astype(np.float64))

@@ -11,6 +11,9 @@ from penstock.learning.heads.features import RandomFeatures
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 
+NO_WEIGHT = 1e-300
+"""Less than any row's, and not 0, by which it could not be divided."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Solved:
@@ -28,14 +31,13 @@ class Solved:
         With more than 256 classes, where too little is known of a row's class, or where rows have faded, its plain
         scores.
         """
-        psi, num_classes = self.features(rows), len(self.counts)
-        is_learnt = self.counts[classes] > 2 * weights
+        psi, is_learnt = self.features(rows), self.counts[classes] > 2 * weights
         if not self.is_exact or not is_learnt.any():
             return self.readout.scores(psi)
         if is_learnt.all():
-            return leave_out(self.solution, psi, classes, num_classes, weights)
-        scores = np.empty((len(psi), num_classes))
-        scores[~is_learnt] = self.readout.scores(psi[~is_learnt])
-        learnt = psi[is_learnt], classes[is_learnt], num_classes, weights[is_learnt]
-        scores[is_learnt] = leave_out(self.solution, *learnt)
+            return leave_out(self.solution, psi, classes, len(self.counts), weights)
+        # The others go along as rows of no weight, so that as many rows are multiplied, which rounds them alike.
+        classes, weights = np.where(is_learnt, classes, self.solution.live[0]), np.where(is_learnt, weights, NO_WEIGHT)
+        scores = leave_out(self.solution, psi, classes, len(self.counts), weights)
+        scores[~is_learnt] = self.readout.scores(psi)[~is_learnt]
         return scores

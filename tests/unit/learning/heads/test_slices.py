@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.learning.heads.slices import MOST_CUTS_AT_BIRTHS, MOST_SLICES, slices
+from penstock.learning.heads.slices import CLASSES_PER_ROW, MOST_CUTS_AT_BIRTHS, MOST_SLICES, slices
 
 
 def test_a_batch_of_known_classes_in_a_settled_stream_is_one_slice() -> None:
@@ -18,6 +18,16 @@ def test_a_slice_ends_with_the_first_row_of_a_new_class_and_few_rows_follow_at_o
     assert found[0] == (0, 4)
     assert found[1] == (4, 5)
     assert all(stop - start <= 1 + (start - 4) // 4 for start, stop in found[1:])
+
+
+def test_where_there_is_much_to_do_fewer_slices_follow_a_birth_the_more_classes_there_are() -> None:
+    def after_a_birth(num_known: int, num_rows: int = 80) -> list[tuple[int, int]]:
+        return list(slices(np.zeros(num_rows, dtype=np.int64), num_known, 10_000, 10_000))
+
+    few, many = after_a_birth(2), after_a_birth(20 * CLASSES_PER_ROW)
+    assert many[0] == (0, 21)
+    assert len(many) < len(few) / 2
+    assert after_a_birth(20 * CLASSES_PER_ROW, 32) == after_a_birth(2, 32)
 
 
 @given(
