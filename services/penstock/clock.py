@@ -1,11 +1,15 @@
 """Time as an argument, so that a test decides what it is; and the one text form of an instant."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+EARLIEST_MS: Final = -62_135_596_800_000
 LATEST_MS: Final = 253_402_300_799_000
-"""The last second of the year 9999: RFC 3339 says nothing later."""
+"""The first second of the year 1 and the last of the year 9999: a `datetime` says nothing before, RFC 3339 nothing later.
+"""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -32,7 +36,7 @@ class SystemClock:
 
 def to_rfc3339(epoch_ms: int) -> str:
     """`2026-01-31T12:00:00.250Z`: RFC 3339, UTC, milliseconds; the form of `trained_until` everywhere."""
-    instant = datetime.fromtimestamp(epoch_ms / 1000, tz=UTC)
+    instant = _EPOCH + timedelta(milliseconds=epoch_ms)
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -40,9 +44,12 @@ def from_rfc3339(text: str) -> int:
     """The inverse of `to_rfc3339`, for any RFC 3339 text with a zone; milliseconds since the epoch.
 
     Raises:
-        ValueError: the text is no instant, or names no zone.
+        ValueError: the text is no instant, names no zone, or lies outside the years 1 to 9999 in UTC.
     """
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} names no time zone")
-    return round(instant.timestamp() * 1000)
+    epoch_ms = round(instant.timestamp() * 1000)
+    if not EARLIEST_MS <= epoch_ms < LATEST_MS + 1000:
+        raise ValueError(f"{text!r} is outside the years 1 to 9999 in UTC")
+    return epoch_ms

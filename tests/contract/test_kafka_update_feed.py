@@ -1,5 +1,6 @@
 """The update topic as replicas read it: the newest without waiting for a next, then everything that follows."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -63,6 +64,30 @@ def test_the_newest_update_and_its_claim_are_found_without_waiting_for_a_next(
     began = time.monotonic()
     assert feed.newest() == [Claim(epoch=1, holder="a"), update_of(model, version=30)]
     assert time.monotonic() - began < PATIENCE_SECONDS / 4
+
+
+def test_what_is_no_record_is_passed_over_and_told_of_from_the_end_back_and_as_it_comes(
+    broker: Broker, model: str, opened: Open
+) -> None:
+    def write_before_year_one(version: int) -> None:
+        key, value = encode_record(update_of(model, version=version), model)
+        odd = {**json.loads(value or b""), "announced_at": "0001-01-01T00:00:00+23:59"}
+        produce(broker.bootstrap_servers, f"{model}.updates", [json.dumps(odd).encode()], key=key)
+
+    good = [update_of(model, version=1), update_of(model, version=3)]
+    refused: list[str] = []
+    feed = opened(broker.bootstrap_servers, model, on_refused=refused.append)
+    write_as_another(broker.bootstrap_servers, model, Claim(epoch=1, holder="a"), good[0])
+    write_before_year_one(2)
+    assert feed.newest() == [Claim(epoch=1, holder="a"), good[0]]
+    assert set(refused) == {"field"}
+
+    refused.clear()
+    write_before_year_one(2)
+    produce(broker.bootstrap_servers, f"{model}.updates", [b"no JSON"], key=model.encode())
+    write_as_another(broker.bootstrap_servers, model, good[1])
+    assert poll_until(feed, 1) == [good[1]]
+    assert refused == ["field", "decode"]
 
 
 def test_what_is_appended_afterwards_comes_in_order_and_nothing_twice(broker: Broker, model: str, opened: Open) -> None:

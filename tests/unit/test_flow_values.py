@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock.clock import from_rfc3339, to_rfc3339
+from penstock.clock import EARLIEST_MS, LATEST_MS, from_rfc3339, to_rfc3339
 from penstock.flow import ClassRequest, Control, EventBatch, ModelUpdate, Offsets
 
 offsets = st.dictionaries(st.integers(0, 8), st.integers(0, 2**40)).map(lambda next_: Offsets(next=next_))
@@ -32,7 +32,9 @@ def test_ahead_in_one_partition_and_behind_in_another_is_not_ahead() -> None:
     assert not Offsets(next={0: 9, 1: 1}).is_ahead_of(Offsets(next={0: 5, 1: 2}))
 
 
-@given(st.integers(0, 4_102_444_800_000))
+@given(st.integers(EARLIEST_MS, LATEST_MS + 999))
+@example(EARLIEST_MS)
+@example(LATEST_MS + 999)
 def test_instants_round_trip_to_the_millisecond(epoch_ms: int) -> None:
     assert from_rfc3339(to_rfc3339(epoch_ms)) == epoch_ms
 
@@ -41,6 +43,14 @@ def test_an_instant_is_utc_with_milliseconds() -> None:
     assert to_rfc3339(1_767_225_600_250) == "2026-01-01T00:00:00.250Z"
     with pytest.raises(ValueError, match="names no time zone"):
         from_rfc3339("2026-01-01T00:00:00")
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.9-23:59", "9999-12-31T23:59:59.999999Z"]
+)
+def test_an_instant_that_cannot_be_written_again_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="outside the years 1 to 9999 in UTC"):
+        from_rfc3339(text)
 
 
 @pytest.mark.parametrize(("inline", "uri"), [(None, None), (b"w", "file:///w")])

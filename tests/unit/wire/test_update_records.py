@@ -94,6 +94,7 @@ def test_metrics_that_are_not_finite_are_left_out() -> None:
         (b"digits", document(trained_until=...), "trained_until"),
         (b"digits", document(trained_until="2026-01-01"), r"\$.trained_until"),
         (b"digits", document(trained_until="2026-02-30T00:00:00Z"), "trained_until is '2026-02-30T00:00:00Z'; it must"),
+        (b"digits", document(announced_at="0001-01-01T00:00:00+23:59"), "announced_at is '0001-01-01T00:00:00"),
         (b"digits", document(weights={}), "weights must hold either 'inline' or 'uri', and not both."),
         (b"digits", document(weights={"inline": "AA==", "uri": "s3://x"}), "weights must hold either"),
         (b"digits", document(weights={"inline": "A"}), "weights.inline"),

@@ -58,7 +58,7 @@ class FeedProcess:
     ) -> None:
         """`command` runs `server.FeedServer` on the descriptor that is appended; its process is started at once.
 
-        `on_refused` hears why records were passed over that were not signed as they must be. `make_way` is called
+        `on_refused` hears why records were passed over. `make_way` is called
         before an answer is read, and before its records are.
         """
         self._command = command

@@ -1,8 +1,11 @@
 """The feed process's end: reads the topic, decodes and digests while a replica that wants to know waits."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+
+import structlog
 
 from penstock.adapters.feed_process.channel import MOST_DESCRIPTORS, Channel
 from penstock.adapters.feed_process.messages import (
@@ -26,6 +29,12 @@ from penstock.wire.model_update import encode_record
 
 OpenFeed = Callable[[Start, Callable[[str], None]], UpdateFeed]
 """The feed that a `Start` asks for; it tells the second why it has passed over a record."""
+
+
+UNSENT = "unsent"
+"""Why a record was passed over that another process would not understand."""
+
+log = structlog.get_logger(__name__)
 
 
 class FeedServer:
@@ -67,13 +76,28 @@ class FeedServer:
                 self._channel.send(answer, descriptors)
 
     def _answers(self, records: Sequence[LogRecord], model: str) -> Iterator[tuple[Answer, list[int]]]:
-        refused = tuple(self._refused)
-        self._refused.clear()
         for start in range(0, max(len(records), 1), MOST_DESCRIPTORS):
-            descriptors: list[int] = []
-            sent = tuple(self._sent(record, model, descriptors) for record in records[start : start + MOST_DESCRIPTORS])
+            sent, descriptors = self._all_sent(records[start : start + MOST_DESCRIPTORS], model)
             is_last = start + MOST_DESCRIPTORS >= len(records)
-            yield Records(records=sent, refused=() if start else refused, is_last=is_last), descriptors
+            refused = tuple(self._refused) if is_last else ()
+            yield Records(records=sent, refused=refused, is_last=is_last), descriptors
+        self._refused.clear()
+
+    def _all_sent(self, records: Sequence[LogRecord], model: str) -> tuple[tuple[Sent, ...], list[int]]:
+        """As they are handed on, and the descriptors of what they share."""
+        sent: list[Sent] = []
+        descriptors: list[int] = []
+        for record in records:
+            shared_before = len(descriptors)
+            try:
+                sent.append(self._sent(record, model, descriptors))
+            except Exception:  # whatever a sender put on the topic, the process goes on
+                log.exception("a record of the update topic cannot be handed on; it is skipped")
+                for descriptor in descriptors[shared_before:]:
+                    os.close(descriptor)
+                del descriptors[shared_before:]
+                self._refused.append(UNSENT)
+        return tuple(sent), descriptors
 
     def _sent(self, record: LogRecord, model: str, descriptors: list[int]) -> Sent:
         is_checked = False

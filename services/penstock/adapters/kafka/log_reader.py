@@ -23,10 +23,17 @@ PARTITION = 0
 Check = Callable[[bytes | None, bytes | None], None]
 """Raises `RefusedUpdateError` for a record, by key and value, that must not be taken."""
 
+OnRefused = Callable[[str], None]
+"""Hears the reason why a record is passed over."""
+
 log = structlog.get_logger(__name__)
 
 
 def _take_all(_key: bytes | None, _value: bytes | None) -> None:
+    return
+
+
+def _tell_no_one(_reason: str) -> None:
     return
 
 
@@ -49,9 +56,10 @@ class LogReader:
         *,
         timeout_seconds: float = 5.0,
         check: Check = _take_all,
+        on_refused: OnRefused = _tell_no_one,
     ) -> None:
         self._topic = topic
-        self._check = check
+        self._check, self._on_refused = check, on_refused
         self._health = health
         self._timeout_seconds = timeout_seconds
         self.catalog = Catalog({"fetch.wait.max.ms": FETCH_WAIT_MS, **options}, health, timeout_seconds=timeout_seconds)
@@ -72,7 +80,7 @@ class LogReader:
     def read(self, start: int, end: int) -> list[Entry]:
         """The records from `start` up to, not including, `end`, which must not be beyond the log's end.
 
-        What does not decode is logged and left out.
+        What does not decode, or `check` refuses, is logged and left out.
 
         Raises:
             UnavailableError: the broker does not answer, or the log has been cut meanwhile; try again.
@@ -81,14 +89,17 @@ class LogReader:
             return []
         first = TopicPartition(self._topic, PARTITION, start)
         messages = messages_between(self._consumer, first, end, self._health, timeout_seconds=self._timeout_seconds)
-        return [entry for message in messages if (entry := decoded(message, self._check)) is not None]
+        found = (decoded(message, self._check, on_refused=self._on_refused) for message in messages)
+        return [entry for entry in found if entry is not None]
 
     def close(self) -> None:
         """Leave the broker."""
         self.catalog.close()
 
 
-def decoded(message: Any, check: Check = _take_all, make_way: MakeWay = go_on) -> Entry | None:
+def decoded(
+    message: Any, check: Check = _take_all, make_way: MakeWay = go_on, on_refused: OnRefused = _tell_no_one
+) -> Entry | None:
     """The entry that a message holds, or None with a line in the log if it is no record of ours or `check` refuses.
 
     `make_way` is called between the steps of decoding.
@@ -103,4 +114,5 @@ def decoded(message: Any, check: Check = _take_all, make_way: MakeWay = go_on) -
             offset=message.offset(),
             reason=str(error),
         )
+        on_refused(error.reason)
         return None

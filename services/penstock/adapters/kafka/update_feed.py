@@ -21,7 +21,7 @@ from penstock.adapters.kafka.log_reader import PARTITION, LogReader, decoded
 from penstock.adapters.kafka.tail import Tail, read_tail
 from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.adapters.kafka.topic_rules import update_topic_problem
-from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
+from penstock.errors import ConfigurationError, UnavailableError
 from penstock.flow import LogRecord
 from penstock.make_way import MakeWay, go_on
 from penstock.wire.model_update import CLAIM_SUFFIX
@@ -57,9 +57,9 @@ class KafkaUpdateFeed:
         on_refused: Callable[[str], None] = lambda _: None,
         make_way: MakeWay = go_on,
     ) -> None:
-        """With `signing_keys` updates that none of them has signed are skipped; `on_refused` hears of each, and why.
+        """With `signing_keys` updates that none of them has signed are skipped, as is what is no record of ours.
 
-        `make_way` is called between the steps of a poll that are not small.
+        `on_refused` hears why, of each. `make_way` is called between the steps of a poll that are not small.
         """
         self._make_way = make_way
         self._signing_keys = signing_keys
@@ -92,7 +92,7 @@ class KafkaUpdateFeed:
                 self._note(message.error())
                 continue
             self._make_way()
-            if (entry := decoded(message, self._check, self._make_way)) is not None:
+            if (entry := decoded(message, self._check, self._make_way, self._on_refused)) is not None:
                 self._health.answered()
                 records.append(entry.record)
         return records
@@ -107,16 +107,17 @@ class KafkaUpdateFeed:
         """Raises `RefusedUpdateError` for an update that is not signed as it must be."""
         if self._signing_keys is None or key is None or value is None or key.endswith(CLAIM_SUFFIX.encode()):
             return
-        try:
-            self._signing_keys.check(key, value)
-        except RefusedUpdateError as error:
-            self._on_refused(error.reason)
-            raise
+        self._signing_keys.check(key, value)
 
     def _find(self, timeout_seconds: float) -> list[LogRecord]:
         self.close()
         with LogReader(
-            self._options, self._topic, self._health, timeout_seconds=timeout_seconds, check=self._check
+            self._options,
+            self._topic,
+            self._health,
+            timeout_seconds=timeout_seconds,
+            check=self._check,
+            on_refused=self._on_refused,
         ) as reader:
             self._check_topic(reader)
             tail = read_tail(reader)
