@@ -6,8 +6,7 @@ from typing import Final, Protocol
 
 EARLIEST_MS: Final = -62_135_596_800_000
 LATEST_MS: Final = 253_402_300_799_000
-"""The first second of the year 1 and the last of the year 9999: a `datetime` says nothing before, RFC 3339 nothing later.
-"""
+"""The first second of the year 1 and the last of the year 9999: nothing else has a text."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -1,6 +1,7 @@
 """Secrets planted in every place that takes one are found in nothing that Penstock writes."""
 
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from line import Line
 from mlflow_servers import MlflowServer
 from nursery import Nursery
 from penstock.adapters.kafka.local_kafka import LocalKafka
-from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.errors import PenstockError
 from penstock.processes.signing import publishing_keys
 from penstock.settings import load, shown
@@ -103,7 +103,7 @@ def test_neither_representations_nor_sentences_show_them(tmp_path: Path) -> None
         publishing_keys(settings)
     assert MARK not in str(refused.value)
     with pytest.raises(PenstockError) as refused:
-        ArtifactFetcher(settings.mlflow, ["https://PLANTED-8:PLANTED-9@elsewhere/%zz?"])
+        replace(settings.serving, allowed_weights_prefixes=("https://PLANTED-8:PLANTED-9@elsewhere/%zz?",))
     assert MARK not in str(refused.value)
 
 

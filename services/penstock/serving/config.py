@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from penstock.credentials import without_credentials
 from penstock.errors import ConfigurationError
+from penstock.serving.location import Location
 
 MAX_PROCESSES = 1024
 _AT_LEAST_ONE = (
@@ -100,7 +102,18 @@ class ServingConfig:
             raise ConfigurationError(
                 f"serving.max_staleness_seconds is {self.max_staleness_seconds}; it must be 0 or more, 0 for no limit."
             )
+        for prefix in self.allowed_weights_prefixes:
+            _check_prefix(prefix)
         if not 0 <= self.grace_seconds < float("inf"):
             raise ConfigurationError(
                 f"serving.grace_seconds is {self.grace_seconds}; it must be 0 or more, and finite."
             )
+
+
+def _check_prefix(uri: str) -> None:
+    try:
+        Location.parse(uri)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"serving.allowed_weights_prefixes holds {without_credentials(uri)!r}: {error}."
+        ) from None

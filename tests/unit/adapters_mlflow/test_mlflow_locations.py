@@ -1,5 +1,6 @@
 """Which weights a replica may read, and the names that MLflow is given."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.fetcher import ArtifactFetcher
 from penstock.adapters.mlflow.metrics import MAX_RECALLS, loggable, metric_name
 from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
+from penstock.serving.config import ServingConfig
 from sample_checkpoints import weights_of
 
 SERVER = MlflowConfig(tracking_uri="http://127.0.0.1:9", timeout_seconds=1)
@@ -120,8 +122,17 @@ def test_allowed_prefixes_replace_the_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["/a/folder", "weights", "file:///a/../b"])
 def test_a_prefix_that_is_no_uri_is_refused_by_name(prefix: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"serving\.allowed_weights_prefixes holds '"):
-        ArtifactFetcher(SERVER, [prefix])
+    with pytest.raises(ConfigurationError, match=rf"serving\.allowed_weights_prefixes holds '{re.escape(prefix)}': it"):
+        ServingConfig(allowed_weights_prefixes=(prefix,))
+
+
+def test_links_that_go_in_a_circle_are_said_to(tmp_path: Path) -> None:
+    root = tmp_path / "mlflow-artifacts"
+    root.mkdir()
+    (root / "one").symlink_to(root / "other")
+    (root / "other").symlink_to(root / "one")
+    with pytest.raises(UnavailableError, match=r"one cannot be read: (the links go in a circle|Too many levels)"):
+        ArtifactFetcher(embedded(tmp_path)).fetch(f"{root.as_uri()}/one", 10)
 
 
 def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any, BinaryIO, cast
 from penstock.adapters.mlflow.config import MlflowConfig
 from penstock.adapters.mlflow.connection import Artifacts, Connection
 from penstock.adapters.mlflow.downloads import Downloads, wrong_size
-from penstock.adapters.mlflow.locations import Location, default_prefix
+from penstock.adapters.mlflow.locations import default_prefix
 from penstock.credentials import without_credentials
-from penstock.errors import ConfigurationError, RefusedUpdateError, UnavailableError
+from penstock.errors import RefusedUpdateError, UnavailableError
+from penstock.serving.location import Location
 
 TIMEOUT_SECONDS = 60.0
 CHUNK_BYTES = 1024 * 1024
@@ -27,7 +28,7 @@ class ArtifactFetcher:
         timeout_seconds: a fetch that takes longer is given up.
 
     Raises:
-        ConfigurationError: a prefix is no URI.
+        ValueError: a prefix is no URI.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class ArtifactFetcher:
         self._connection = Connection(config)
         self._downloads = Downloads()
         self._timeout_seconds = timeout_seconds
-        self._allowed = tuple(_prefix(uri) for uri in allowed_prefixes or [default_prefix(config)])
+        self._allowed = tuple(Location.parse(uri) for uri in allowed_prefixes or [default_prefix(config)])
         self._shown = without_credentials(", ".join(allowed_prefixes) or default_prefix(config))
 
     def fetch(self, uri: str, size_bytes: int) -> BinaryIO:
@@ -85,6 +86,10 @@ class ArtifactFetcher:
         except OSError as error:
             raise UnavailableError(
                 f"The weights at {without_credentials(uri)} cannot be read: {error.strerror}."
+            ) from None
+        except RuntimeError:  # of Path.resolve before Python 3.13
+            raise UnavailableError(
+                f"The weights at {without_credentials(uri)} cannot be read: the links go in a circle."
             ) from None
 
     def _copied(self, chunks: Iterator[bytes], uri: str, size_bytes: int, deadline: float) -> BinaryIO:
@@ -135,12 +140,3 @@ def _is_over_http(repository: Artifacts) -> bool:
 def _without_waiting(path: str, flags: int) -> int:
     """A pipe in place of a file would wait for a writer."""
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _prefix(uri: str) -> Location:
-    try:
-        return Location.parse(uri)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"serving.allowed_weights_prefixes holds {without_credentials(uri)!r}: {error}."
-        ) from None

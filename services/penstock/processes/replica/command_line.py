@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from penstock.processes.configured import config_option, load
+from penstock.processes.signals import end_at_once_on_sigterm
 
 
 @click.command()
@@ -20,6 +21,7 @@ def serve(config: Path, host: str | None, port: int | None, grpc_port: int | Non
 
     Open Inference Protocol over HTTP, and over gRPC where it has a port, until SIGTERM or Ctrl-C.
     """
+    end_at_once_on_sigterm()
     from penstock.processes import logs
 
     settings = load(config)

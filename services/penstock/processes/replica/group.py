@@ -51,6 +51,7 @@ class _Group:
         self._members: dict[int, subprocess.Popen[bytes]] = {}
         self._due: dict[int, float] = {}
         self._stopping = False
+        self._told: set[int] = set()
         self._exit_code = 0
         self._waker, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector = selectors.DefaultSelector()
@@ -69,6 +70,8 @@ class _Group:
     def watch(self) -> int:
         """Until all have ended; returns the exit code."""
         while self._members or (self._due and not self._stopping):
+            if self._stopping:
+                self._tell_to_stop()
             pause = min(self._due.values(), default=time.monotonic() + 60) - time.monotonic()
             self._selector.select(max(pause, 0.0))
             self._swallow_wakeups()
@@ -95,14 +98,15 @@ class _Group:
             assert process.stdin is not None  # a pipe
             process.stdin.close()
             if self._stopping:
-                self._exit_code = self._exit_code or int(code != 0)
+                stopped_well = code in (0, -signal.SIGTERM)  # the latter before it had so much as begun
+                self._exit_code = self._exit_code or int(not stopped_well)
             elif code < 0:
                 log.warning("a replica process was killed; starting it again", process=number, signal=-code)
                 self._due[number] = time.monotonic() + RESTART_SECONDS
             else:
                 log.error("a replica process cannot serve; stopping the others", process=number, exit_code=code)
                 self._exit_code = 1
-                self._stop()
+                self._stopping = True
 
     def _start_again(self) -> None:
         for number, at in list(self._due.items()):
@@ -118,12 +122,13 @@ class _Group:
                 process.kill()
             os._exit(128 + number)
         log.info("replica processes stopping", signal=signal.Signals(number).name)
-        self._stop()
-
-    def _stop(self) -> None:
         self._stopping = True
-        for process in self._members.values():
-            process.send_signal(signal.SIGTERM)
+
+    def _tell_to_stop(self) -> None:
+        """Each of them once; not from the signal's handler, which may come while one is being started."""
+        for number in self._members.keys() - self._told:
+            self._members[number].send_signal(signal.SIGTERM)
+            self._told.add(number)
 
     def _swallow_wakeups(self) -> None:
         try:

@@ -9,12 +9,14 @@ from pathlib import Path
 import structlog
 
 from penstock.processes.replica.membership import Membership
+from penstock.processes.signals import end_at_once_on_sigterm
 
 COMMAND = (sys.executable, "-m", "penstock.processes.replica.group_member")
 
 
 def main(arguments: list[str]) -> int:
     """Serve; returns the exit code."""
+    end_at_once_on_sigterm()
     from penstock import settings
     from penstock.errors import StopError
     from penstock.processes import logs

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from penstock.processes.configured import config_option, load
+from penstock.processes.signals import end_at_once_on_sigterm, stop_on_signals
 
 
 @click.command()
@@ -19,8 +20,8 @@ def train(config: Path, accept_loss: bool) -> int:
 
     Announces new weights as it learns, until SIGTERM or Ctrl-C.
     """
+    end_at_once_on_sigterm()
     from penstock.processes import logs
-    from penstock.processes.signals import stop_on_signals
     from penstock.processes.trainer.run import run
 
     settings = load(config)
