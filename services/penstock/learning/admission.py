@@ -44,7 +44,7 @@ class Admission:
                 yield kept, kept_places
 
     def _awake(self, events: Any, learnt: Learnt) -> Iterator[tuple[Any, Int64s]]:
-        """Runs of events with their places: a class asleep wakes before its first one, a retired one has none."""
+        """Runs of events with their places: classes asleep wake before the first of them, a retired one has none."""
         events, places = self._within_limit(events, learnt)
         ledger = self._parts.ledger
         if ledger.live.all():
@@ -56,20 +56,21 @@ class Admission:
         if len(kept) < events.num_rows:
             learnt.passed_over += events.num_rows - len(kept)
             events, states, places = events.take(pa.array(kept)), states[kept], places[kept]
-        start = 0
-        for stop in np.flatnonzero(states == HIBERNATED).tolist():
-            name = events.column(column.LABEL)[stop].as_py()
-            index = ledger.index_of(name)
-            assert index is not None  # it is asleep, or was at the start of the run
-            if ledger.live[index]:
-                continue
-            if stop > start:
-                yield events.slice(start, stop - start), places[start:stop]
-            self._changes.wake([index])
-            learnt.woken.append(name)
-            start = stop
+        asleep = np.flatnonzero(states == HIBERNATED)
+        start = int(asleep[0]) if len(asleep) else 0
+        if start:
+            yield events.slice(0, start), places[:start]
+        if len(asleep):
+            self._wake(events.column(column.LABEL).take(pa.array(asleep)).to_pylist(), learnt)
         if events.num_rows > start:
             yield events.slice(start), places[start:]
+
+    def _wake(self, names: list[str], learnt: Learnt) -> None:
+        """All at once: to read and to solve again what is kept costs as much for one class as for many."""
+        woken = list(dict.fromkeys(names))
+        indices = [self._parts.ledger.index_of(name) for name in woken]
+        self._changes.wake([index for index in indices if index is not None])
+        learnt.woken += woken
 
     def _within_limit(self, events: Any, learnt: Learnt) -> tuple[Any, Int64s]:
         """The events with their places, without those of new classes for which there is no room left."""

@@ -156,6 +156,9 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig, tr
         parts.window.load(under(_WINDOW, tensors))
         parts.ensemble = empty_ensemble(model, parts.encoder, training, state["heads_seed"], parts.network)
         parts.ensemble.load(under(_HEADS, tensors), tuple(state["members"]), parts.window)
+        if parts.reservoir.is_of_another_kind(state["reservoir"]):
+            parts.ensemble.settle(parts.reservoir)
+            parts.ensemble.refresh_inputs(parts.reservoir, parts.window)
     _restore_generator(parts.draws, state["draws"])
 
 

@@ -21,6 +21,9 @@ Int64s = npt.NDArray[np.int64]
 
 STEPS_AT_WAKING, ROWS_AT_WAKING = 30, 64
 ROWS_TAKEN_IN = 256
+MOVED_BY, MOVED_TIMES = 0.3, 1.3
+"""Of deviations: until numbers are standardised so differently, a class's exact sums say more than rows like its own.
+"""
 
 
 class ClassChanges:
@@ -93,8 +96,7 @@ class ClassChanges:
             slept = ensemble.attendance.num_events
             ensemble.class_parts.put_back(label, packet.tensors, slept_events=slept, with_scatter=True)
         else:
-            rows = self._as_encoded(self._rows_like(packet, label, ROWS_TAKEN_IN))
-            ensemble.class_parts.know_from(label, ensemble.inputs(rows), float(packet.tensors["analytic.count"][0]))
+            self._know_from_rows_like(label, packet, slept_events=ensemble.attendance.num_events)
         ensemble.settle(parts.reservoir)
         return label
 
@@ -118,12 +120,12 @@ class ClassChanges:
         for moments, name in zip(parts.descent.head_moments(label), ("first", "second"), strict=True):
             moments.copy_(torch.from_numpy(linear[name]))
         parts.descent.row_was_set(label)
-        if parts.ensemble is not None:
+        slept_events = int(parts.class_events.sum()) - sleeper.since
+        if self._is_exact and self._has_moved(sleeper.packet):
+            self._know_from_rows_like(label, sleeper.packet, slept_events=slept_events)
+        elif parts.ensemble is not None:
             parts.ensemble.class_parts.put_back(
-                label,
-                sleeper.packet.tensors,
-                slept_events=int(parts.class_events.sum()) - sleeper.since,
-                with_scatter=not sleeper.in_sums,
+                label, sleeper.packet.tensors, slept_events=slept_events, with_scatter=not sleeper.in_sums
             )
         if not self._is_exact:
             self._add_rows_like(label, sleeper.packet)
@@ -132,6 +134,19 @@ class ClassChanges:
     def _is_exact(self) -> bool:
         """True with an analytic head, which the others leave a woken class to until they have rows of it."""
         return self._parts.ensemble is not None and self._parts.ensemble.analytic is not None
+
+    def _has_moved(self, packet: Packet) -> bool:
+        """Numbers are standardised so differently now that sums of then say nothing, and rows can be drawn instead."""
+        can_be_drawn = "inputs.factor" in packet.tensors and not self._parts.encoder.tokens_width
+        return can_be_drawn and not self._packets.is_scaled_alike(packet, shift=MOVED_BY, ratio=MOVED_TIMES)
+
+    def _know_from_rows_like(self, label: int, packet: Packet, *, slept_events: int) -> None:
+        """Let the closed-form heads know a class from rows drawn like its own, as they are standardised now."""
+        ensemble = self._parts.ensemble
+        assert ensemble is not None
+        rows = ensemble.inputs(self._as_encoded(self._rows_like(packet, label, ROWS_TAKEN_IN)))
+        count = float(packet.tensors["analytic.count"][0])
+        ensemble.class_parts.know_from(label, rows, count, slept_events=slept_events)
 
     def _add_rows_like(self, label: int, packet: Packet) -> None:
         """Rows drawn like the class's own, of which every one makes room sooner than a real row would."""

@@ -93,11 +93,14 @@ class ClassPackets:
                 " the heads read text."
             )
 
-    def is_scaled_alike(self, packet: Packet) -> bool:
-        """True where the fixed features of a row are about the same numbers here as there."""
+    def is_scaled_alike(self, packet: Packet, *, shift: float = NEAR_SHIFT, ratio: float = NEAR_RATIO) -> bool:
+        """True where the fixed features of a row are about the same numbers here as there.
+
+        Zero may have moved by `shift` of what is 1 here, and what is 1 have become so many times as large or small.
+        """
         for name, (zero, one) in self._scales().items():
             other_zero, other_one = packet.scales.get(name, (zero, one))
-            if abs(other_zero - zero) > NEAR_SHIFT * one or not 1 / NEAR_RATIO <= other_one / one <= NEAR_RATIO:
+            if abs(other_zero - zero) > shift * one or not 1 / ratio <= other_one / one <= ratio:
                 return False
         return True
 

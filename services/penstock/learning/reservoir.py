@@ -160,6 +160,10 @@ class Reservoir:
             "policy_state": dict(self._policy.state()),
         }
 
+    def is_of_another_kind(self, state: Mapping[str, Any]) -> bool:
+        """Whether rows of a reservoir of this `state()` cannot stay where they were."""
+        return (state["capacity"], state["policy"]) != (self.capacity, self._config.policy)
+
     def restore(self, stored: SlotChanges, state: Mapping[str, Any]) -> None:
         """Hold the rows of a full capture of a reservoir of this `state()`, in the same slots.
 
@@ -181,7 +185,7 @@ class Reservoir:
         self._num_offered = state["num_offered"]
         self._rows.classes[:] = EMPTY_SLOT
         self._num_by_class = np.zeros(0, dtype=np.int64)
-        is_another = (state["capacity"], state["policy"]) != (self.capacity, self._config.policy)
+        is_another = self.is_of_another_kind(state)
         self._must_be_full = is_another or (LOGIT_COLUMNS in columns) != self.form.remembers_logits
         self._policy = empty_policy(self._config, self.capacity)
         if is_another:

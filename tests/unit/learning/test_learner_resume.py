@@ -1,15 +1,19 @@
 """A restored learner goes on, to the bit, as if it had never stopped."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controlled_streams import TOPIC, Told
 from labelled_rows import PLANE
 from mixed_streams import BACKBONES, FEATURES, mixed_learner, mixed_model, mixed_stream
 from penstock.errors import StateError
-from penstock.learning.config import BackboneConfig, ModelConfig
+from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
+from penstock.learning.learner import Learner
+from penstock.replay.config import ReplayConfig
 from same_learners import assert_same, capture, through_json
 
 NUM_BATCHES = 10
@@ -36,6 +40,23 @@ def test_cut_anywhere_and_restored_it_learns_the_same_to_the_bit(
         reports.append([replace(learner.learn(batch), step_seconds=0) for learner in (whole, parts)])
     assert all(one == other for one, other in reports)
     assert_same(whole, parts)
+
+
+@pytest.mark.parametrize("policy", ["class_balanced", "uniform"])
+@pytest.mark.parametrize(("before", "after"), [(200, 100), (200, 20), (200, 0), (0, 200), (60, 500)])
+def test_with_another_reservoir_it_goes_on_with_the_rows_that_fit(
+    before: int, after: int, policy: Literal["class_balanced", "uniform"]
+) -> None:
+    told = Told(capacity=before)
+    told.events([label % 4 for label in range(300)], seed=1)
+    told.events([label % 3 for label in range(100)], seed=2)  # the fourth class is absent, so its rows count
+    replay = ReplayConfig(capacity=after, policy=policy)
+    learner = Learner(told.model, TrainingConfig(device="cpu"), replay, topic=TOPIC, max_events=64)
+    learner.restore(told.capture()[0])
+    told.learner = learner
+    told.events([label % 4 for label in range(200)], seed=3)
+    assert told.accuracy([label % 4 for label in range(200)]) > 0.85
+    assert len(learner._parts.reservoir) <= after
 
 
 def test_the_same_events_in_the_same_batches_give_the_same_weights() -> None:

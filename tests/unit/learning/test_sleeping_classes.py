@@ -1,9 +1,15 @@
 """A class sleeps without its data and answers, once awake, as if it had never slept."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from bench_learning.lesson import Lesson
+from bench_learning.stream import Stream
 from controlled_streams import HEADS, Told, every, state_of
+from penstock.flow import ClassRequest
+from penstock.learning.class_changes import ClassChanges
 from penstock.learning.config import HeadName
 from penstock.learning.learner import Learner
 
@@ -146,6 +152,25 @@ def test_woken_it_is_answered_as_well_as_if_it_had_never_slept(heads: tuple[Head
     assert (slept >= never - 0.01).all(), (slept, never)
 
 
+def test_a_class_that_sleeps_while_numbers_move_far_is_known_when_it_wakes() -> None:
+    rng, centres = np.random.default_rng(1), 1.5 * np.random.default_rng(7).normal(size=(4, 4))
+
+    def stream(num_rows: int, classes: list[int], moved: float = 0.0) -> Stream:
+        chosen = rng.choice(classes, num_rows)
+        rows = centres[chosen] + 0.5 * rng.normal(size=(num_rows, 4))
+        rows[:, 0] += moved
+        return Stream(rows=rows, labels=chosen.astype(str))
+
+    before, meanwhile = stream(1000, [0, 1, 2, 3]), stream(2000, [0, 1, 2], moved=10.0)
+    lesson = Lesson(before, seed=0, batch_rows=50)
+    lesson.teach(before.rows, before.labels)
+    lesson.tell(ClassRequest(verb="hibernate", classes=("3",)))
+    lesson.teach(meanwhile.rows, meanwhile.labels)
+    lesson.tell(ClassRequest(verb="wake", classes=("3",)))
+    for asked in (stream(200, [3]), stream(400, [0, 1, 2], moved=10.0)):
+        assert lesson.served_hits(asked.rows, asked.labels).mean() > 0.9
+
+
 @pytest.mark.parametrize("heads", [ALONE, ("linear", "instances")])
 def test_without_an_analytic_head_a_woken_class_is_learnt_again_from_rows_like_its_own(
     heads: tuple[HeadName, ...],
@@ -193,6 +218,23 @@ def test_the_first_event_of_a_sleeping_class_wakes_it(heads: tuple[HeadName, ...
     states = {entry.name: (entry.state, entry.generation) for entry in told.learner._parts.ledger.entries}
     assert (states["c0"], states["c3"]) == (("live", 1), ("hibernated", 0))
     assert told.accuracy([0] * 50) > 0.6
+
+
+def test_classes_that_wake_by_their_own_events_wake_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, asked_to_wake, wake = Told(), [], ClassChanges.wake
+
+    def noted(changes: ClassChanges, labels: Sequence[int]) -> None:
+        asked_to_wake.append(list(labels))
+        wake(changes, labels)
+
+    told.events(every(range(6), 40), seed=1)
+    told.classes("hibernate", "c0", "c1", "c2")
+    told.events(every(range(3, 6), 20), seed=2)
+    monkeypatch.setattr(ClassChanges, "wake", noted)
+    (report,) = told.events([3, 4, 1, 2, 1, 5, 2], seed=3)
+    assert report.woken == ("c1", "c2")
+    assert asked_to_wake == [[told.learner.class_names.index(name) for name in ("c1", "c2")]]
+    assert report.events_by_class == {"c1": 2, "c2": 2, "c3": 1, "c4": 1, "c5": 1}
 
 
 def test_a_sleeping_class_leaves_nothing_but_its_packet() -> None:
