@@ -40,6 +40,27 @@ def test_a_body_that_never_ends_is_given_up_and_nobody_else_waits(replica: HttpR
     assert b"did not arrive within 1.5 s" in answer
 
 
+@pytest.mark.parametrize("path", [INFER, "/v2/models/digits/versions/3/infer", "/v2/repository/index"])
+@pytest.mark.parametrize(
+    "more", [b"Content-Length: 9", b"Transfer-Encoding: chunked", b"Content-Length: 9\r\nExpect: 100-continue"]
+)
+def test_a_body_of_which_nothing_comes_is_given_up(replica: HttpReplica, path: str, more: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as silent:
+        silent.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n" % (path.encode(), more))
+        answer = b"".join(iter(lambda: silent.recv(4096), b""))
+    assert answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 408")
+    assert b"did not arrive within 1.5 s" in answer
+
+
+def test_a_body_that_comes_late_but_in_time_is_answered(replica: HttpReplica) -> None:
+    head = HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100")  # so that the replica waits for the body
+        connection.sendall(GOOD)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 def test_connections_that_idle_or_are_half_closed_hold_nobody_up(replica: HttpReplica) -> None:
     idle = [socket.create_connection(("127.0.0.1", replica.port), timeout=60) for _ in range(400)]
     for number, one in enumerate(idle):
