@@ -89,6 +89,13 @@ def test_bytes_that_do_not_fit_are_answered_400_with_what_is_expected(replica: H
         assert fragment in answer["error"]
 
 
+@pytest.mark.parametrize("around", ["%d ", "\t%d", "  %d \t"])
+def test_space_around_the_header_means_nothing(replica: HttpReplica, around: str) -> None:
+    """RFC 9110, section 5.5."""
+    length = len(json.dumps({"inputs": [tensor()]}))
+    assert asked(replica, [tensor()], length=around % length)[0] == 200
+
+
 def test_a_binary_input_without_the_header_is_named(replica: HttpReplica) -> None:
     status, answer = replica.infer({"inputs": [tensor()]})
     assert status == 400

@@ -122,6 +122,7 @@ def json_bytes(headers: Mapping[bytes, bytes], body: bytes) -> int | None:
     said = headers.get(_HEADER_LENGTH)
     if said is None:
         return None
+    said = said.strip(b" \t")
     if not said.isdigit() or len(said) > 19 or int(said) > len(body):
         raise BadInputError(
             f"The header {HEADER_LENGTH} is {said[:40].decode('latin-1')!r}; it is a number of bytes, "
