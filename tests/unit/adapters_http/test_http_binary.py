@@ -149,7 +149,15 @@ BARE = zlib.compress(GOOD)[2:-4]
         ("gzip", GOOD, 400, "not gzip"),
         ("gzip", b"", 400, "ends too early"),
         ("gzip", gzip.compress(GOOD)[:-9], 400, "ends too early"),
-        ("gzip", gzip.compress(GOOD) * 2, 400, "something follows"),
+        ("gzip", gzip.compress(GOOD[:99]) + gzip.compress(b"") + gzip.compress(GOOD[99:]), 200, ""),
+        ("gzip", b"".join(gzip.compress(GOOD[at : at + 9]) for at in range(0, len(GOOD), 9)), 200, ""),
+        ("gzip", gzip.compress(GOOD) + gzip.compress(b"")[:-1], 400, "ends too early"),
+        ("gzip", gzip.compress(GOOD) + b"\x1f", 400, "ends too early"),
+        ("gzip", gzip.compress(GOOD) + b"\x1f{}", 400, "something follows"),
+        ("gzip", gzip.compress(GOOD) + GOOD, 400, "something follows"),
+        ("gzip", gzip.compress(GOOD) + bytes(8), 400, "something follows"),
+        ("deflate", zlib.compress(GOOD) * 2, 400, "something follows"),
+        ("deflate", BARE * 2, 400, "something follows"),
         ("deflate", gzip.compress(GOOD), 400, "not deflate"),
         ("br", GOOD, 415, "'br'"),
         ("gzip, gzip", GOOD, 415, "'gzip, gzip'"),
@@ -169,6 +177,8 @@ def test_a_small_body_that_unpacks_without_end_stops_at_the_limit(replica: HttpR
     status, answer, _ = replica.ask("POST", INFER, bomb, {"Content-Encoding": "gzip"})
     assert status == 413
     assert "20000 bytes once unpacked" in answer["error"]
+    halves = gzip.compress(bytes(10_001)) * 2
+    assert replica.ask("POST", INFER, halves, {"Content-Encoding": "gzip"})[0] == 413
     tracemalloc.start()
     with pytest.raises(TooLargeError):
         inflated(bomb, "gzip", 20_000)
