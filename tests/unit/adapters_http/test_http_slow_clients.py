@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from http_replica import HttpReplica, exchange, http_replica
-from penstock.adapters.http import server
+from penstock.adapters.http import protocol, server
 from served_models import PIXELS, served
 from waiting import wait_for
 
@@ -116,6 +116,24 @@ def test_a_head_that_comes_byte_by_byte_is_given_up(replica: HttpReplica, served
 
         wait_for(is_closed, "it is closed", every_seconds=0.01)
         assert time.monotonic() - began > 0.5
+
+
+def test_a_client_that_sends_on_though_it_was_refused_is_let_go(
+    replica: HttpReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as refused:
+        refused.sendall(b"this is not HTTP\r\n\r\n")
+        assert b"".join(iter(lambda: refused.recv(4096), b"")).startswith(b"HTTP/1.1 400")
+
+        def is_closed() -> bool:
+            try:
+                refused.sendall(b"a")
+            except OSError:
+                return True
+            return False
+
+        wait_for(is_closed, "it is closed", every_seconds=0.01)
 
 
 def test_a_client_that_asks_now_and_then_stays_connected(replica: HttpReplica) -> None:
