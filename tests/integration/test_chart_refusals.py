@@ -59,6 +59,10 @@ REFUSED: dict[str, tuple[Values, str]] = {
         {"replica": {"podDisruptionBudget": {"maxUnavailable": 0}}},
         "/replica/podDisruptionBudget/maxUnavailable",
     ),
+    "an origin that no browser sends": (
+        {"config": {"serving": {"cors_origins": ["https://shop.example/"]}}},
+        "/config/serving/cors_origins/0",
+    ),
     "running as root": ({"podSecurityContext": {"runAsUser": 0}}, "/podSecurityContext/runAsUser"),
 }
 

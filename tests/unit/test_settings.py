@@ -122,6 +122,7 @@ def test_unquoted_kafka_keys_mean_the_same(tmp_path: Path) -> None:
         ("sqlite:///state/mlflow.db", "ftp://mlflow", ["mlflow.tracking_uri", "sqlite:///"]),
         ("port = 8080", "port = 80800", ["serving.port is 80800", "65535"]),
         ("port = 8080", "port = 8080\ngrace_seconds = inf", ["serving.grace_seconds is inf", "finite"]),
+        ("port = 8080", 'cors_origins = ["shop.example"]', ["serving.cors_origins", "'shop.example'", "scheme://host"]),
         ("[model]", "[model", ["not TOML"]),
     ],
 )

@@ -1,5 +1,6 @@
 """How a replica listens, batches and bounds its work."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,6 +9,8 @@ from penstock.errors import ConfigurationError
 from penstock.serving.location import Location
 
 MAX_PROCESSES = 1024
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+"""As browsers send it (RFC 6454, section 6.1): in lower case, without a path; any other would never be met."""
 _AT_LEAST_ONE = (
     "processes",
     "num_threads",
@@ -64,7 +67,7 @@ class ServingConfig:
     load_on_demand: int = 0
     """How many versions beyond those are fetched from MLflow when asked for, and kept; 0: none."""
     cors_origins: tuple[str, ...] = ()
-    """Web pages of these origins may ask over HTTP; "*": of all. None unless set."""
+    """Web pages of these origins, as `https://shop.example`, may ask over HTTP; "*": of all. None unless set."""
     allowed_weights_prefixes: tuple[str, ...] = field(default=(), repr=False)
     """URIs of weights outside these prefixes are refused; empty: only the configured MLflow artifact store."""
     signing_key_file: str = ""
@@ -89,6 +92,12 @@ class ServingConfig:
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"serving.{name} is {getattr(self, name)}; it must be at least 1.")
+        for origin in self.cors_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigurationError(
+                    f'serving.cors_origins has the entry {origin!r}; an entry is "*" or scheme://host or '
+                    "scheme://host:port, in lower case and with nothing behind it."
+                )
         if self.load_on_demand < 0:
             raise ConfigurationError(f"serving.load_on_demand is {self.load_on_demand}; it must be 0 or more.")
         if not 0 <= self.max_batch_delay_seconds <= 1:

@@ -89,6 +89,13 @@ def test_bytes_that_do_not_fit_are_answered_400_with_what_is_expected(replica: H
         assert fragment in answer["error"]
 
 
+@pytest.mark.parametrize("around", ["%d ", "\t%d", "  %d \t"])
+def test_space_around_the_header_means_nothing(replica: HttpReplica, around: str) -> None:
+    """RFC 9110, section 5.5."""
+    length = len(json.dumps({"inputs": [tensor()]}))
+    assert asked(replica, [tensor()], length=around % length)[0] == 200
+
+
 def test_a_binary_input_without_the_header_is_named(replica: HttpReplica) -> None:
     status, answer = replica.infer({"inputs": [tensor()]})
     assert status == 400
@@ -142,7 +149,15 @@ BARE = zlib.compress(GOOD)[2:-4]
         ("gzip", GOOD, 400, "not gzip"),
         ("gzip", b"", 400, "ends too early"),
         ("gzip", gzip.compress(GOOD)[:-9], 400, "ends too early"),
-        ("gzip", gzip.compress(GOOD) * 2, 400, "something follows"),
+        ("gzip", gzip.compress(GOOD[:99]) + gzip.compress(b"") + gzip.compress(GOOD[99:]), 200, ""),
+        ("gzip", b"".join(gzip.compress(GOOD[at : at + 9]) for at in range(0, len(GOOD), 9)), 200, ""),
+        ("gzip", gzip.compress(GOOD) + gzip.compress(b"")[:-1], 400, "ends too early"),
+        ("gzip", gzip.compress(GOOD) + b"\x1f", 400, "ends too early"),
+        ("gzip", gzip.compress(GOOD) + b"\x1f{}", 400, "something follows"),
+        ("gzip", gzip.compress(GOOD) + GOOD, 400, "something follows"),
+        ("gzip", gzip.compress(GOOD) + bytes(8), 400, "something follows"),
+        ("deflate", zlib.compress(GOOD) * 2, 400, "something follows"),
+        ("deflate", BARE * 2, 400, "something follows"),
         ("deflate", gzip.compress(GOOD), 400, "not deflate"),
         ("br", GOOD, 415, "'br'"),
         ("gzip, gzip", GOOD, 415, "'gzip, gzip'"),
@@ -162,6 +177,8 @@ def test_a_small_body_that_unpacks_without_end_stops_at_the_limit(replica: HttpR
     status, answer, _ = replica.ask("POST", INFER, bomb, {"Content-Encoding": "gzip"})
     assert status == 413
     assert "20000 bytes once unpacked" in answer["error"]
+    halves = gzip.compress(bytes(10_001)) * 2
+    assert replica.ask("POST", INFER, halves, {"Content-Encoding": "gzip"})[0] == 413
     tracemalloc.start()
     with pytest.raises(TooLargeError):
         inflated(bomb, "gzip", 20_000)

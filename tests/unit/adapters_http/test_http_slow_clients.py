@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from http_replica import HttpReplica, exchange, http_replica
-from penstock.adapters.http import server
+from penstock.adapters.http import protocol, server
 from served_models import PIXELS, served
 from waiting import wait_for
 
@@ -38,6 +38,27 @@ def test_a_body_that_never_ends_is_given_up_and_nobody_else_waits(replica: HttpR
         answer = b"".join(iter(lambda: slow.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"did not arrive within 1.5 s" in answer
+
+
+@pytest.mark.parametrize("path", [INFER, "/v2/models/digits/versions/3/infer", "/v2/repository/index"])
+@pytest.mark.parametrize(
+    "more", [b"Content-Length: 9", b"Transfer-Encoding: chunked", b"Content-Length: 9\r\nExpect: 100-continue"]
+)
+def test_a_body_of_which_nothing_comes_is_given_up(replica: HttpReplica, path: str, more: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as silent:
+        silent.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n" % (path.encode(), more))
+        answer = b"".join(iter(lambda: silent.recv(4096), b""))
+    assert answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 408")
+    assert b"did not arrive within 1.5 s" in answer
+
+
+def test_a_body_that_comes_late_but_in_time_is_answered(replica: HttpReplica) -> None:
+    head = HEAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=20) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100")  # so that the replica waits for the body
+        connection.sendall(GOOD)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_connections_that_idle_or_are_half_closed_hold_nobody_up(replica: HttpReplica) -> None:
@@ -95,6 +116,24 @@ def test_a_head_that_comes_byte_by_byte_is_given_up(replica: HttpReplica, served
 
         wait_for(is_closed, "it is closed", every_seconds=0.01)
         assert time.monotonic() - began > 0.5
+
+
+def test_a_client_that_sends_on_though_it_was_refused_is_let_go(
+    replica: HttpReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", replica.port), timeout=60) as refused:
+        refused.sendall(b"this is not HTTP\r\n\r\n")
+        assert b"".join(iter(lambda: refused.recv(4096), b"")).startswith(b"HTTP/1.1 400")
+
+        def is_closed() -> bool:
+            try:
+                refused.sendall(b"a")
+            except OSError:
+                return True
+            return False
+
+        wait_for(is_closed, "it is closed", every_seconds=0.01)
 
 
 def test_a_client_that_asks_now_and_then_stays_connected(replica: HttpReplica) -> None:

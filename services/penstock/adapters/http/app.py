@@ -6,14 +6,13 @@ import msgspec
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.adapters.http.answers import error_response, json_response, refusal_response
-from penstock.adapters.http.bodies import HEADER_LENGTH
+from penstock.adapters.http.cross_origin import CrossOrigin
 from penstock.adapters.http.cut_short import answering_when_cut_short
 from penstock.adapters.http.infer import InferEndpoint
 from penstock.adapters.http.lost_clients import ignoring_lost_clients
@@ -65,13 +64,7 @@ def http_app(
     app.router.redirect_slashes = False
     answering = _directly(infer, app)
     if config.cors_origins:
-        answering = CORSMiddleware(
-            answering,
-            allow_origins=config.cors_origins,
-            allow_methods=("GET", "POST"),
-            allow_headers=("*",),
-            expose_headers=(HEADER_LENGTH,),
-        )
+        answering = CrossOrigin(answering, origins=config.cors_origins)
     return ignoring_lost_clients(answering_when_cut_short(answering))
 
 

@@ -10,6 +10,10 @@ NAMES: Mapping[str, str] = {"gzip": GZIP, "x-gzip": GZIP, "deflate": DEFLATE}
 _WINDOW_BITS = {GZIP: 31, DEFLATE: 15}
 _BARE_DEFLATE = -15
 """Without the wrapper that the standard asks for, as some senders write it."""
+_GZIP_BEGINS = (b"\x1f\x8b", b"\x1f")
+"""Of a further member (RFC 1952, section 2.2), as far as it is at hand."""
+_STEP_BYTES = 16_384
+"""What follows a member is copied for the next one; of a body of many that must not be all the rest."""
 _LEVEL = 1
 
 
@@ -47,15 +51,23 @@ def accepted(accept_encoding: str) -> str | None:
 
 
 def _inflated(body: bytes, window_bits: int, max_bytes: int) -> bytes:
-    unpacker = zlib.decompressobj(window_bits)
-    content = unpacker.decompress(body, max_bytes + 1)
-    if len(content) > max_bytes:
-        raise TooLargeError(
-            f"The body is longer than {max_bytes} bytes once unpacked; send fewer rows a request, "
-            "or have serving.max_body_bytes raised."
-        )
+    parts: list[bytes] = []
+    num_bytes, unpacker = 0, zlib.decompressobj(window_bits)
+    for at in range(0, len(body), _STEP_BYTES):
+        packed = body[at : at + _STEP_BYTES]
+        while packed:
+            if unpacker.eof:
+                if window_bits != _WINDOW_BITS[GZIP] or packed[:2] not in _GZIP_BEGINS:
+                    raise EOFError("something follows its end")
+                unpacker = zlib.decompressobj(window_bits)
+            parts.append(unpacker.decompress(packed, max_bytes + 1 - num_bytes))
+            num_bytes += len(parts[-1])
+            if num_bytes > max_bytes:
+                raise TooLargeError(
+                    f"The body is longer than {max_bytes} bytes once unpacked; send fewer rows a request, "
+                    "or have serving.max_body_bytes raised."
+                )
+            packed = unpacker.unused_data
     if not unpacker.eof:
         raise EOFError("it ends too early")
-    if unpacker.unused_data:
-        raise EOFError("something follows its end")
-    return content
+    return b"".join(parts)

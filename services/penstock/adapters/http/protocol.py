@@ -1,6 +1,7 @@
-"""uvicorn's protocol, with three differences.
+"""uvicorn's protocol, with four differences.
 
-Slow heads are given up, offers of other protocols are passed over, and whole requests take a short way.
+Slow and endless heads are given up, what cannot be read is answered behind what could, offers of other protocols are
+passed over, and whole requests take a short way.
 
 Most requests for inference are small and arrive in one piece, head and body. For those a task, a scope and the messages
 of ASGI cost more than the answer itself, so `WholeRequests` answers them through a callback. Everything else takes
@@ -8,22 +9,24 @@ uvicorn's own way: bodies that come in pieces, pipelined requests, old versions 
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Protocol
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from penstock.adapters.http.lost_clients import is_lost
-
-NOT_HTTP = b'{"error":"This is not an HTTP/1.1 request."}'
-NOT_HTTP_HEAD = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+from penstock.adapters.http.exchanges import Exchange
+from penstock.adapters.http.last_words import (
+    LINGER_SECONDS,
+    MAX_HEAD_BYTES,
+    LastWords,
+    TooLongError,
+    UnreadableError,
 )
-
-UPGRADE = re.compile(rb"\r\nupgrade:[^\r]*", re.IGNORECASE)
-"""By it Java's client offers to go on in another protocol; the parser would take the body for that one's."""
+from penstock.adapters.http.lost_clients import is_lost
+from penstock.adapters.http.offers import head_without_offer, reader
 
 Headers = Sequence[tuple[bytes, bytes]]
 Reply = Callable[[int, Headers, bytes], None]
@@ -52,7 +55,13 @@ class ReplicaProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **more)
         self._whole = whole
         self._head_is_whole = False
-        self._is_in_message = False
+        self._awaits_rest = False
+        """Of a request whose head is whole."""
+        self._is_over = False
+        """Something has been refused, and no more is read."""
+        self._vain_bytes = 0
+        """That came since there was last a whole head, some of a body or its end."""
+        self._head_without_offer: bytes | None = None
         self._parts: list[bytes] | None = None
         """Of a body that may turn out to be there already; None: the request takes the long way."""
 
@@ -63,13 +72,18 @@ class ReplicaProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """A part of a head does not stop the clock, or one byte a minute would hold a connection for ever."""
+        if self._is_over:
+            return
         clock, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         self._head_is_whole = False
-        super().data_received(data if self._is_in_message else _without_offers(data))
+        self._vain_bytes += len(data)
+        self._read(data)
+        if self._vain_bytes > MAX_HEAD_BYTES and not self._is_over:
+            self._refuse(TooLongError())
         if self._parts is not None:
             self._take_the_long_way()
         if clock is not None:
-            if self._head_is_whole or self.transport.is_closing():
+            if self._head_is_whole or self._is_over or self.transport.is_closing():
                 clock.cancel()
             else:
                 self.timeout_keep_alive_task = clock
@@ -84,18 +98,26 @@ class ReplicaProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """What uvicorn does here only the long way needs."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
-        self._is_in_message = True
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
+        if self.parser.should_upgrade():
+            self._head_without_offer = head_without_offer(self.parser, self.url, self.headers)
+            if self._head_without_offer is not None:
+                return
         self._head_is_whole = True
+        self._vain_bytes = 0
+        if len(self.url) + sum(map(len, chain(*self.headers))) + 4 * len(self.headers) > MAX_HEAD_BYTES:
+            raise TooLongError
         if self._is_for_the_short_way():
             self._parts = []
         else:
             self._begin()
+        self._awaits_rest = True
 
     def on_body(self, body: bytes) -> None:
         """Some of it."""
+        self._vain_bytes = 0
         if self._parts is None:
             super().on_body(body)
         else:
@@ -103,22 +125,66 @@ class ReplicaProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer a request that came whole."""
-        self._is_in_message = False
+        if self._head_without_offer is not None:
+            return None
+        self._vain_bytes = 0
+        self._awaits_rest = False
         if self._parts is None:
             return super().on_message_complete()
         assert self._whole is not None  # it took the request
         parts, self._parts = self._parts, None
-        exchange = _Exchange()
+        exchange = Exchange()
         self.cycle = exchange  # type: ignore[assignment]  # uvicorn asks it no more than this
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self._whole.answer(self.headers, body, partial(self._reply, exchange))
         return None
 
-    def send_400_response(self, msg: str) -> None:
-        """Bytes that are not HTTP get the one form of every error, too."""
+    def _read(self, data: bytes) -> None:
+        left: list[bytes | memoryview] = [data]
+        while left and not self._is_over:
+            piece = left.pop()
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as offer:
+                left.append(memoryview(piece)[offer.args[0] :])
+                self.parser = reader(self)
+                if self._head_without_offer is not None:
+                    left.append(self._head_without_offer)
+                    self._head_without_offer = None
+            except httptools.HttpParserError as error:
+                reason = error.__context__
+                self._refuse(reason if isinstance(reason, UnreadableError) else UnreadableError())
+
+    def _refuse(self, error: UnreadableError) -> None:
+        """Answer what cannot be read behind all that came before it, and read no more."""
+        self._is_over = True
+        words = LastWords(error, self._say)
+        before, self.cycle = self.cycle, words  # type: ignore[assignment]  # as above
+        waits = before is not None and not before.response_complete
+        if self._awaits_rest and self._parts is None:  # it is a request that has begun, and that nobody shall answer
+            waits = bool(self.pipeline)
+            if waits:
+                self.pipeline.popleft()
+            else:
+                before.disconnected = True
+                before.message_event.set()
         self._parts = None
-        self.transport.write(NOT_HTTP_HEAD % len(NOT_HTTP) + NOT_HTTP)
-        self.transport.close()
+        if waits:
+            self.pipeline.appendleft((words, self.app))  # type: ignore[arg-type]  # as above
+        else:
+            self._say(words)
+
+    def _say(self, words: LastWords) -> None:
+        words.response_complete = True
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        if self.transport.is_closing() or not self._write(words.text):
+            return
+        if words.keep_alive:
+            self.transport.write_eof()
+            self.timeout_keep_alive_task = self.loop.call_later(LINGER_SECONDS, self.timeout_keep_alive_handler)
+        else:
+            self.transport.close()
 
     def _is_for_the_short_way(self) -> bool:
         return (
@@ -148,7 +214,7 @@ class ReplicaProtocol(HttpToolsProtocol):
         self.url, self.expect_100_continue = url, expects
         super().on_headers_complete()
 
-    def _reply(self, exchange: "_Exchange", status: int, headers: Headers, body: bytes) -> None:
+    def _reply(self, exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
         if exchange.disconnected or self.transport.is_closing():
             return
         exchange.response_complete = True
@@ -157,38 +223,18 @@ class ReplicaProtocol(HttpToolsProtocol):
             head += (name, b": ", value, b"\r\n")
         if not exchange.keep_alive:
             head.append(b"connection: close\r\n")
-        try:
-            self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (b"".join(head), len(body), body))
-        except RuntimeError as error:
-            if not is_lost(error):
-                raise
+        if not self._write(b"%bcontent-length: %d\r\n\r\n%b" % (b"".join(head), len(body), body)):
             return
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
-
-def _without_offers(data: bytes) -> bytes:
-    """The beginning of a message, less the header by which it offers another protocol."""
-    end = data.find(b"\r\n\r\n")
-    found = UPGRADE.search(data, 0, end) if end > 0 else None
-    return data if found is None else data[: found.start()] + data[found.end() :]
-
-
-class _Exchange:
-    """A request on the short way, as far as uvicorn knows its own `RequestResponseCycle`."""
-
-    __slots__ = ("disconnected", "keep_alive", "more_body", "response_complete")
-
-    def __init__(self) -> None:
-        self.response_complete = False
-        self.more_body = False
-        self.disconnected = False
-        self.keep_alive = True
-
-    @property
-    def message_event(self) -> "_Exchange":
-        return self
-
-    def set(self) -> None:
-        """Nobody waits for messages."""
+    def _write(self, answer: bytes) -> bool:
+        """False if nobody is there any more."""
+        try:
+            self.transport.write(answer)
+        except RuntimeError as error:
+            if not is_lost(error):
+                raise
+            return False
+        return True

@@ -19,7 +19,7 @@ from penstock.serving.refusals import RequestError
 from penstock.serving.requests import InferRequest, InferResponse
 from penstock.telemetry import Telemetry
 
-LONG_WAY: Final = frozenset((b"content-encoding", b"expect", b"origin", b"transfer-encoding", b"upgrade"))
+LONG_WAY: Final = frozenset((b"content-encoding", b"expect", b"origin", b"transfer-encoding"))
 """Headers that ask for more than is done here."""
 
 log = structlog.get_logger(__name__)
