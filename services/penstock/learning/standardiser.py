@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 CLIPPED_AT = 6.0
+FAR_OUT = 100.0
+"""Deviations. A number farther out counts as one so far: a single absurd one would make all others look the same."""
+SETTLED_ROWS = 32
+"""So many say how far numbers lie apart."""
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -32,25 +36,42 @@ class Moments:
 
     def merge(self, rows: npt.NDArray[np.float32]) -> None:
         """Take in `rows` [n, width], n ≥ 1."""
-        values = rows.astype(np.float64)
-        mean = np.add.reduce(values)
-        mean /= len(values)
-        values -= mean
-        squares = np.einsum("nk,nk->k", values, values)
-        total = self.count + len(values)
+        count, (mean, squares) = len(rows), _mean_and_squares(rows.astype(np.float64))
         delta = mean - self.mean
-        self.mean = self.mean + delta * (len(values) / total)
+        if self.count >= SETTLED_ROWS and (squares + count * delta**2 > self._farthest).any():
+            mean, squares = _mean_and_squares(self._within_reach(rows))
+            delta = mean - self.mean
+        total = self.count + count
+        self.mean = self.mean + delta * (count / total)
         delta *= delta
-        delta *= self.count * len(values) / total
+        delta *= self.count * count / total
         squares += self.squares
         self.squares = squares + delta
         self.count = total
+
+    @property
+    def _farthest(self) -> Float64s:
+        """The squared distance to the mean at which a number is far out; for a column that has not varied, none is."""
+        farthest: Float64s = FAR_OUT**2 / self.count * self.squares
+        return np.where(farthest > 0, farthest, np.inf)
+
+    def _within_reach(self, rows: npt.NDArray[np.float32]) -> Float64s:
+        reach = np.sqrt(self._farthest)
+        return np.clip(rows.astype(np.float64), self.mean - reach, self.mean + reach)
 
     @property
     def inverse_deviation(self) -> Float64s:
         """1/σ (of the population), and 1 where a column has not varied."""
         deviation = np.sqrt(self.squares / max(self.count, 1))
         return 1 / np.where(deviation > 0, deviation, 1.0)
+
+
+def _mean_and_squares(values: Float64s) -> tuple[Float64s, Float64s]:
+    """Of the columns of `values` [n, width], which are overwritten: mean, and sum of squared deviations from it."""
+    mean = np.add.reduce(values)
+    mean /= len(values)
+    values -= mean
+    return mean, np.einsum("nk,nk->k", values, values)
 
 
 class Standardiser:

@@ -29,6 +29,31 @@ def test_merged_moments_are_those_of_all_rows(seed: int, sizes: list[int]) -> No
     assert 1 / moments.inverse_deviation == pytest.approx(np.where(deviation > 0, deviation, 1), rel=1e-6)
 
 
+@pytest.mark.parametrize("absurd", [1e4, 1e12, -1e37])
+def test_one_absurd_number_leaves_the_others_apart(absurd: float) -> None:
+    moments, rng = Moments(2), np.random.default_rng(0)
+    for size in (300, 40):
+        rows = rng.normal(size=(size, 2)).astype(np.float32)
+        if size == 40:
+            rows[7, 0] = absurd
+        moments.merge(rows)
+    assert abs(moments.mean[0]) < 0.5
+    assert 1 / moments.inverse_deviation[0] < 7
+    assert moments.inverse_deviation[1] == pytest.approx(1, abs=0.1)
+    for _ in range(100):
+        moments.merge(rng.normal(size=(40, 2)).astype(np.float32))
+    assert 1 / moments.inverse_deviation[0] < 2.2
+
+
+def test_numbers_that_have_moved_far_for_good_are_followed() -> None:
+    moments, rng = Moments(1), np.random.default_rng(0)
+    moments.merge(rng.normal(size=(1000, 1)).astype(np.float32))
+    for _ in range(30):
+        moments.merge((1e6 + rng.normal(size=(100, 1))).astype(np.float32))
+    assert moments.mean[0] == pytest.approx(0.75e6, rel=0.1)
+    assert (1e6 - moments.mean[0]) * moments.inverse_deviation[0] < 1
+
+
 def test_a_column_that_does_not_vary_has_scale_one() -> None:
     assert moments_of(np.full((5, 1), 3, dtype=np.float32)).inverse_deviation.tolist() == [1]
 
