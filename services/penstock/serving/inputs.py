@@ -3,7 +3,7 @@
 import reprlib
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from penstock.features import Feature, FeatureSchema
 from penstock.learning.rows import Columns
 from penstock.serving.datatypes import DATATYPES, FLOAT32_MAX, NUMERIC
 from penstock.serving.refusals import BadInputError
-from penstock.serving.requests import InputTensor
+from penstock.serving.requests import InputTensor, Values
 
 EXPECTED_DATATYPE = {"number": "FP32", "vector": "FP32", "category": "BYTES", "text": "BYTES"}
 TAKEN = {
@@ -24,6 +24,8 @@ TAKEN = {
 }
 
 MOST_ROWS = 2**63 - 1
+LOWEST_INTEGER = -(2**63)
+"""Of any datatype; a float64 rounds the integers below it to it."""
 NAMED = 20
 """Names that a sentence lists: gRPC carries it in a header of 8 KiB."""
 
@@ -135,16 +137,24 @@ def _numbers(tensor: InputTensor) -> npt.NDArray[np.generic]:
 
 def _check_range(tensor: InputTensor, low: Any, high: Any) -> None:
     datatype = DATATYPES[tensor.datatype]
-    if low >= datatype.low and high <= datatype.high:  # false for NaN, too
+    if low >= datatype.low and high <= datatype.high and low != LOWEST_INTEGER:  # false for NaN, too
         return
-    values: Sequence[Any] = tensor.values.tolist() if isinstance(tensor.values, np.ndarray) else tensor.values
-    bad = next((value for value in values if not datatype.low <= value <= datatype.high), None)
-    if bad is None:  # the largest of 64 bits, which a float64 rounds up
+    bad = _first_beyond(tensor.values, datatype.low, datatype.high)
+    if bad is None:  # the ends of 64 bits, to which a float64 rounds
         return
     raise BadInputError(
         f"Input {tensor.name!r} holds {reprlib.repr(bad)}; {tensor.datatype} takes finite values "
         f"from {datatype.low:g} to {datatype.high:g}."
     )
+
+
+def _first_beyond(values: Values, low: float, high: float) -> object:
+    """The first that is not within both bounds, exactly; None if all are."""
+    if isinstance(values, np.ndarray):
+        numbers: npt.NDArray[Any] = values
+        fits = (numbers >= low) & (numbers <= high)
+        return None if fits.all() else numbers[fits.argmin()].item()
+    return next((value for value in cast(Sequence[float], values) if not low <= value <= high), None)
 
 
 def _texts(tensor: InputTensor, feature: Feature) -> object:
