@@ -96,6 +96,11 @@ def _typed(tensor: Any) -> Values:
         raise BadInputError(
             f"Input {reprlib.repr(tensor.name)} has no {field}, where values of {tensor.datatype} belong."
         )
+    if len(given := tensor.contents.ListFields()) > 1:
+        raise BadInputError(
+            f"Input {reprlib.repr(tensor.name)} has {' and '.join(one.name for one, _ in given)}; "
+            f"{tensor.datatype} takes {field} alone."
+        )
     if field != "bytes_contents":
         return values
     try:
