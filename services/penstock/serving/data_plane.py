@@ -35,6 +35,8 @@ EXTENSIONS = ("binary_tensor_data", "classification", "model_repository")
 PLATFORM = "penstock_pytorch"
 TIMEOUT = "timeout"
 """A parameter of a request: microseconds that its answer may take."""
+LONGEST_TIMEOUT = 2**63
+"""What is longer counts as this: JSON may hold an integer that no float does."""
 
 log = structlog.get_logger(__name__)
 
@@ -229,7 +231,7 @@ class DataPlane:
                     f"Parameter {TIMEOUT!r} of the request is {reprlib.repr(microseconds)}; it is an integer of "
                     "microseconds, 0 for none."
                 )
-            timeout = min(timeout, microseconds / 1_000_000 or math.inf)
+            timeout = min(timeout, min(microseconds, LONGEST_TIMEOUT) / 1_000_000 or math.inf)
         return request.arrived_seconds + timeout
 
     async def _served(self, model: str, version: str | None) -> ServedModel:

@@ -15,6 +15,7 @@ from penstock.serving.refusals import BadInputError
 from penstock.serving.requests import InferRequest, InputTensor, RequestedOutput, Values
 
 BINARY_DATA_SIZE = "binary_data_size"
+BINARY_DATA, BINARY_DATA_OUTPUT = "binary_data", "binary_data_output"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 Kind = Literal["bool", "int", "float", "bytes"]
@@ -68,6 +69,8 @@ def decode_request(
         raise BadInputError(f"The body is not an inference request: {_located(str(error), 'body')}.") from None
     except MALFORMED as error:
         raise _malformed(text, error) from None
+    if request.parameters or request.outputs:
+        _check_flags(request)
     if json_bytes is None:
         inputs = tuple([_tensor(tensor) for tensor in request.inputs])
     else:
@@ -85,6 +88,15 @@ def decode_request(
     )
 
 
+def _check_flags(request: _Request) -> None:
+    found = [(BINARY_DATA_OUTPUT, request.parameters, "the request")]
+    found += [(BINARY_DATA, one.parameters, f"output {reprlib.repr(one.name)}") for one in request.outputs or ()]
+    for key, parameters, where in found:
+        value = parameters.get(key) if parameters else None
+        if value is not None and not isinstance(value, bool):
+            raise BadInputError(f"Parameter {key!r} of {where} is {reprlib.repr(value)}; it is true or false.")
+
+
 def _with_binary(tensors: Sequence[_Input], binary: memoryview) -> tuple[InputTensor, ...]:
     """Those that announce their size lie one behind the other."""
     inputs: list[InputTensor] = []
@@ -94,11 +106,12 @@ def _with_binary(tensors: Sequence[_Input], binary: memoryview) -> tuple[InputTe
         if size is None:
             inputs.append(_tensor(tensor))
             continue
-        at += size
-        if at > len(binary):
+        if size > len(binary) - at:
             raise BadInputError(
-                f"Input {reprlib.repr(tensor.name)} ends at byte {at} of the binary data; there are {len(binary)}."
+                f"Input {reprlib.repr(tensor.name)} begins at byte {at} of the binary data and takes "
+                f"{reprlib.repr(size)}; there are {len(binary)}."
             )
+        at += size
         values = read_raw(tensor.name, tensor.datatype, tensor.shape, binary[at - size : at])
         inputs.append(InputTensor(name=tensor.name, datatype=tensor.datatype, shape=tuple(tensor.shape), values=values))
     if at != len(binary):

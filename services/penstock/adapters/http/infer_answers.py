@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from penstock.adapters.http.bodies import BINARY_DATA_SIZE
+from penstock.adapters.http.bodies import BINARY_DATA, BINARY_DATA_OUTPUT, BINARY_DATA_SIZE
 from penstock.serving.raw_tensors import write_raw
 from penstock.serving.requests import InferRequest, InferResponse, OutputTensor
-
-BINARY_DATA, BINARY_DATA_OUTPUT = "binary_data", "binary_data_output"
 
 
 class _Output(msgspec.Struct, omit_defaults=True):
