@@ -2,6 +2,7 @@
 
 import reprlib
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -30,8 +31,10 @@ NAMED = 20
 """Names that a sentence lists: gRPC carries it in a header of 8 KiB."""
 
 
-def columns_of_inputs(inputs: Sequence[InputTensor], schema: FeatureSchema) -> tuple[Columns, int]:
-    """The columns by feature name, and their number of rows (at least 1).
+def columns_of_inputs(
+    inputs: Sequence[InputTensor], schema: FeatureSchema, *, max_rows: int = MOST_ROWS
+) -> tuple[Columns, int]:
+    """The columns by feature name, and their number of rows (at least 1, at most `max_rows`).
 
     Raises:
         BadInputError: names the input, what was given and what is expected.
@@ -47,9 +50,33 @@ def columns_of_inputs(inputs: Sequence[InputTensor], schema: FeatureSchema) -> t
                 f"Input {feature.name!r} has {rows} rows and the inputs before it {num_rows}; "
                 "all inputs must have the same number of rows."
             )
+        if rows > max_rows:
+            check_rows(tensor.name, tensor.shape, max_rows)
         num_rows = rows
         columns[feature.name] = _column(tensor, feature, rows)
     return columns, num_rows
+
+
+def check_rows(name: str, shape: Sequence[int], max_rows: int) -> None:
+    """Of input `name`, before its values are read.
+
+    Raises:
+        BadInputError: there are more than `max_rows`.
+    """
+    if shape and shape[0] > max_rows:
+        raise BadInputError(
+            f"Input {reprlib.repr(name)} has {reprlib.repr(shape[0])} rows; a request takes at most {max_rows} "
+            "(serving.max_request_rows)."
+        )
+
+
+def beyond(name: str, datatype: str, value: object) -> BadInputError:
+    """Of a value that its datatype does not hold."""
+    known = DATATYPES[datatype]
+    return BadInputError(
+        f"Input {reprlib.repr(name)} holds {reprlib.repr(value)}; {datatype} takes finite values "
+        f"from {known.low:g} to {known.high:g}."
+    )
 
 
 def shown_shape(feature: Feature) -> str:
@@ -67,10 +94,10 @@ def _by_name(inputs: Sequence[InputTensor], schema: FeatureSchema) -> dict[str, 
     for name in names:
         if name not in by_name:
             raise BadInputError(f"Input {name!r} is missing; {expected}")
-    for tensor in inputs:
-        if tensor.name not in names:
-            raise BadInputError(f"Input {reprlib.repr(tensor.name)} is unknown; {expected}")
-    twice = next(name for name in names if sum(tensor.name == name for tensor in inputs) > 1)
+    given = Counter(tensor.name for tensor in inputs)
+    for name in given.keys() - set(names):
+        raise BadInputError(f"Input {reprlib.repr(name)} is unknown; {expected}")
+    twice = next(name for name in names if given[name] > 1)
     raise BadInputError(f"Input {twice!r} is given twice; {expected}")
 
 
@@ -118,7 +145,8 @@ def _column(tensor: InputTensor, feature: Feature, rows: int) -> object:
 def _singles(tensor: InputTensor) -> npt.NDArray[np.float32]:
     """FP32 values, infinite where they do not fit it."""
     if isinstance(tensor.values, np.ndarray):
-        return tensor.values.astype(np.float32)
+        with np.errstate(over="ignore"):
+            return tensor.values.astype(np.float32)
     try:
         return np.frombuffer(struct.pack(f"{len(tensor.values)}f", *tensor.values), dtype=np.float32)
     except (struct.error, OverflowError):  # integers of dozens of digits
@@ -142,10 +170,7 @@ def _check_range(tensor: InputTensor, low: Any, high: Any) -> None:
     bad = _first_beyond(tensor.values, datatype.low, datatype.high)
     if bad is None:  # the ends of 64 bits, to which a float64 rounds
         return
-    raise BadInputError(
-        f"Input {tensor.name!r} holds {reprlib.repr(bad)}; {tensor.datatype} takes finite values "
-        f"from {datatype.low:g} to {datatype.high:g}."
-    )
+    raise beyond(tensor.name, tensor.datatype, bad)
 
 
 def _first_beyond(values: Values, low: float, high: float) -> object:
