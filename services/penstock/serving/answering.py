@@ -5,8 +5,9 @@ import math
 import reprlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+import msgspec
 import numpy as np
 import structlog
 
@@ -38,7 +39,7 @@ Write = Callable[[InferResponse, InferRequest], T]
 log = structlog.get_logger(__name__)
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True):
     """A request that has been found good."""
 
     request: InferRequest
@@ -77,7 +78,7 @@ class Answering:
         asked = self.check(request)
         texts = [column for column in asked.columns.values() if not isinstance(column, np.ndarray)]
         row_bytes = sum(column.nbytes for column in texts) // asked.num_rows + 1
-        return asked._replace(pass_rows=max(1, PASS_TEXT_BYTES // row_bytes))
+        return msgspec.structs.replace(asked, pass_rows=max(1, PASS_TEXT_BYTES // row_bytes))
 
     def check(self, request: InferRequest) -> Asked:
         """The request as columns; on any thread.
@@ -107,10 +108,10 @@ class Answering:
         def deliver_answer(answer: Answer | RequestError) -> None:
             if isinstance(answer, RequestError):
                 return deliver(answer)
-            written = partial(self._written, asked, write, answer, self._logged(asked, answer))
-            if answer.probabilities.size > LARGE_VALUES:
-                return self.aside.write(written, deliver)
-            return deliver(written())
+            prediction_id = None if self._prediction_log is None else self._logged(asked, answer)
+            if answer.probabilities.size <= LARGE_VALUES:
+                return deliver(self._written(asked, write, answer, prediction_id))
+            return self.aside.write(partial(self._written, asked, write, answer, prediction_id), deliver)
 
         self._batcher.submit(
             asked.columns,
@@ -124,8 +125,7 @@ class Answering:
 
     def _logged(self, asked: Asked, answer: Answer) -> str | None:
         """The id under which the predictions are logged, if they are."""
-        if self._prediction_log is None:
-            return None
+        assert self._prediction_log is not None  # asked before
         try:
             return self._prediction_log.take(asked.request.id, asked.columns, answer)
         except Exception:  # a defect; no answer must be lost by it

@@ -139,9 +139,8 @@ class Batcher:
         if self._queue.qsize() + len(self._gathered) >= self._max_queued_requests:
             raise QueueFullError(f"{self._max_queued_requests} requests wait for inference already; try again.")
         waiting = Waiting(columns, num_rows, pinned, deadline_seconds, deliver, is_given_up)
-        piece_rows = min(pass_rows, self._max_batch_rows)
-        if num_rows > piece_rows:
-            Pieces(waiting, piece_rows=piece_rows, queue=self._gather).queue_next()
+        if num_rows > pass_rows or num_rows > self._max_batch_rows:
+            Pieces(waiting, piece_rows=min(pass_rows, self._max_batch_rows), queue=self._gather).queue_next()
         else:
             self._gather(waiting)
 

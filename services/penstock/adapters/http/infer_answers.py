@@ -72,18 +72,17 @@ def _json(response: InferResponse, outputs: list[_Output]) -> bytes:
 def _as_json(tensor: OutputTensor) -> _Output:
     output = _described(tensor)
     values = tensor.values if isinstance(tensor.values, list) else tensor.values.ravel()  # type: ignore[union-attr]  # an array
-    output.data = _listed(values) if len(values) <= STEP_VALUES else _in_steps(values)
+    if len(values) > STEP_VALUES:
+        output.data = _in_steps(values)
+    else:
+        output.data = values if isinstance(values, list) else values.tolist()
     return output
-
-
-def _listed(values: Any) -> list[float | str]:
-    listed: list[float | str] = values if isinstance(values, list) else values.tolist()
-    return listed
 
 
 def _in_steps(values: Any) -> msgspec.Raw:
     """To write millions at once would hold up all other threads."""
-    steps = [_encode(_listed(values[at : at + STEP_VALUES])) for at in range(0, len(values), STEP_VALUES)]
+    parts = [values[at : at + STEP_VALUES] for at in range(0, len(values), STEP_VALUES)]
+    steps = [_encode(part if isinstance(part, list) else part.tolist()) for part in parts]
     return msgspec.Raw(b"[%b]" % b",".join([step[1:-1] for step in steps]))
 
 
