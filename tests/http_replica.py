@@ -61,6 +61,7 @@ class HttpReplica:
             timeout_seconds=config.timeout_seconds,
             loaded=loaded,
             max_staleness_seconds=config.max_staleness_seconds,
+            max_request_rows=config.max_request_rows,
         )
         self.server = HttpServer(host="127.0.0.1", port=0)
         self.port = self.server.port

@@ -20,6 +20,8 @@ from penstock.clock import Clock
 from penstock.learning.device import CPU, begin_computing
 from penstock.learning.rows import Columns
 from penstock.serving.inference import Answer, JoinedInference, Waiting
+from penstock.serving.inputs import MOST_ROWS
+from penstock.serving.pieces import Pieces
 from penstock.serving.refusals import QueueFullError, RequestError
 from penstock.serving.right_of_way import RightOfWay
 from penstock.serving.slot import ServedModel, Slot
@@ -56,8 +58,9 @@ class Batcher:
     ) -> None:
         """`device` is where the models compute: the event loop waits for no other than the CPU.
 
-        A request waits for others to join it for `max_batch_delay_seconds`, or until they make a full pass. While one
-        is made, `right_of_way` is taken.
+        A request waits for others to join it for `max_batch_delay_seconds`, or until they make a full pass; one of more
+        than `max_batch_rows` is computed in several, between which others go first. While one is made, `right_of_way`
+        is taken.
         """
         self._right_of_way = right_of_way or RightOfWay()
         self._inference = JoinedInference(slot, max_batch_rows=max_batch_rows, telemetry=telemetry, clock=clock)
@@ -120,8 +123,11 @@ class Batcher:
         pinned: ServedModel | None = None,
         deadline_seconds: float = math.inf,
         is_given_up: Callable[[], bool] = never,
+        pass_rows: int = MOST_ROWS,
     ) -> None:
         """Have these rows answered by the `pinned` model, or by the newest when their turn comes; on the event loop.
+
+        More than `pass_rows` are computed in several passes, whatever `max_batch_rows` says.
 
         `deliver` is called later, never from within, with the answer or with the reason why there is none, such as
         `OverdueError`: the clock had passed `deadline_seconds` (monotonic) when its turn came, or
@@ -132,8 +138,15 @@ class Batcher:
         """
         if self._queue.qsize() + len(self._gathered) >= self._max_queued_requests:
             raise QueueFullError(f"{self._max_queued_requests} requests wait for inference already; try again.")
+        waiting = Waiting(columns, num_rows, pinned, deadline_seconds, deliver, is_given_up)
+        if num_rows > pass_rows or num_rows > self._max_batch_rows:
+            Pieces(waiting, piece_rows=min(pass_rows, self._max_batch_rows), queue=self._gather).queue_next()
+        else:
+            self._gather(waiting)
+
+    def _gather(self, waiting: Waiting) -> None:
         assert self._loop is not None  # started
-        self._gathered.append(Waiting(columns, num_rows, pinned, deadline_seconds, deliver, is_given_up))
+        self._gathered.append(waiting)
         is_first = len(self._gathered) == 1
         if self._delay_seconds and not self._is_full():
             if is_first:

@@ -17,6 +17,7 @@ _AT_LEAST_ONE = (
     "max_queued_requests",
     "max_batch_rows",
     "max_body_bytes",
+    "max_request_rows",
     "resident_versions",
     "max_weights_bytes",
 )
@@ -60,6 +61,8 @@ class ServingConfig:
     """A request waits so long for others to join its pass; 0: it never does."""
     max_body_bytes: int = 16_777_216
     """A larger request body is answered 413, also one that is larger once unpacked."""
+    max_request_rows: int = 65_536
+    """A request of more rows is answered 400."""
     timeout_seconds: float = 30.0
     """A request that has not been computed by then is dropped and answered 504; a body that has not arrived, 408."""
     resident_versions: int = 3

@@ -1,28 +1,22 @@
 """What a replica answers, whatever the transport: inference, metadata, health."""
 
-import asyncio
 import math
 import reprlib
 from collections.abc import Callable, Sequence
-from functools import partial
-
-import structlog
+from typing import TypeVar
 
 from penstock import __version__
 from penstock.clock import Clock
 from penstock.learning.config import ModelConfig
-from penstock.learning.rows import Columns
-from penstock.serving.batching import Batcher, never, settle
-from penstock.serving.inference import Answer
-from penstock.serving.inputs import EXPECTED_DATATYPE, columns_of_inputs
+from penstock.serving.answering import Answering, Write
+from penstock.serving.batching import Batcher
+from penstock.serving.inputs import EXPECTED_DATATYPE, MOST_ROWS
 from penstock.serving.loaded_versions import LoadedVersions
-from penstock.serving.outputs import WantedOutput, output_of, wanted_outputs
 from penstock.serving.prediction_log import PredictionLog
-from penstock.serving.refusals import BadInputError, InferenceError, NotReadyError, RequestError, UnknownModelError
+from penstock.serving.refusals import NotReadyError, RequestError, UnknownModelError
 from penstock.serving.requests import (
     IndexEntry,
     InferRequest,
-    InferResponse,
     ModelMetadata,
     TensorMetadata,
 )
@@ -33,10 +27,7 @@ NAME = "penstock"
 VERSION = __version__
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository")
 PLATFORM = "penstock_pytorch"
-TIMEOUT = "timeout"
-"""A parameter of a request: microseconds that its answer may take."""
-
-log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class DataPlane:
@@ -60,6 +51,7 @@ class DataPlane:
         prediction_log: PredictionLog | None = None,
         loaded: LoadedVersions | None = None,
         max_staleness_seconds: float = 0.0,
+        max_request_rows: int = MOST_ROWS,
     ) -> None:
         self.model = model.name
         self.inputs = tuple(
@@ -71,17 +63,26 @@ class DataPlane:
             for feature in model.schema
         )
         """What every version takes."""
-        self._schema = model.schema
         self._slot = slot
-        self._batcher = batcher
-        self._telemetry = telemetry
         self.clock = clock
         """By which requests have arrived."""
+        self.max_request_rows = max_request_rows
+        """A request of more is refused."""
         self._timeout_seconds = timeout_seconds
-        self._prediction_log = prediction_log
         self._loaded = loaded
         self._max_staleness_seconds = max_staleness_seconds
         self._draining = False
+        self._answering = Answering(
+            model.schema,
+            batcher=batcher,
+            telemetry=telemetry,
+            clock=clock,
+            timeout_seconds=timeout_seconds,
+            prediction_log=prediction_log,
+            max_request_rows=max_request_rows,
+        )
+        self.aside = self._answering.aside
+        """Where transports read what is large."""
 
     def drain(self) -> None:
         """Not ready from now on; requests that come all the same are answered."""
@@ -109,7 +110,7 @@ class DataPlane:
         served = await self._served(model, version)
         return ModelMetadata(
             name=model,
-            versions=tuple(resident.version_text for resident in self._answering()),
+            versions=tuple(resident.version_text for resident in self._versions()),
             platform=PLATFORM,
             inputs=self.inputs,
             outputs=(
@@ -118,7 +119,7 @@ class DataPlane:
                 TensorMetadata(name="probabilities", datatype="FP32", shape=(-1, len(served.class_names))),
             ),
             parameters={
-                **_identity(served),
+                **served.identity(),
                 "epoch": served.epoch,
                 "withdrawn": self._slot.withdrawn,
                 "staleness_seconds": self._staleness_seconds(served),
@@ -132,80 +133,36 @@ class DataPlane:
         except NotReadyError as error:
             entry = IndexEntry(name=self.model, version="", state="UNAVAILABLE", reason=str(error))
             return [] if ready_only else [entry]
-        return [IndexEntry(name=self.model, version=served.version_text, state="READY") for served in self._answering()]
+        return [IndexEntry(name=self.model, version=served.version_text, state="READY") for served in self._versions()]
 
-    async def infer(self, request: InferRequest) -> InferResponse:
+    async def infer(self, read: Callable[[], InferRequest], write: Write[T], *, is_large: bool = False) -> T:
         """Answer with one version's weights; what is cancelled before its turn comes is not computed.
+
+        A request that `is_large` is read beside the event loop, and so is a large answer written.
 
         Raises:
             RequestError: see `refusals`.
         """
-        served = await self._served(request.model, request.version)
-        future: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
-        self._submit(request, None if request.version is None else served, partial(settle, future), future.cancelled)
-        return await future
+        if is_large:
+            asked = await self.aside.read(lambda: self._answering.check_large(read()))
+        else:
+            asked = self._answering.check(read())
+        served = await self._served(asked.request.model, asked.request.version)
+        return await self._answering.answer(asked, write, None if asked.request.version is None else served)
 
-    def infer_newest(self, request: InferRequest, deliver: Callable[[InferResponse | RequestError], None]) -> None:
+    def infer_newest(self, request: InferRequest, write: Write[T], deliver: Callable[[T | RequestError], None]) -> None:
         """As `infer` for a request that names no version, without a task: `deliver` is called later, and never raises.
 
         Raises:
             RequestError: nothing will be delivered.
         """
         self.check_newest(request.model)
-        self._submit(request, None, deliver)
+        self._answering.submit(self._answering.check(request), write, None, deliver)
 
     def check_newest(self, model: str) -> None:
         """As `check_served` of a request that names no version."""
         self._check_model(model)
         self._slot.newest()
-
-    def _submit(
-        self,
-        request: InferRequest,
-        pinned: ServedModel | None,
-        deliver: Callable[[InferResponse | RequestError], None],
-        is_given_up: Callable[[], bool] = never,
-    ) -> None:
-        wanted = wanted_outputs(request)
-        columns, num_rows = columns_of_inputs(request.inputs, self._schema)
-
-        def deliver_answer(answer: Answer | RequestError) -> None:
-            outcome: InferResponse | RequestError
-            try:
-                outcome = (
-                    answer if isinstance(answer, RequestError) else self._response(request, wanted, columns, answer)
-                )
-            except Exception:  # a defect; whoever shared the forward pass must not pay for it
-                log.exception("an answer failed")
-                outcome = InferenceError("The replica failed on this request; the reason is in its log.")
-            deliver(outcome)
-
-        self._batcher.submit(
-            columns,
-            num_rows,
-            deliver_answer,
-            pinned=pinned,
-            deadline_seconds=self._deadline_seconds(request),
-            is_given_up=is_given_up,
-        )
-
-    def _response(
-        self, request: InferRequest, wanted: Sequence[WantedOutput], columns: Columns, answer: Answer
-    ) -> InferResponse:
-        parameters = _identity(answer.served)
-        if self._prediction_log is not None:
-            prediction_id = self._prediction_log.take(request.id, columns, answer)
-            if prediction_id is not None:
-                parameters["prediction_id"] = prediction_id
-        response = InferResponse(
-            model=request.model,
-            version=answer.served.version_text,
-            id=request.id,
-            parameters=parameters,
-            outputs=tuple([output_of(answer, output) for output in wanted]),
-        )
-        self._telemetry.observe("penstock_request_seconds", self.clock.monotonic_seconds() - request.arrived_seconds)
-        return response
 
     def _staleness_seconds(self, served: ServedModel) -> float:
         """Since the newest event that these weights have learnt, by its Kafka timestamp."""
@@ -219,18 +176,6 @@ class DataPlane:
                 f"{served.trained_until}, {staleness:.0f} s ago; serving.max_staleness_seconds is "
                 f"{self._max_staleness_seconds:g}."
             )
-
-    def _deadline_seconds(self, request: InferRequest) -> float:
-        timeout = self._timeout_seconds
-        microseconds = request.parameters.get(TIMEOUT)
-        if microseconds is not None:
-            if not isinstance(microseconds, int) or isinstance(microseconds, bool) or microseconds < 0:
-                raise BadInputError(
-                    f"Parameter {TIMEOUT!r} of the request is {reprlib.repr(microseconds)}; it is an integer of "
-                    "microseconds, 0 for none."
-                )
-            timeout = min(timeout, microseconds / 1_000_000 or math.inf)
-        return request.arrived_seconds + timeout
 
     async def _served(self, model: str, version: str | None) -> ServedModel:
         self._check_model(model)
@@ -251,17 +196,9 @@ class DataPlane:
         if model != self.model:
             raise UnknownModelError(f"There is no model {reprlib.repr(model)} here; {self.model!r} is served.")
 
-    def _answering(self) -> Sequence[ServedModel]:
+    def _versions(self) -> Sequence[ServedModel]:
         residents = self._slot.residents
         if self._loaded is None:
             return residents
         versions = {served.version for served in residents}
         return [*(served for served in self._loaded.models if served.version not in versions), *residents]
-
-
-def _identity(served: ServedModel) -> dict[str, str]:
-    """Which weights: what every answer says of the version that computed it."""
-    identity = {"trained_until": served.trained_until, "sha256": served.sha256}
-    if served.mlflow_version is not None:
-        identity["mlflow_version"] = served.mlflow_version
-    return identity

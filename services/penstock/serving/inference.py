@@ -92,16 +92,11 @@ class JoinedInference:
         return [error if too_late else next(outcomes) for too_late in overdue]
 
     def _forward(self, served: ServedModel, columns: Columns) -> Probabilities:
-        """In as many passes as the limit of rows asks for."""
         num_rows = len(next(iter(columns.values())))
-        self._recent_rows.append(min(num_rows, self._max_batch_rows))
+        self._recent_rows.append(num_rows)
         self._telemetry.observe("penstock_inference_rows", num_rows)
         with np.errstate(over="ignore"):  # values that are too large are clipped or refused, not warned about
-            if num_rows <= self._max_batch_rows:
-                return served.probabilities(columns)
-            starts = range(0, num_rows, self._max_batch_rows)
-            parts = [{name: rows[at : at + self._max_batch_rows] for name, rows in columns.items()} for at in starts]
-            return np.concatenate([served.probabilities(part) for part in parts])
+            return served.probabilities(columns)
 
 
 def _joined(parts: Sequence[Columns]) -> Columns:

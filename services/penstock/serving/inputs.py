@@ -2,8 +2,9 @@
 
 import reprlib
 import struct
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from penstock.features import Feature, FeatureSchema
 from penstock.learning.rows import Columns
 from penstock.serving.datatypes import DATATYPES, FLOAT32_MAX, NUMERIC
 from penstock.serving.refusals import BadInputError
-from penstock.serving.requests import InputTensor
+from penstock.serving.requests import InputTensor, Values
 
 EXPECTED_DATATYPE = {"number": "FP32", "vector": "FP32", "category": "BYTES", "text": "BYTES"}
 TAKEN = {
@@ -24,12 +25,16 @@ TAKEN = {
 }
 
 MOST_ROWS = 2**63 - 1
+LOWEST_INTEGER = -(2**63)
+"""Of any datatype; a float64 rounds the integers below it to it."""
 NAMED = 20
 """Names that a sentence lists: gRPC carries it in a header of 8 KiB."""
 
 
-def columns_of_inputs(inputs: Sequence[InputTensor], schema: FeatureSchema) -> tuple[Columns, int]:
-    """The columns by feature name, and their number of rows (at least 1).
+def columns_of_inputs(
+    inputs: Sequence[InputTensor], schema: FeatureSchema, *, max_rows: int = MOST_ROWS
+) -> tuple[Columns, int]:
+    """The columns by feature name, and their number of rows (at least 1, at most `max_rows`).
 
     Raises:
         BadInputError: names the input, what was given and what is expected.
@@ -45,9 +50,33 @@ def columns_of_inputs(inputs: Sequence[InputTensor], schema: FeatureSchema) -> t
                 f"Input {feature.name!r} has {rows} rows and the inputs before it {num_rows}; "
                 "all inputs must have the same number of rows."
             )
+        if rows > max_rows:
+            check_rows(tensor.name, tensor.shape, max_rows)
         num_rows = rows
         columns[feature.name] = _column(tensor, feature, rows)
     return columns, num_rows
+
+
+def check_rows(name: str, shape: Sequence[int], max_rows: int) -> None:
+    """Of input `name`, before its values are read.
+
+    Raises:
+        BadInputError: there are more than `max_rows`.
+    """
+    if shape and shape[0] > max_rows:
+        raise BadInputError(
+            f"Input {reprlib.repr(name)} has {reprlib.repr(shape[0])} rows; a request takes at most {max_rows} "
+            "(serving.max_request_rows)."
+        )
+
+
+def beyond(name: str, datatype: str, value: object) -> BadInputError:
+    """Of a value that its datatype does not hold."""
+    known = DATATYPES[datatype]
+    return BadInputError(
+        f"Input {reprlib.repr(name)} holds {reprlib.repr(value)}; {datatype} takes finite values "
+        f"from {known.low:g} to {known.high:g}."
+    )
 
 
 def shown_shape(feature: Feature) -> str:
@@ -65,10 +94,10 @@ def _by_name(inputs: Sequence[InputTensor], schema: FeatureSchema) -> dict[str, 
     for name in names:
         if name not in by_name:
             raise BadInputError(f"Input {name!r} is missing; {expected}")
-    for tensor in inputs:
-        if tensor.name not in names:
-            raise BadInputError(f"Input {reprlib.repr(tensor.name)} is unknown; {expected}")
-    twice = next(name for name in names if sum(tensor.name == name for tensor in inputs) > 1)
+    given = Counter(tensor.name for tensor in inputs)
+    for name in given.keys() - set(names):
+        raise BadInputError(f"Input {reprlib.repr(name)} is unknown; {expected}")
+    twice = next(name for name in names if given[name] > 1)
     raise BadInputError(f"Input {twice!r} is given twice; {expected}")
 
 
@@ -116,7 +145,8 @@ def _column(tensor: InputTensor, feature: Feature, rows: int) -> object:
 def _singles(tensor: InputTensor) -> npt.NDArray[np.float32]:
     """FP32 values, infinite where they do not fit it."""
     if isinstance(tensor.values, np.ndarray):
-        return tensor.values.astype(np.float32)
+        with np.errstate(over="ignore"):
+            return tensor.values.astype(np.float32)
     try:
         return np.frombuffer(struct.pack(f"{len(tensor.values)}f", *tensor.values), dtype=np.float32)
     except (struct.error, OverflowError):  # integers of dozens of digits
@@ -135,16 +165,21 @@ def _numbers(tensor: InputTensor) -> npt.NDArray[np.generic]:
 
 def _check_range(tensor: InputTensor, low: Any, high: Any) -> None:
     datatype = DATATYPES[tensor.datatype]
-    if low >= datatype.low and high <= datatype.high:  # false for NaN, too
+    if low >= datatype.low and high <= datatype.high and low != LOWEST_INTEGER:  # false for NaN, too
         return
-    values: Sequence[Any] = tensor.values.tolist() if isinstance(tensor.values, np.ndarray) else tensor.values
-    bad = next((value for value in values if not datatype.low <= value <= datatype.high), None)
-    if bad is None:  # the largest of 64 bits, which a float64 rounds up
+    bad = _first_beyond(tensor.values, datatype.low, datatype.high)
+    if bad is None:  # the ends of 64 bits, to which a float64 rounds
         return
-    raise BadInputError(
-        f"Input {tensor.name!r} holds {reprlib.repr(bad)}; {tensor.datatype} takes finite values "
-        f"from {datatype.low:g} to {datatype.high:g}."
-    )
+    raise beyond(tensor.name, tensor.datatype, bad)
+
+
+def _first_beyond(values: Values, low: float, high: float) -> object:
+    """The first that is not within both bounds, exactly; None if all are."""
+    if isinstance(values, np.ndarray):
+        numbers: npt.NDArray[Any] = values
+        fits = (numbers >= low) & (numbers <= high)
+        return None if fits.all() else numbers[fits.argmin()].item()
+    return next((value for value in cast(Sequence[float], values) if not low <= value <= high), None)
 
 
 def _texts(tensor: InputTensor, feature: Feature) -> object:

@@ -96,11 +96,10 @@ def _probabilities(answer: Answer, top: int | None) -> OutputTensor:
             name="probabilities", datatype="FP32", shape=probabilities.shape, values=probabilities, labels=names
         )
     best = _best(probabilities, top)
-    texts = [
-        f"{row[index]:f}:{index}:{names[index]}"
-        for row, indices in zip(probabilities.tolist(), best.tolist(), strict=True)
-        for index in indices
-    ]
+    texts = []
+    for row, indices in zip(probabilities, best, strict=True):  # all rows at once may be millions of numbers
+        chosen = zip(row[indices].tolist(), indices.tolist(), strict=True)
+        texts += [f"{probability:f}:{index}:{names[index]}" for probability, index in chosen]
     return OutputTensor(name="probabilities", datatype="BYTES", shape=best.shape, values=texts)
 
 

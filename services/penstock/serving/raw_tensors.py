@@ -40,10 +40,10 @@ def read_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes | memory
         BadInputError: the bytes are not those of such a tensor.
     """
     known = datatype_of(name, datatype)
-    num_values = _num_values(name, shape)
+    wanted = num_values(name, shape)
     if known.kind == "bytes":
-        return _read_texts(name, num_values, raw)
-    wanted_bytes = num_values * np.dtype(known.layout).itemsize
+        return _read_texts(name, wanted, raw)
+    wanted_bytes = wanted * np.dtype(known.layout).itemsize
     if len(raw) != wanted_bytes:
         raise BadInputError(
             f"Input {reprlib.repr(name)} holds {len(raw)} bytes; {datatype} in shape {reprlib.repr(list(shape))} "
@@ -64,8 +64,12 @@ def write_raw(tensor: OutputTensor) -> bytes:
     return b"".join(part for text in texts for part in (_LENGTH.pack(len(text)), text))
 
 
-def _num_values(name: str, shape: Sequence[int]) -> int:
-    """The product of a shape's sizes, of which a message may hold millions."""
+def num_values(name: str, shape: Sequence[int]) -> int:
+    """The product of a shape's sizes, of which a message may hold millions.
+
+    Raises:
+        BadInputError: there are too many of them, or one is too large.
+    """
     if len(shape) > _MOST_DIMENSIONS or max(map(abs, shape), default=0) > _LARGEST_SIZE:
         raise BadInputError(
             f"Input {reprlib.repr(name)} has shape {reprlib.repr(list(shape))}, which no column has: [n], [n, 1] or, "
@@ -74,7 +78,7 @@ def _num_values(name: str, shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
-def _read_texts(name: str, num_values: int, raw: bytes | memoryview) -> list[str]:
+def _read_texts(name: str, wanted: int, raw: bytes | memoryview) -> list[str]:
     texts: list[str] = []
     at, end = 0, len(raw)
     try:
@@ -83,6 +87,11 @@ def _read_texts(name: str, num_values: int, raw: bytes | memoryview) -> list[str
             at = start + _LENGTH.unpack_from(raw, at)[0]
             if at > end:
                 raise struct.error
+            if len(texts) >= wanted:
+                raise BadInputError(
+                    f"Input {reprlib.repr(name)} holds more elements than the {reprlib.repr(wanted)} that its shape "
+                    "asks for."
+                )
             texts.append(str(raw[start:at], "utf-8"))
     except struct.error:
         raise BadInputError(
@@ -93,8 +102,8 @@ def _read_texts(name: str, num_values: int, raw: bytes | memoryview) -> list[str
         raise BadInputError(
             f"Input {reprlib.repr(name)}: element {len(texts)} is not UTF-8; texts and categories are."
         ) from None
-    if len(texts) != num_values:
+    if len(texts) != wanted:
         raise BadInputError(
-            f"Input {reprlib.repr(name)} holds {len(texts)} elements; its shape asks for {reprlib.repr(num_values)}."
+            f"Input {reprlib.repr(name)} holds {len(texts)} elements; its shape asks for {reprlib.repr(wanted)}."
         )
     return texts

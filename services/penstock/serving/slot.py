@@ -63,6 +63,13 @@ class ServedModel:
         """Epoch and version: what orders updates."""
         return self.epoch, self.version
 
+    def identity(self) -> dict[str, str]:
+        """Which weights: what every answer says of the version that computed it."""
+        identity = {"trained_until": self.trained_until, "sha256": self.sha256}
+        if self.mlflow_version is not None:
+            identity["mlflow_version"] = self.mlflow_version
+        return identity
+
     def probabilities(self, columns: Columns) -> npt.NDArray[np.float32]:
         """[n, classes] for columns of n rows, each row summing to 1. One thread at a time."""
         return self.predictor.probabilities(self.predictor.encode(columns))

@@ -86,6 +86,10 @@ def test_typed_contents_get_typed_contents_back(replica: HttpReplica, datatype: 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "the wrong field": ({"contents": {"fp64_contents": [1.0] * 64}}, "no fp32_contents"),
+    "two fields": (
+        {"contents": {"fp32_contents": [1.0] * 64, "int_contents": [2] * 64}},
+        "int_contents and fp32_contents; FP32 takes fp32_contents alone",
+    ),
     "no values": ({}, "holds 0 values"),
     "FP16 typed": ({"datatype": "FP16", "contents": {"fp32_contents": [1.0] * 64}}, "raw_input_contents only"),
     "an unknown datatype": ({"datatype": "FP8"}, "'FP8'"),

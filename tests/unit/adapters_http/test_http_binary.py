@@ -57,7 +57,7 @@ def test_a_binary_input_gets_a_json_answer_unless_binary_is_asked_for(replica: H
 
 
 BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "too little": ({"binary": ROW.tobytes()[:-4]}, ["'pixels' ends at byte 256", "there are 252"]),
+    "too little": ({"binary": ROW.tobytes()[:-4]}, ["'pixels' begins at byte 0", "takes 256; there are 252"]),
     "too much": ({"binary": ROW.tobytes() + b"x"}, ["take 256 bytes", "257 follow"]),
     "nothing announced": ({"inputs": [tensor(parameters={}, data=[0.5] * 64)]}, ["take 0 bytes", "256 follow"]),
     "a size that is not the shape's": ({"inputs": [tensor(shape=[1, 63])]}, ["'pixels' holds 256 bytes", "252"]),

@@ -54,7 +54,7 @@ def test_an_output_s_own_top_k_comes_before_the_request_s(replica: HttpReplica) 
 
 
 def test_parameters_that_mean_nothing_here_are_accepted(replica: HttpReplica) -> None:
-    ignored = {"sequence_id": 4, "priority": 1, "mine": "x", "binary_data_output": False, "timeout": 0}
+    ignored = {"sequence_id": 4, "priority": 10**400, "mine": "x", "binary_data_output": False, "timeout": 0}
     plain, other = outputs_of(replica), outputs_of(replica, parameters=ignored)
     assert plain == other
 
@@ -66,6 +66,9 @@ def test_parameters_that_mean_nothing_here_are_accepted(replica: HttpReplica) ->
         ({"parameters": {"top_k": "3"}}, ["'top_k' of the request is '3'"]),
         ({"parameters": {"top_k": True}}, ["is True"]),
         ({"parameters": {"timeout": -5}}, ["'timeout'", "-5", "microseconds"]),
+        ({"parameters": {"binary_data_output": 1}}, ["'binary_data_output' of the request is 1", "true or false"]),
+        ({"parameters": {"binary_data_output": "1"}}, ["'binary_data_output' of the request is '1'"]),
+        ({"outputs": [{"name": "label", "parameters": {"binary_data": 0}}]}, ["'binary_data' of output 'label' is 0"]),
         ({"outputs": [{"name": "label", "parameters": {"top_k": 1.5}}]}, ["output 'label' is 1.5"]),
         ({"outputs": [{"name": "probabilities", "parameters": {"top_k": 2}}]}, ["'probabilities'", "label and"]),
         ({"outputs": [{"name": "label", "parameters": {"classification": 2}}]}, ["'label'", "for probabilities"]),
@@ -78,6 +81,12 @@ def test_parameters_that_do_not_fit_are_named(
     assert status == 400
     for fragment in fragments:
         assert fragment in answer["error"]
+
+
+@pytest.mark.parametrize("digits", [20, 310, 400, 4299])
+def test_a_timeout_or_a_top_k_beyond_every_float_is_one_without_a_limit(replica: HttpReplica, digits: int) -> None:
+    outputs = outputs_of(replica, parameters={"timeout": 10**digits, "top_k": 10**digits})
+    assert outputs["label"]["shape"] == [3, 5]
 
 
 def test_only_the_last_versions_stay(replica: HttpReplica) -> None:

@@ -17,8 +17,9 @@ LONGEST_STATUS = 4096
 
 def column_of(kind: FeatureKind, datatype: str, values: Any) -> Any:
     """What one input of these values becomes."""
-    schema = FeatureSchema(features=(Feature(name="one", kind=kind),))
-    tensor = InputTensor(name="one", datatype=datatype, shape=(len(values),), values=values)
+    schema = FeatureSchema(features=(Feature(name="one", kind=kind, width=1 if kind == "vector" else None),))
+    shape = (len(values), 1) if kind == "vector" else (len(values),)
+    tensor = InputTensor(name="one", datatype=datatype, shape=shape, values=values)
     return columns_of_inputs([tensor], schema)[0]["one"]
 
 
@@ -31,9 +32,10 @@ def test_the_ends_of_64_bits_are_taken_as_numbers_however_they_are_sent(datatype
 
 
 @pytest.mark.parametrize(("datatype", "value"), [("INT64", -(2**63) - 1), ("INT64", 2**63), ("UINT64", 2**64)])
-def test_one_beyond_the_ends_of_64_bits_is_refused_as_a_category(datatype: str, value: int) -> None:
+@pytest.mark.parametrize("kind", ["category", "number", "vector"])
+def test_one_beyond_the_ends_of_64_bits_is_refused(kind: FeatureKind, datatype: str, value: int) -> None:
     with pytest.raises(BadInputError, match=f"'one' holds {value}; {datatype} takes"):
-        column_of("category", datatype, [value])
+        column_of(kind, datatype, [1, value, 2])
 
 
 @pytest.mark.parametrize("shape", [[2**62] * 1_000_000, [10**4299, 10**4299], [-(2**62)] * 9])

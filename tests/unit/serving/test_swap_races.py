@@ -8,6 +8,7 @@ import asyncio
 import gc
 import weakref
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -210,7 +211,7 @@ class SwapRaces(RuleBasedStateMachine):
             await before
         newest_then = self.slot.current
         try:
-            response = await self.plane.infer(request(num_rows, version))
+            response = await self.plane.infer(partial(request, num_rows, version), lambda response, _: response)
         except NotReadyError:
             assert newest_then is None
             return

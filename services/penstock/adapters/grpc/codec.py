@@ -8,7 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from penstock.adapters.grpc.messages import ModelInferResponse
-from penstock.serving.raw_tensors import datatype_of, read_raw, write_raw
+from penstock.serving.aside import STEP_VALUES
+from penstock.serving.inputs import beyond, check_rows
+from penstock.serving.raw_tensors import datatype_of, num_values, read_raw, write_raw
 from penstock.serving.refusals import BadInputError
 from penstock.serving.requests import (
     InferRequest,
@@ -33,8 +35,8 @@ CONTENTS: Final[Mapping[str, str]] = {
 """The field of `InferTensorContents` by datatype; the others come raw only."""
 
 
-def decode_request(message: Any, *, arrived_seconds: float) -> InferRequest:
-    """The request that a `ModelInferRequest` holds.
+def decode_request(message: Any, *, arrived_seconds: float, max_rows: int) -> InferRequest:
+    """The request that a `ModelInferRequest` holds; of more than `max_rows` no values are read.
 
     Raises:
         BadInputError: names the input, what was given and what is expected.
@@ -44,6 +46,8 @@ def decode_request(message: Any, *, arrived_seconds: float) -> InferRequest:
         raise BadInputError(
             f"There are {len(tensors)} inputs and {len(raw)} raw_input_contents; all inputs are raw, or none is."
         )
+    for tensor in tensors:
+        check_rows(tensor.name, tensor.shape, max_rows)
     return InferRequest(
         model=message.model_name,
         version=message.model_version or None,
@@ -91,13 +95,25 @@ def _typed(tensor: Any) -> Values:
         raise BadInputError(
             f"Input {reprlib.repr(tensor.name)} has datatype {tensor.datatype}, which comes in raw_input_contents only."
         )
-    values = list(getattr(tensor.contents, field))
+    values = getattr(tensor.contents, field)
     if not values and tensor.contents.ByteSize():
         raise BadInputError(
             f"Input {reprlib.repr(tensor.name)} has no {field}, where values of {tensor.datatype} belong."
         )
+    if len(given := tensor.contents.ListFields()) > 1:
+        raise BadInputError(
+            f"Input {reprlib.repr(tensor.name)} has {' and '.join(one.name for one, _ in given)}; "
+            f"{tensor.datatype} takes {field} alone."
+        )
+    if len(values) > STEP_VALUES:
+        wanted = num_values(tensor.name, tensor.shape)
+        if len(values) != wanted:
+            raise BadInputError(
+                f"Input {reprlib.repr(tensor.name)} holds {len(values)} values; "
+                f"its shape {reprlib.repr(list(tensor.shape))} asks for {wanted}."
+            )
     if field != "bytes_contents":
-        return values
+        return list(values) if len(values) <= STEP_VALUES else _array_of(tensor, values)
     try:
         return [text.decode() for text in values]
     except UnicodeDecodeError:
@@ -106,9 +122,23 @@ def _typed(tensor: Any) -> Values:
         ) from None
 
 
+def _array_of(tensor: Any, values: Any) -> Values:
+    """Exact, and step by step: to copy millions at once would hold up all other threads."""
+    datatype = datatype_of(tensor.name, tensor.datatype)
+    kind = np.float64 if datatype.kind == "float" else datatype.layout
+    steps = [values[at : at + STEP_VALUES] for at in range(0, len(values), STEP_VALUES)]
+    try:
+        return np.concatenate([np.array(step, dtype=kind) for step in steps])
+    except OverflowError:
+        bad = next(value for value in values if not datatype.low <= value <= datatype.high)
+        raise beyond(tensor.name, tensor.datatype, bad) from None
+
+
 def _fill(contents: Any, tensor: OutputTensor) -> None:
     if isinstance(tensor.values, np.ndarray):
-        contents.fp32_contents.extend(tensor.values.ravel().tolist())
+        flat = tensor.values.ravel()
+        for at in range(0, len(flat), STEP_VALUES):
+            contents.fp32_contents.extend(flat[at : at + STEP_VALUES].tolist())
     else:
         contents.bytes_contents.extend(text.encode() for text in tensor.values)
 

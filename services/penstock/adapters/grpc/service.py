@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import grpc
@@ -10,6 +11,8 @@ from google.protobuf.message import DecodeError
 
 from penstock.adapters.grpc import messages
 from penstock.adapters.grpc.codec import decode_request, encode_response
+from penstock.adapters.grpc.large_messages import check_parts
+from penstock.serving.aside import LARGE_BYTES
 from penstock.serving.data_plane import EXTENSIONS, NAME, VERSION, DataPlane
 from penstock.serving.refusals import (
     BadInputError,
@@ -21,6 +24,7 @@ from penstock.serving.refusals import (
     TooLargeError,
     UnknownModelError,
 )
+from penstock.serving.requests import InferRequest, InferResponse
 from penstock.telemetry import Telemetry
 
 Context = Any
@@ -38,6 +42,8 @@ STATUS: Mapping[type[RequestError], grpc.StatusCode] = {
 }
 PUSHBACK = "grpc-retry-pushback-ms"
 """How gRPC says Retry-After."""
+BY_ITSELF = frozenset(("ModelInfer",))
+"""Takes and gives bytes: a large message is turned into one, and back, beside the event loop."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +56,8 @@ def handlers(plane: DataPlane, telemetry: Telemetry) -> Any:
         {
             name: grpc.unary_unary_rpc_method_handler(
                 _answering(getattr(service, name)),
-                request_deserializer=_reader(request),
-                response_serializer=response.SerializeToString,
+                request_deserializer=None if name in BY_ITSELF else _reader(request),
+                response_serializer=None if name in BY_ITSELF else response.SerializeToString,
             )
             for name, (request, response) in messages.METHODS.items()
         },
@@ -93,9 +99,9 @@ class _Service:
                 field.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         return answer
 
-    async def ModelInfer(self, message: Any, _context: Context) -> Any:  # noqa: N802 - the protocol's name
+    async def ModelInfer(self, content: bytes, _context: Context) -> bytes:  # noqa: N802 - the protocol's name
         try:
-            answer = await self._infer(message)
+            answer = await self._infer(content)
         except RequestError as error:
             self._telemetry.count("penstock_requests_total", code=STATUS[type(error)].name)
             raise
@@ -111,19 +117,34 @@ class _Service:
             answer.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
         return answer
 
-    async def _infer(self, message: Any) -> Any:
-        arrived_seconds = self._plane.clock.monotonic_seconds()
-        if isinstance(message, DecodeError):
-            raise BadInputError("The message is not a ModelInferRequest of the Open Inference Protocol.")
-        await self._plane.check_served(message.model_name, message.model_version or None)
-        request = decode_request(message, arrived_seconds=arrived_seconds)
-        return encode_response(await self._plane.infer(request), raw=bool(message.raw_input_contents))
+    async def _infer(self, content: bytes) -> bytes:
+        plane, is_large = self._plane, len(content) > LARGE_BYTES
+        arrived_seconds = plane.clock.monotonic_seconds()
+        parse = partial(_parsed, content, plane.max_request_rows)
+        message = await plane.aside.read(parse) if is_large else parse()
+        await plane.check_served(message.model_name, message.model_version or None)
+
+        def write(response: InferResponse, _request: InferRequest) -> bytes:
+            encoded: bytes = encode_response(response, raw=bool(message.raw_input_contents)).SerializeToString()
+            return encoded
+
+        read = partial(decode_request, message, arrived_seconds=arrived_seconds, max_rows=plane.max_request_rows)
+        return await plane.infer(read, write, is_large=is_large)
+
+
+def _parsed(content: bytes, max_rows: int) -> Any:
+    if len(content) > LARGE_BYTES:
+        check_parts(content, max_rows)
+    try:
+        return messages.ModelInferRequest.FromString(content)
+    except DecodeError:
+        raise BadInputError("The message is not a ModelInferRequest of the Open Inference Protocol.") from None
 
 
 def _answering(method: Method) -> Method:
     async def answer(request: Any, context: Context) -> Any:
         try:
-            if isinstance(request, DecodeError) and method.__name__ != "ModelInfer":
+            if isinstance(request, DecodeError):
                 raise BadInputError("The message does not decode.")
             return await method(request, context)
         except RequestError as error:

@@ -1,39 +1,28 @@
 """Inference requests of the Open Inference Protocol v2: JSON bodies, and binary tensors behind the JSON."""
 
-import itertools
 import json
 import math
 import reprlib
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
+from penstock.adapters.http.json_data import Tensor, located, read_data
+from penstock.adapters.http.large_data import MOST_READ_AGAIN_BYTES, check_outline, malformed, read_large_data
+from penstock.serving.aside import LARGE_BYTES
 from penstock.serving.datatypes import Datatype
+from penstock.serving.inputs import check_rows
 from penstock.serving.raw_tensors import datatype_of, read_raw
 from penstock.serving.refusals import BadInputError
 from penstock.serving.requests import InferRequest, InputTensor, RequestedOutput, Values
 
 BINARY_DATA_SIZE = "binary_data_size"
+BINARY_DATA, BINARY_DATA_OUTPUT = "binary_data", "binary_data_output"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
-Kind = Literal["bool", "int", "float", "bytes"]
-PYTHON_TYPES: dict[Kind, type] = {"bool": bool, "int": int, "float": float, "bytes": str}
-WANTED: dict[Kind, str] = {
-    "bool": "true or false",
-    "int": "integers",
-    "float": "finite numbers",
-    "bytes": "strings",
-}
+Read = Callable[[Tensor, Datatype], Values]
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class _Input(msgspec.Struct):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: msgspec.Raw = msgspec.Raw()
-    parameters: dict[str, Any] | None = None
 
 
 class _Output(msgspec.Struct):
@@ -42,36 +31,45 @@ class _Output(msgspec.Struct):
 
 
 class _Request(msgspec.Struct):
-    inputs: list[_Input]
+    inputs: list[Tensor]
     id: str | None = None
     parameters: dict[str, Any] | None = None
     outputs: list[_Output] | None = None
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
-_decode_flat = {kind: msgspec.json.Decoder(list[python]).decode for kind, python in PYTHON_TYPES.items()}  # type: ignore[valid-type]  # a type by datatype
-_decode_nested = {kind: msgspec.json.Decoder(list[list[python]]).decode for kind, python in PYTHON_TYPES.items()}  # type: ignore[valid-type]  # as above
 
 
 def decode_request(
-    body: bytes, *, json_bytes: int | None, model: str, version: str | None, arrived_seconds: float
+    body: bytes, *, json_bytes: int | None, model: str, version: str | None, arrived_seconds: float, max_rows: int
 ) -> InferRequest:
     """The request that a body holds: JSON, the first `json_bytes` of it if binary tensors follow.
+
+    One of more than `LARGE_BYTES` is read without a call that takes long, and with more than `max_rows` not at all.
 
     Raises:
         BadInputError: names the field or the input, what was given and what is expected.
     """
     text = body if json_bytes is None else body[:json_bytes]
+    is_large = len(body) > LARGE_BYTES
     try:
+        if is_large:
+            check_outline(text)
         request = _decode_request(text)
     except msgspec.ValidationError as error:
-        raise BadInputError(f"The body is not an inference request: {_located(str(error), 'body')}.") from None
+        raise BadInputError(f"The body is not an inference request: {located(str(error), 'body')}.") from None
     except MALFORMED as error:
         raise _malformed(text, error) from None
+    if request.parameters or request.outputs:
+        _check_flags(request)
+    if is_large:
+        for tensor in request.inputs:
+            check_rows(tensor.name, tensor.shape, max_rows)
+    read = read_large_data if is_large else read_data
     if json_bytes is None:
-        inputs = tuple([_tensor(tensor) for tensor in request.inputs])
+        inputs = tuple([_tensor(tensor, read) for tensor in request.inputs])
     else:
-        inputs = _with_binary(request.inputs, memoryview(body)[json_bytes:])
+        inputs = _with_binary(request.inputs, read, memoryview(body)[json_bytes:])
     return InferRequest(
         model=model,
         version=version,
@@ -85,20 +83,30 @@ def decode_request(
     )
 
 
-def _with_binary(tensors: Sequence[_Input], binary: memoryview) -> tuple[InputTensor, ...]:
+def _check_flags(request: _Request) -> None:
+    found = [(BINARY_DATA_OUTPUT, request.parameters, "the request")]
+    found += [(BINARY_DATA, one.parameters, f"output {reprlib.repr(one.name)}") for one in request.outputs or ()]
+    for key, parameters, where in found:
+        value = parameters.get(key) if parameters else None
+        if value is not None and not isinstance(value, bool):
+            raise BadInputError(f"Parameter {key!r} of {where} is {reprlib.repr(value)}; it is true or false.")
+
+
+def _with_binary(tensors: Sequence[Tensor], read: Read, binary: memoryview) -> tuple[InputTensor, ...]:
     """Those that announce their size lie one behind the other."""
     inputs: list[InputTensor] = []
     at = 0
     for tensor in tensors:
         size = _binary_size(tensor)
         if size is None:
-            inputs.append(_tensor(tensor))
+            inputs.append(_tensor(tensor, read))
             continue
-        at += size
-        if at > len(binary):
+        if size > len(binary) - at:
             raise BadInputError(
-                f"Input {reprlib.repr(tensor.name)} ends at byte {at} of the binary data; there are {len(binary)}."
+                f"Input {reprlib.repr(tensor.name)} begins at byte {at} of the binary data and takes "
+                f"{reprlib.repr(size)}; there are {len(binary)}."
             )
+        at += size
         values = read_raw(tensor.name, tensor.datatype, tensor.shape, binary[at - size : at])
         inputs.append(InputTensor(name=tensor.name, datatype=tensor.datatype, shape=tuple(tensor.shape), values=values))
     if at != len(binary):
@@ -106,7 +114,7 @@ def _with_binary(tensors: Sequence[_Input], binary: memoryview) -> tuple[InputTe
     return tuple(inputs)
 
 
-def _binary_size(tensor: _Input) -> int | None:
+def _binary_size(tensor: Tensor) -> int | None:
     size = None if tensor.parameters is None else tensor.parameters.get(BINARY_DATA_SIZE)
     if size is None:
         return None
@@ -119,7 +127,7 @@ def _binary_size(tensor: _Input) -> int | None:
     return size
 
 
-def _tensor(tensor: _Input) -> InputTensor:
+def _tensor(tensor: Tensor, read: Read) -> InputTensor:
     if not bytes(tensor.data):
         raise BadInputError(_without_data(tensor))
     datatype = datatype_of(tensor.name, tensor.datatype)
@@ -127,51 +135,21 @@ def _tensor(tensor: _Input) -> InputTensor:
         name=tensor.name,
         datatype=tensor.datatype,
         shape=tuple(tensor.shape),
-        values=_values(tensor, datatype),
+        values=read(tensor, datatype),
     )
 
 
-def _without_data(tensor: _Input) -> str:
+def _without_data(tensor: Tensor) -> str:
     if tensor.parameters and BINARY_DATA_SIZE in tensor.parameters:
         return f"Input {reprlib.repr(tensor.name)} is binary, but the header {HEADER_LENGTH} is missing."
     return f"Input {reprlib.repr(tensor.name)} has no data; it is a list of values, or follows as {BINARY_DATA_SIZE}."
 
 
-def _values(tensor: _Input, datatype: Datatype) -> Values:
-    """Flat. `data` is a flat list, or one list a row."""
-    try:
-        flat: Values = _decode_flat[datatype.kind](tensor.data)
-        return flat
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        problem = str(error)
-    try:
-        rows: list[list[Any]] = _decode_nested[datatype.kind](tensor.data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if bytes(tensor.data).replace(b" ", b"")[:2] == b"[[":
-            problem = str(error)
-        raise BadInputError(
-            f"Input {reprlib.repr(tensor.name)}: {_located(problem, 'data')}; {tensor.datatype} takes "
-            f"{WANTED[datatype.kind]}, in a flat list or nested as the shape {reprlib.repr(tensor.shape)}."
-        ) from None
-    lengths = {len(row) for row in rows}
-    if len(tensor.shape) != 2 or len(rows) != tensor.shape[0] or lengths != {tensor.shape[1]}:
-        raise BadInputError(
-            f"Input {reprlib.repr(tensor.name)}: data is nested as {len(rows)} lists of "
-            f"{' or '.join(map(str, sorted(lengths)[:4])) or 'no'} values; "
-            f"its shape is {reprlib.repr(tensor.shape)}."
-        )
-    return list(itertools.chain.from_iterable(rows))
-
-
-def _located(problem: str, root: str) -> str:
-    """What msgspec says as `Expected `float`, got `str` - at `$[3]``, as `data[3]: expected float, got str`."""
-    what, _, path = problem.partition(" - at `$")
-    what = what.replace("`", "")
-    return f"{root}{path.rstrip('`')}: {what[0].lower()}{what[1:]}"
-
-
 def _malformed(body: bytes, error: Exception) -> BadInputError:
     """Most bodies that are not JSON hold NaN or Infinity, which Python's own encoder writes: name the input."""
+    reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    if len(body) > MOST_READ_AGAIN_BYTES:
+        return malformed(body, reason)
     try:
         for tensor in json.loads(body)["inputs"]:
             if not _is_finite(tensor["data"]):
@@ -181,7 +159,6 @@ def _malformed(body: bytes, error: Exception) -> BadInputError:
                 )
     except (ValueError, LookupError, TypeError, RecursionError):
         pass  # the body is wrong in some other way, which the decoder has named
-    reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     return BadInputError(f"The body is not JSON: {reason}.")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -11,6 +12,7 @@ from penstock.adapters.http.bodies import HEADER_LENGTH, decode_request
 from penstock.adapters.http.compression import accepted, deflated
 from penstock.adapters.http.infer_answers import encode_response
 from penstock.adapters.http.request_bodies import BodyReader, json_bytes
+from penstock.serving.aside import LARGE_BYTES
 from penstock.serving.data_plane import DataPlane
 from penstock.serving.refusals import RequestError
 from penstock.telemetry import Telemetry
@@ -63,14 +65,17 @@ class InferEndpoint:
         if body is None:
             return None
         await self._plane.check_served(model, version)
-        request = decode_request(
+        read = partial(
+            decode_request,
             body,
             json_bytes=json_bytes(headers, body),
             model=model,
             version=version,
             arrived_seconds=arrived_seconds,
+            max_rows=self._plane.max_request_rows,
         )
-        content, header_length = encode_response(await self._plane.infer(request), request)
+        is_large = len(body) > LARGE_BYTES
+        content, header_length = await self._plane.infer(read, encode_response, is_large=is_large)
         described = JSON_HEADERS if header_length is None else binary_headers(header_length)
         packing = packing_of(content, headers)
         if packing is None:

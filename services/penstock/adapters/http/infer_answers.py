@@ -1,21 +1,21 @@
 """Inference responses of the Open Inference Protocol v2: JSON, and behind it the tensors asked for as binary."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from penstock.adapters.http.bodies import BINARY_DATA_SIZE
+from penstock.adapters.http.bodies import BINARY_DATA, BINARY_DATA_OUTPUT, BINARY_DATA_SIZE
+from penstock.serving.aside import STEP_VALUES
 from penstock.serving.raw_tensors import write_raw
 from penstock.serving.requests import InferRequest, InferResponse, OutputTensor
-
-BINARY_DATA, BINARY_DATA_OUTPUT = "binary_data", "binary_data_output"
 
 
 class _Output(msgspec.Struct, omit_defaults=True):
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: Sequence[float | str] | msgspec.UnsetType = msgspec.UNSET
+    data: Sequence[float | str] | msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     parameters: dict[str, Sequence[str] | int] | None = None
 
 
@@ -71,9 +71,19 @@ def _json(response: InferResponse, outputs: list[_Output]) -> bytes:
 
 def _as_json(tensor: OutputTensor) -> _Output:
     output = _described(tensor)
-    values = tensor.values
-    output.data = values if isinstance(values, list) else values.ravel().tolist()  # type: ignore[union-attr]  # an array
+    values = tensor.values if isinstance(tensor.values, list) else tensor.values.ravel()  # type: ignore[union-attr]  # an array
+    if len(values) > STEP_VALUES:
+        output.data = _in_steps(values)
+    else:
+        output.data = values if isinstance(values, list) else values.tolist()
     return output
+
+
+def _in_steps(values: Any) -> msgspec.Raw:
+    """To write millions at once would hold up all other threads."""
+    parts = [values[at : at + STEP_VALUES] for at in range(0, len(values), STEP_VALUES)]
+    steps = [_encode(part if isinstance(part, list) else part.tolist()) for part in parts]
+    return msgspec.Raw(b"[%b]" % b",".join([step[1:-1] for step in steps]))
 
 
 def _described(tensor: OutputTensor, parameters: dict[str, Sequence[str] | int] | None = None) -> _Output:

@@ -14,9 +14,9 @@ from penstock.adapters.http.infer import FAILED, JSON_HEADERS, binary_headers, p
 from penstock.adapters.http.infer_answers import encode_response
 from penstock.adapters.http.protocol import Headers, Reply
 from penstock.adapters.http.request_bodies import json_bytes
+from penstock.serving.aside import LARGE_BYTES
 from penstock.serving.data_plane import DataPlane
 from penstock.serving.refusals import RequestError
-from penstock.serving.requests import InferRequest, InferResponse
 from penstock.telemetry import Telemetry
 
 LONG_WAY: Final = frozenset((b"content-encoding", b"expect", b"origin", b"transfer-encoding"))
@@ -29,9 +29,10 @@ class WholeInferRequests:
     """As `protocol.WholeRequests`."""
 
     def __init__(self, plane: DataPlane, *, max_body_bytes: int, telemetry: Telemetry) -> None:
+        """Of bodies of `max_body_bytes` and less, those that need not be read beside the event loop."""
         self.path = f"/v2/models/{plane.model}/infer".encode()
         self._plane = plane
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes = min(max_body_bytes, LARGE_BYTES)
         self._telemetry = telemetry
 
     def takes(self, headers: Headers) -> bool:
@@ -55,20 +56,18 @@ class WholeInferRequests:
                 model=self._plane.model,
                 version=None,
                 arrived_seconds=arrived_seconds,
+                max_rows=self._plane.max_request_rows,
             )
-            self._plane.infer_newest(request, partial(self._deliver, request, named, reply))
+            self._plane.infer_newest(request, encode_response, partial(self._deliver, named, reply))
         except Exception as error:  # whatever fails, its caller gets a sentence and the connection goes on
             self._refuse(error, reply)
 
     def _deliver(
-        self, request: InferRequest, named: Mapping[bytes, bytes], reply: Reply, outcome: InferResponse | RequestError
+        self, named: Mapping[bytes, bytes], reply: Reply, outcome: tuple[bytes, int | None] | RequestError
     ) -> None:
         if isinstance(outcome, RequestError):
             return self._refuse(outcome, reply)
-        try:
-            content, header_length = encode_response(outcome, request)
-        except Exception as error:  # as above
-            return self._refuse(error, reply)
+        content, header_length = outcome
         self._telemetry.count("penstock_requests_total", code="200")
         described = JSON_HEADERS if header_length is None else binary_headers(header_length)
         packing = packing_of(content, named)

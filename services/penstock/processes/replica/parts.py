@@ -73,6 +73,7 @@ def assembled(settings: Settings, resources: ExitStack) -> Parts:
         prediction_log=_prediction_log(settings, telemetry, resources),
         loaded=_loaded_versions(settings, builder),
         max_staleness_seconds=settings.serving.max_staleness_seconds,
+        max_request_rows=settings.serving.max_request_rows,
     )
     return Parts(
         right_of_way=right_of_way, slot=slot, batcher=batcher, builder=builder, plane=plane, telemetry=telemetry
