@@ -4,6 +4,7 @@ import html
 import math
 
 from penstock.clock import to_rfc3339
+from penstock.wording import masked
 
 LONGEST_NAME = 28
 
@@ -45,8 +46,8 @@ def duration(seconds: float) -> str:
 
 
 def text(value: str) -> str:
-    """Safe inside an element or an attribute."""
-    return html.escape(value)
+    """Safe inside an element or an attribute, and nothing that no page may hold; lines stay lines."""
+    return html.escape("\n".join(map(masked, value.split("\n"))))
 
 
 def name(value: str) -> str:

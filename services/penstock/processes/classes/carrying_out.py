@@ -19,6 +19,7 @@ from penstock.learning.ledger import ClassLedger
 from penstock.learning.packet import Packet
 from penstock.processes.classes.controls import announced, send, wait_for
 from penstock.settings import Settings
+from penstock.wording import masked
 
 if TYPE_CHECKING:
     from penstock.learning.learner import Learner
@@ -51,7 +52,7 @@ def show(settings: Settings, *, as_json: bool) -> int:
         "trained_until": to_rfc3339(until),
         "classes": [row.to_json() for row in rows],
     }
-    click.echo(json.dumps(document, indent=2) if as_json else _table(document, rows))
+    click.echo(json.dumps(document, indent=2) if as_json else table(document, rows))
     return 0
 
 
@@ -160,17 +161,18 @@ def _names(request: ClassRequest, ledger: ClassLedger, update: ModelUpdate) -> t
         raise ConfigurationError(f"{error} ({where})") from None
 
 
-def _table(document: dict[str, object], rows: Sequence[ClassRow]) -> str:
+def table(document: dict[str, object], rows: Sequence[ClassRow]) -> str:
+    """For people: the document's title and a line for each class."""
     header = ("index", "name", "state", "events", "rows", "recall", "tenant")
     cells = [
         (
             str(row.index),
-            "".join(each if each.isprintable() else "\ufffd" for each in row.name),
+            masked(row.name),
             row.state,
             "–" if row.events is None else f"{row.events:,}",
             "–" if row.rows is None else f"{row.rows:,}",
             "–" if row.recall is None else f"{row.recall:.3f}",
-            row.tenant or "–",
+            masked(row.tenant or "–"),
         )
         for row in rows
     ]

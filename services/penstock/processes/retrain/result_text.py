@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.processes.retrain.result import Result
+from penstock.wording import masked
 
 CLASSES_SHOWN = 40
 
@@ -55,7 +56,7 @@ def _classes(result: Result) -> Table:
     for name in ("class", "events", "live", "fresh"):
         table.add_column(name, justify="left" if name == "class" else "right")
     for row in result.comparison.classes[:CLASSES_SHOWN]:
-        table.add_row(Text(row.name), _count(row.num_events), _ratio(row.live), _ratio(row.fresh))
+        table.add_row(Text(masked(row.name)), _count(row.num_events), _ratio(row.live), _ratio(row.fresh))
     if len(result.comparison.classes) > CLASSES_SHOWN:
         table.add_row(f"… {len(result.comparison.classes) - CLASSES_SHOWN:,} more: --json lists all", "", "", "")
     return table
@@ -71,7 +72,7 @@ def _differences(result: Result) -> Table:
         table.add_column(name)
     for one in found.examples:
         place = f"{one.partition}:{one.offset}" + (f"#{one.row}" if one.row else "")
-        table.add_row(place, Text(one.label), Text(_said(one.live)), Text(_said(one.fresh)))
+        table.add_row(place, Text(masked(one.label)), Text(_said(one.live)), Text(_said(one.fresh)))
     return table
 
 
@@ -114,4 +115,4 @@ def _ratio(value: float | None) -> str:
 
 
 def _said(answer: tuple[str, float]) -> str:
-    return f"{answer[0]} ({answer[1]:.2f})"
+    return f"{masked(answer[0])} ({answer[1]:.2f})"
