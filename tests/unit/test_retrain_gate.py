@@ -26,7 +26,7 @@ def result(live: Answers, fresh: Answers, *, forgotten: tuple[str, ...] = ()) ->
         (answers(100, 30), "it is not right more often than the live one by more than chance"),
         (
             answers(180, 20),
-            "it gets less right of 1 classes than publish.gate.class_margin allows: 'small' (0.75 to 0.50)",
+            "it gets less right of 1 class than publish.gate.class_margin allows: 'small' (0.75 to 0.50)",
         ),
     ],
 )

@@ -17,6 +17,7 @@ from penstock.learning.class_requests import listed, to_change
 from penstock.learning.packet import Packet
 from penstock.learning.parts import LearnerParts
 from penstock.learning.retraction import Retractions
+from penstock.wording import counted
 
 _DONE = {
     "hibernate": "asleep: not answered, their rows gone, and the first event of one wakes it",
@@ -87,7 +88,8 @@ class Desk:
                 "control", f"The model has {self._max_classes} classes, as model.max_classes allows."
             )
         self._changes.take_in(packet, name, f"{control.partition}:{control.offset}")
-        sentence = f"Class {name!r} taken in from the model {packet.model!r}, where it had {packet.events} events."
+        events = counted(packet.events, "event")
+        sentence = f"Class {name!r} taken in from the model {packet.model!r}, where it had {events}."
         return self._outcome(control, "applied", [name], sentence)
 
     def _retract(self, control: Control, request: RetractionRequest) -> ControlOutcome:

@@ -24,7 +24,7 @@ def short_count(value: float) -> str:
 
 def share(value: float) -> str:
     """0.934; a dash where there is none."""
-    return f"{value:.3f}" if math.isfinite(value) else "–"
+    return f"{value:z.3f}" if math.isfinite(value) else "–"
 
 
 def percent(value: float) -> str:

@@ -19,7 +19,7 @@ from penstock.learning.ledger import ClassLedger
 from penstock.learning.packet import Packet
 from penstock.processes.classes.controls import announced, send, wait_for
 from penstock.settings import Settings
-from penstock.wording import masked
+from penstock.wording import counted, masked
 
 if TYPE_CHECKING:
     from penstock.learning.learner import Learner
@@ -115,7 +115,7 @@ def import_packet(settings: Settings, file: Path, *, name: str | None, wait: boo
     sent = send(settings, ImportRequest(packet=content, name=name))
     click.echo(
         f"import class {taken_as!r}: {sent.place}. From its place in the log on it is answered, as it was in the model"
-        f" {packet.model!r} after {packet.events:,} events."
+        f" {packet.model!r} after {counted(packet.events, 'event')}."
     )
     if not wait:
         return 0
@@ -180,5 +180,5 @@ def table(document: dict[str, object], rows: Sequence[ClassRow]) -> str:
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (header, *cells)
     )
-    title = f"{len(rows)} classes of {document['model']}, version {document['version']}, from the {document['source']}"
-    return "\n".join([title, *lines])
+    title = f"{counted(len(rows), 'class', 'classes')} of {document['model']}, version {document['version']}"
+    return "\n".join([f"{title}, from the {document['source']}", *lines])
