@@ -13,7 +13,7 @@ from penstock.flow import (
     RetractionRequest,
 )
 from penstock.learning.class_changes import ClassChanges
-from penstock.learning.class_requests import listed, to_change
+from penstock.learning.class_requests import check_new, listed, to_change
 from penstock.learning.packet import Packet
 from penstock.learning.parts import LearnerParts
 from penstock.learning.retraction import Retractions
@@ -77,16 +77,7 @@ class Desk:
     def _import(self, control: Control, request: ImportRequest) -> ControlOutcome:
         packet = Packet.from_bytes(request.packet)
         name = request.name or packet.class_name
-        index = self._parts.ledger.index_of(name)
-        if index is not None:
-            state = self._parts.ledger.entries[index].state
-            raise InvalidEventError(
-                "control", f"Class {name!r} is {state} in this model; give the packet's class another name."
-            )
-        if len(self._parts.ledger) >= self._max_classes:
-            raise InvalidEventError(
-                "control", f"The model has {self._max_classes} classes, as model.max_classes allows."
-            )
+        check_new(name, self._parts.ledger, max_classes=self._max_classes)
         self._changes.take_in(packet, name, f"{control.partition}:{control.offset}")
         events = counted(packet.events, "event")
         sentence = f"Class {name!r} taken in from the model {packet.model!r}, where it had {events}."
