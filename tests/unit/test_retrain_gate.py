@@ -1,46 +1,22 @@
 """What keeps `penstock retrain --publish` from putting the fresh model in place: a sentence for each reason."""
 
-from typing import Any
-
-import numpy as np
 import pytest
 
-from labelled_rows import PLANE, event_batch
-from penstock.learning.comparison import Answers, compare
+from penstock.learning.comparison import Answers
 from penstock.processes.retrain.result import Result
+from retrain_results import answers_of, result_of
 
 LARGE, SMALL = 200, 40
+LABELS = ["large"] * LARGE + ["small"] * SMALL
 
 
 def answers(large_right: int, small_right: int) -> Answers:
     right = [place < large_right for place in range(LARGE)] + [place < small_right for place in range(SMALL)]
-    return Answers(
-        predicted=np.array(["x" if one else "y" for one in right], dtype=object),
-        probability=np.full(len(right), 0.5),
-        true_probability=np.full(len(right), 0.5),
-        is_right=np.array(right),
-    )
+    return answers_of(LABELS, [label if is_right else "neither" for label, is_right in zip(LABELS, right, strict=True)])
 
 
 def result(live: Answers, fresh: Answers, *, forgotten: tuple[str, ...] = ()) -> Result:
-    labels = ["large"] * LARGE + ["small"] * SMALL
-    events = event_batch(PLANE.schema, {"point": np.zeros((len(labels), 2))}, labels).events
-    nothing: dict[str, Any] = {"live": None, "live_problem": "", "live_has_learnt": None, "last_report": None}
-    return Result(
-        model="plane",
-        source="plane.labels",
-        gone_messages=0,
-        invalid={},
-        comparison=compare(events, live, fresh),
-        num_held_out=len(labels),
-        events_learnt=1000,
-        num_classes=2,
-        num_live_classes=2,
-        seconds=1.0,
-        forgotten=forgotten,
-        class_margin=0.2,
-        **nothing,
-    )
+    return result_of(LABELS, live, fresh, forgotten=forgotten)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +26,7 @@ def result(live: Answers, fresh: Answers, *, forgotten: tuple[str, ...] = ()) ->
         (answers(100, 30), "it is not right more often than the live one by more than chance"),
         (
             answers(180, 20),
-            "it gets less right of 1 classes than publish.gate.class_margin allows: 'small' (0.75 to 0.50)",
+            "it gets less right of 1 class than publish.gate.class_margin allows: 'small' (0.75 to 0.50)",
         ),
     ],
 )

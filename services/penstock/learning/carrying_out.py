@@ -13,10 +13,11 @@ from penstock.flow import (
     RetractionRequest,
 )
 from penstock.learning.class_changes import ClassChanges
-from penstock.learning.class_requests import listed, to_change
+from penstock.learning.class_requests import check_new, listed, to_change
 from penstock.learning.packet import Packet
 from penstock.learning.parts import LearnerParts
 from penstock.learning.retraction import Retractions
+from penstock.wording import counted
 
 _DONE = {
     "hibernate": "asleep: not answered, their rows gone, and the first event of one wakes it",
@@ -76,18 +77,10 @@ class Desk:
     def _import(self, control: Control, request: ImportRequest) -> ControlOutcome:
         packet = Packet.from_bytes(request.packet)
         name = request.name or packet.class_name
-        index = self._parts.ledger.index_of(name)
-        if index is not None:
-            state = self._parts.ledger.entries[index].state
-            raise InvalidEventError(
-                "control", f"Class {name!r} is {state} in this model; give the packet's class another name."
-            )
-        if len(self._parts.ledger) >= self._max_classes:
-            raise InvalidEventError(
-                "control", f"The model has {self._max_classes} classes, as model.max_classes allows."
-            )
+        check_new(name, self._parts.ledger, max_classes=self._max_classes)
         self._changes.take_in(packet, name, f"{control.partition}:{control.offset}")
-        sentence = f"Class {name!r} taken in from the model {packet.model!r}, where it had {packet.events} events."
+        events = counted(packet.events, "event")
+        sentence = f"Class {name!r} taken in from the model {packet.model!r}, where it had {events}."
         return self._outcome(control, "applied", [name], sentence)
 
     def _retract(self, control: Control, request: RetractionRequest) -> ControlOutcome:

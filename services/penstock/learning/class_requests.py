@@ -42,6 +42,21 @@ def to_change(request: ClassRequest, ledger: ClassLedger) -> tuple[int, ...]:
     return tuple(index for index in concerned(request, ledger) if ledger.entries[index].state != target)
 
 
+def check_new(name: str, ledger: ClassLedger, *, max_classes: int) -> None:
+    """Return if a class of another model may be taken in under this name.
+
+    Raises:
+        InvalidEventError: there is such a class, or there are as many classes as there may be.
+    """
+    state = ledger.state_of(name)
+    if state is not None:
+        raise InvalidEventError(
+            "control", f"Class {name!r} is {state} in this model; give the packet's class another name."
+        )
+    if len(ledger) >= max_classes:
+        raise InvalidEventError("control", f"The model has {max_classes} classes, as model.max_classes allows.")
+
+
 def listed(names: Sequence[str]) -> str:
     """As a sentence names them: not all of very many."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

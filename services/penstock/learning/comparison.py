@@ -51,7 +51,10 @@ class Answers:
     @property
     def log_loss(self) -> float:
         """Mean of −ln p(label) in nats; 0 of none."""
-        return float(-np.log(np.maximum(self.true_probability, 1e-12)).mean()) if len(self.is_right) else 0.0
+        if not len(self.is_right):
+            return 0.0
+        certain = np.clip(self.true_probability, 1e-12, 1.0)  # a float32 softmax may sum to a little more
+        return float(np.abs(np.log(certain)).mean())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from penstock.report.facts import RecordedVersion
 from penstock.report.from_checkpoint import COLUMNS, TENSORS, facts_of
 from penstock.report.page import page
 from penstock.settings import Settings
+from penstock.wording import counted
 
 VERSIONS = 20
 
@@ -37,9 +38,8 @@ def run(settings: Settings, output: Path) -> int:
         output.write_text(content, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"The report cannot be written to {output}: {error.strerror}.") from None
-    click.echo(
-        f"{output}: model {checkpoint.model}, version {checkpoint.version}, {checkpoint.events_learnt:,} events."
-    )
+    events = counted(checkpoint.events_learnt, "event")
+    click.echo(f"{output}: model {checkpoint.model}, version {checkpoint.version}, {events}.")
     return 0
 
 

@@ -7,6 +7,7 @@ from penstock.report.facts import Facts
 from penstock.report.over_time import accuracy, loss, mixture
 from penstock.report.style import STYLE
 from penstock.report.writing import count, duration, moment, share, text
+from penstock.wording import counted
 
 
 def page(facts: Facts) -> str:
@@ -36,8 +37,8 @@ def page(facts: Facts) -> str:
 def _heading(facts: Facts) -> str:
     return (
         f'<h1>{text(facts.model)}</h1><p class="soft">Version {facts.version}, trained until '
-        f"{moment(facts.trained_until_ms)} on {count(facts.events_learnt)} events in {count(facts.step)} steps. "
-        f"This page was made {moment(facts.made_at_ms)}.</p>"
+        f"{moment(facts.trained_until_ms)} on {counted(facts.events_learnt, 'event')} in "
+        f"{counted(facts.step, 'step')}. This page was made {moment(facts.made_at_ms)}.</p>"
     )
 
 

@@ -4,6 +4,7 @@ import html
 import math
 
 from penstock.clock import to_rfc3339
+from penstock.wording import masked
 
 LONGEST_NAME = 28
 
@@ -23,7 +24,7 @@ def short_count(value: float) -> str:
 
 def share(value: float) -> str:
     """0.934; a dash where there is none."""
-    return f"{value:.3f}" if math.isfinite(value) else "–"
+    return f"{value:z.3f}" if math.isfinite(value) else "–"
 
 
 def percent(value: float) -> str:
@@ -45,8 +46,8 @@ def duration(seconds: float) -> str:
 
 
 def text(value: str) -> str:
-    """Safe inside an element or an attribute."""
-    return html.escape(value)
+    """Safe inside an element or an attribute, and nothing that no page may hold; lines stay lines."""
+    return html.escape("\n".join(map(masked, value.split("\n"))))
 
 
 def name(value: str) -> str:

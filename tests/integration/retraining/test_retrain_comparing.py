@@ -82,6 +82,11 @@ def test_what_cannot_be_done_is_said_in_a_sentence(running: Line) -> None:
     empty = running.run("retrain")
     assert empty.returncode == 1
     assert b"holds no labelled event that this model could learn from" in empty.stderr
+    running.produce(events(1))
+    held_out = running.run("retrain", "--holdout", "0.9")
+    assert held_out.returncode == 1
+    assert b"holds too few events: 1 labelled event, and all is held out to compare on." in held_out.stderr
+    assert b"or a smaller --holdout than 0.9." in held_out.stderr
     both = running.run("retrain", "--from-topic", "--parquet", str(running.config))
     assert both.returncode == 2
     assert b"not both" in both.stderr

@@ -88,6 +88,13 @@ def test_names_of_classes_are_shown_as_they_are() -> None:
     assert NASTY[:27] + "…" in Outline(content).text
 
 
+def test_what_no_page_may_hold_is_masked_in_names() -> None:
+    content = page(facts_of(("nul\x00", "red\x1b[31m", "c")))
+    assert "nul\ufffd" in content
+    assert "red\ufffd[31m" in content
+    assert all(line.isprintable() for line in content.split("\n"))
+
+
 def test_light_and_dark_are_both_there() -> None:
     content = page(facts_of(("a",)))
     assert "prefers-color-scheme: dark" in content

@@ -39,6 +39,11 @@ class TrainingOptions:
             raise ConfigurationError(
                 f"training.options.ema_decay is {self.ema_decay}; it must be at least 0 and below 1."
             )
+        if self.anchor_events and not (self.ewc_strength or self.si_strength or self.lwf_weight):
+            raise ConfigurationError(
+                f"training.options.anchor_events is {self.anchor_events}, but nothing looks at an anchor: set"
+                " ewc_strength, si_strength or lwf_weight as well, or leave it at 0."
+            )
 
     @property
     def any_is_on(self) -> bool:

@@ -13,16 +13,20 @@ from penstock.adapters.kafka.topic_names import TopicNames
 from penstock.clock import to_rfc3339
 from penstock.errors import ConfigurationError, InvalidEventError, StopError
 from penstock.flow import ClassRequest, ClassVerb, ImportRequest, ModelUpdate
-from penstock.learning.class_requests import TARGETS, concerned, listed
+from penstock.learning.class_requests import TARGETS, check_new, concerned, listed
 from penstock.learning.class_table import ClassRow, rows_of_checkpoint, rows_of_ledger
 from penstock.learning.ledger import ClassLedger
 from penstock.learning.packet import Packet
-from penstock.processes.classes.controls import announced, send, wait_for
+from penstock.processes.classes.controls import announced, announced_so_far, send, wait_for
+from penstock.processes.classes.refusals import ends_of_letters, why_refused
 from penstock.settings import Settings
+from penstock.wire.control import MAX_NAME_CHARACTERS
+from penstock.wording import counted, masked
 
 if TYPE_CHECKING:
     from penstock.learning.learner import Learner
 
+LOOK = "look at `penstock dead-letters list`."
 WHAT_HAPPENS: dict[ClassVerb, str] = {
     "hibernate": "From its place in the log on they are no longer answered; their statistics wait in packets, their"
     " rows go, and the first labelled event of one wakes it.",
@@ -51,7 +55,7 @@ def show(settings: Settings, *, as_json: bool) -> int:
         "trained_until": to_rfc3339(until),
         "classes": [row.to_json() for row in rows],
     }
-    click.echo(json.dumps(document, indent=2) if as_json else _table(document, rows))
+    click.echo(json.dumps(document, indent=2) if as_json else table(document, rows))
     return 0
 
 
@@ -70,6 +74,7 @@ def change(
         raise ConfigurationError(f"`penstock classes {verb}` takes names of classes or --tenant, and not both.")
     update, ledger = announced(settings)
     classes = _names(request, ledger, update)
+    letters = ends_of_letters(settings) if wait else None
     sent = send(settings, request)
     click.echo(f"{verb} {listed(classes)}: {sent.place}. {WHAT_HAPPENS[verb]}")
     if not wait:
@@ -77,8 +82,10 @@ def change(
     newest, after = wait_for(settings, sent, timeout_seconds)
     wrong = [name for name in classes if after.state_of(name) != TARGETS[verb]]
     if wrong:
-        refused = "look at `penstock dead-letters list`" if set(wrong) == set(classes) else "events came after it"
-        click.echo(f"penstock: version {newest.version} has it, but not {listed(wrong)}: {refused}.", err=True)
+        guess = LOOK if set(wrong) == set(classes) else "events came after it."
+        why = why_refused(settings, sent, letters)
+        said = f"but the trainer refused it: {why}" if why else f"but not {listed(wrong)}: {guess}"
+        click.echo(f"penstock: version {newest.version} has it, {said}", err=True)
         return 1
     click.echo(f"Version {newest.version} has it.")
     return 0
@@ -110,21 +117,21 @@ def import_packet(settings: Settings, file: Path, *, name: str | None, wait: boo
             f"{file} is of class {packet.class_name!r} of the model {packet.model!r}, which reads other features than"
             f" model.features lists for {settings.model.name}."
         )
-    taken_as = name or packet.class_name
+    taken_as = packet.class_name if name is None else name
+    _check_import(settings, file, taken_as)
+    letters = ends_of_letters(settings) if wait else None
     sent = send(settings, ImportRequest(packet=content, name=name))
     click.echo(
         f"import class {taken_as!r}: {sent.place}. From its place in the log on it is answered, as it was in the model"
-        f" {packet.model!r} after {packet.events:,} events."
+        f" {packet.model!r} after {counted(packet.events, 'event')}."
     )
     if not wait:
         return 0
     newest, after = wait_for(settings, sent, timeout_seconds)
-    if after.state_of(taken_as) != "live":
-        click.echo(
-            f"penstock: version {newest.version} has it, but did not take the packet in: look at `penstock dead-letters"
-            " list`.",
-            err=True,
-        )
+    index = after.index_of(taken_as)
+    if index is None or after.entries[index].born_offset != sent.in_log:  # a class of this name may be another
+        why = why_refused(settings, sent, letters) or LOOK
+        click.echo(f"penstock: version {newest.version} has it, but the trainer refused it: {why}", err=True)
         return 1
     click.echo(f"Version {newest.version} has it.")
     return 0
@@ -156,21 +163,46 @@ def _names(request: ClassRequest, ledger: ClassLedger, update: ModelUpdate) -> t
     try:
         return tuple(ledger.names[index] for index in concerned(request, ledger))
     except InvalidEventError as error:
-        where = f"so says version {update.version} of {update.model}; `penstock classes list` shows its classes."
-        raise ConfigurationError(f"{error} ({where})") from None
+        raise _said_by(update, error) from None
 
 
-def _table(document: dict[str, object], rows: Sequence[ClassRow]) -> str:
+def _check_import(settings: Settings, file: Path, name: str) -> None:
+    """Refuse at once what the trainer would refuse. Raises `ConfigurationError`."""
+    if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
+        raise ConfigurationError(
+            f"{name[:80]!r} cannot be the class's name, which has 1 to {MAX_NAME_CHARACTERS} characters; --name gives"
+            " it another one."
+        )
+    if "analytic" not in settings.model.heads:
+        raise ConfigurationError(
+            f"{file} cannot be taken in: model.heads has no 'analytic', which is what packets are for."
+        )
+    so_far = announced_so_far(settings)
+    if so_far is None:
+        return
+    try:
+        check_new(name, so_far[1], max_classes=settings.model.max_classes)
+    except InvalidEventError as error:
+        raise _said_by(so_far[0], error) from None
+
+
+def _said_by(update: ModelUpdate, error: InvalidEventError) -> ConfigurationError:
+    where = f"so says version {update.version} of {update.model}; `penstock classes list` shows its classes."
+    return ConfigurationError(f"{error} ({where})")
+
+
+def table(document: dict[str, object], rows: Sequence[ClassRow]) -> str:
+    """For people: the document's title and a line for each class."""
     header = ("index", "name", "state", "events", "rows", "recall", "tenant")
     cells = [
         (
             str(row.index),
-            "".join(each if each.isprintable() else "\ufffd" for each in row.name),
+            masked(row.name),
             row.state,
             "–" if row.events is None else f"{row.events:,}",
             "–" if row.rows is None else f"{row.rows:,}",
             "–" if row.recall is None else f"{row.recall:.3f}",
-            row.tenant or "–",
+            masked(row.tenant or "–"),
         )
         for row in rows
     ]
@@ -178,5 +210,5 @@ def _table(document: dict[str, object], rows: Sequence[ClassRow]) -> str:
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (header, *cells)
     )
-    title = f"{len(rows)} classes of {document['model']}, version {document['version']}, from the {document['source']}"
-    return "\n".join([title, *lines])
+    title = f"{counted(len(rows), 'class', 'classes')} of {document['model']}, version {document['version']}"
+    return "\n".join([f"{title}, from the {document['source']}", *lines])

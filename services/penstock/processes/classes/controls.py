@@ -33,7 +33,12 @@ class Sent:
 
     @property
     def place(self) -> str:
-        return f"event {PARTITION}:{self.offset} of {self.topic}"
+        return f"event {self.in_log} of {self.topic}"
+
+    @property
+    def in_log(self) -> str:
+        """As a ledger says where a class was born."""
+        return f"{PARTITION}:{self.offset}"
 
 
 def announced(settings: Settings) -> tuple[ModelUpdate, ClassLedger]:
@@ -42,18 +47,24 @@ def announced(settings: Settings) -> tuple[ModelUpdate, ClassLedger]:
     Raises:
         StopError: nothing has been announced, or the weights cannot be had.
     """
+    found = announced_so_far(settings)
+    if found is None:
+        raise StopError(
+            f"No version of {settings.model.name} has been announced yet, so it has no classes; is `penstock train`"
+            " running, and are events arriving?"
+        )
+    return found
+
+
+def announced_so_far(settings: Settings) -> tuple[ModelUpdate, ClassLedger] | None:
+    """As `announced`; None if nothing has been announced."""
     feed = KafkaUpdateFeed(settings.kafka, settings.model.name, signing_keys=serving_keys(settings))
     try:
         updates = [record for record in feed.newest() if isinstance(record, ModelUpdate)]
     finally:
         feed.close()
     newest = max(updates, key=lambda update: (update.epoch, update.version), default=None)
-    if newest is None:
-        raise StopError(
-            f"No version of {settings.model.name} has been announced yet, so it has no classes; is `penstock train`"
-            " running, and are events arriving?"
-        )
-    return newest, ledger_of(settings, newest)
+    return None if newest is None else (newest, ledger_of(settings, newest))
 
 
 def ledger_of(settings: Settings, update: ModelUpdate) -> ClassLedger:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from penstock.flow import ModelUpdate, StepReport
 from penstock.learning.comparison import Comparison
+from penstock.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,5 +47,6 @@ class Result:
             return "it is not right more often than the live one by more than chance"
         if losing := self.comparison.losing(self.class_margin):
             names = ", ".join(f"{row.name!r} ({row.live:.2f} to {row.fresh:.2f})" for row in losing[:5])
-            return f"it gets less right of {len(losing)} classes than publish.gate.class_margin allows: {names}"
+            classes = counted(len(losing), "class", "classes")
+            return f"it gets less right of {classes} than publish.gate.class_margin allows: {names}"
         return ""

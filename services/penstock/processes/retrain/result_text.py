@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.processes.retrain.result import Result
+from penstock.wording import counted, masked
 
 CLASSES_SHOWN = 40
 
@@ -31,7 +32,7 @@ def _models(result: Result) -> Table:
     table.add_row("events learnt", _count(metrics.get("events_learnt")), _count(result.events_learnt))
     table.add_row("classes", _count(result.num_live_classes), _count(result.num_classes))
     table.add_row(
-        f"accuracy on {found.num_events:,} events held out",
+        f"accuracy on {counted(found.num_events, 'event')} held out",
         _ratio(found.live.accuracy if found.live else None),
         _ratio(found.fresh.accuracy),
     )
@@ -55,7 +56,7 @@ def _classes(result: Result) -> Table:
     for name in ("class", "events", "live", "fresh"):
         table.add_column(name, justify="left" if name == "class" else "right")
     for row in result.comparison.classes[:CLASSES_SHOWN]:
-        table.add_row(Text(row.name), _count(row.num_events), _ratio(row.live), _ratio(row.fresh))
+        table.add_row(Text(masked(row.name)), _count(row.num_events), _ratio(row.live), _ratio(row.fresh))
     if len(result.comparison.classes) > CLASSES_SHOWN:
         table.add_row(f"… {len(result.comparison.classes) - CLASSES_SHOWN:,} more: --json lists all", "", "", "")
     return table
@@ -63,15 +64,16 @@ def _classes(result: Result) -> Table:
 
 def _differences(result: Result) -> Table:
     found = result.comparison
+    differ = "differs" if found.num_differing == 1 else "differ"
     table = Table(
-        title=f"{found.num_differing:,} of {found.num_events:,} answers differ: live alone is right on "
+        title=f"{found.num_differing:,} of {counted(found.num_events, 'answer')} {differ}: live alone is right on "
         f"{found.live_alone_right:,}, fresh alone on {found.fresh_alone_right:,}; the surest of them"
     )
     for name in ("partition:offset", "label", "live says", "fresh says"):
         table.add_column(name)
     for one in found.examples:
         place = f"{one.partition}:{one.offset}" + (f"#{one.row}" if one.row else "")
-        table.add_row(place, Text(one.label), Text(_said(one.live)), Text(_said(one.fresh)))
+        table.add_row(place, Text(masked(one.label)), Text(_said(one.live)), Text(_said(one.fresh)))
     return table
 
 
@@ -79,8 +81,8 @@ def _sentences(result: Result) -> list[str]:
     said = []
     if result.gone_messages:
         said.append(
-            f"Retention has deleted the first {result.gone_messages:,} messages of {result.source}: the fresh model "
-            "has not learnt them, the live one has if it was there."
+            f"Of {result.source} retention has deleted the first {counted(result.gone_messages, 'message')}: the fresh "
+            "model has not learnt what is gone, the live one has if it was there."
         )
     if result.invalid:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(result.invalid.items()))
@@ -100,7 +102,7 @@ def _sentences(result: Result) -> list[str]:
         better = "is" if result.comparison.fresh_is_better else "is not"
         said.append(
             f"The fresh model {better} better by more than chance: its accuracy less the live one's is at least "
-            f"{result.comparison.lower_bound:+.4f} with 95 % confidence."
+            f"{result.comparison.lower_bound:+z.4f} with 95 % confidence."
         )
     return said
 
@@ -110,8 +112,8 @@ def _count(value: float | None) -> str:
 
 
 def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return "–" if value is None else f"{value:z.4f}"
 
 
 def _said(answer: tuple[str, float]) -> str:
-    return f"{answer[0]} ({answer[1]:.2f})"
+    return f"{masked(answer[0])} ({answer[1]:.2f})"

@@ -32,6 +32,7 @@ from penstock.processes.retrain.sources import FileSource, Source, TopicSource
 from penstock.processes.retrain.teaching import Bar, Pupil
 from penstock.settings import Settings
 from penstock.wire import columns as column
+from penstock.wording import counted
 
 WIDTH = 110
 """Of tables where there is no terminal."""
@@ -75,9 +76,9 @@ def _compared(
     held_out, pupil = HeldOutSlice(settings.model, share=share, most=most), Pupil(settings)
     pupil.learn(held_out.without(batch) for batch in source.batches(bar, "learning from scratch"))
     events, served = held_out.events, live.served if live else None
-    fresh = _Captured(settings, pupil) if pupil.learner.class_names else None
-    if fresh is None:
-        raise ConfigurationError(f"{source.name} holds no labelled event that this model could learn from.")
+    if not pupil.learner.class_names:
+        raise ConfigurationError(_nothing_learnt(source, held_out.num_held_out, share))
+    fresh = _Captured(settings, pupil)
     asked_live = answers(served, events, settings.model.schema) if served else None
     live_names = served.class_names if served else ()
     return Result(
@@ -97,6 +98,15 @@ def _compared(
         seconds=pupil.seconds,
         class_margin=settings.publish.gate.class_margin,
         forgotten=tuple(name for name in live_names if name not in set(pupil.learner.class_names)),
+    )
+
+
+def _nothing_learnt(source: Source, num_held_out: int, share: float) -> str:
+    if not num_held_out:
+        return f"{source.name} holds no labelled event that this model could learn from."
+    return (
+        f"{source.name} holds too few events: {counted(num_held_out, 'labelled event')}, and all is held out to compare"
+        f" on. More are needed, of other inputs, or a smaller --holdout than {share:g}."
     )
 
 

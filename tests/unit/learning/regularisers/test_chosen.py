@@ -171,8 +171,14 @@ def test_options_go_with_frozen_parts() -> None:
         ("si_strength", float("inf"), "training.options.si_strength is inf; it must be 0 or more"),
         ("ema_decay", 1.0, "training.options.ema_decay is 1.0; it must be at least 0 and below 1"),
         ("anchor_events", -5, "training.options.anchor_events is -5; it must be 0 or more"),
+        ("anchor_events", 5, "anchor_events is 5, .* set ewc_strength, si_strength or lwf_weight as well, or leave"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(key: str, value: float, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         TrainingOptions(**{key: value})  # type: ignore[arg-type]  # a key by name
+
+
+@pytest.mark.parametrize("user", ["ewc_strength", "si_strength", "lwf_weight"])
+def test_an_anchor_is_taken_with_any_option_that_looks_at_it(user: str) -> None:
+    assert TrainingOptions(**{user: 0.5, "anchor_events": 5}).anchor_events == 5  # type: ignore[arg-type]  # by name

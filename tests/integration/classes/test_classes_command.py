@@ -1,58 +1,14 @@
 """`penstock classes`: what the operator asks of classes goes through the label topic and comes back as a version."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from configurations import configuration, events, new_model, question
-from line import Line, ask, line, served_version
-from nursery import Nursery
+from class_commands import answered, classes, said, wait_until_served
+from configurations import events
+from line import Line
 from penstock.adapters.kafka.dead_letter_reader import read_letters
-from penstock.adapters.kafka.local_kafka import LocalKafka
 from penstock.wire.control import CONTROL_TYPE
 from waiting import wait_for
-
-
-@pytest.fixture
-def running(kafka: LocalKafka, tmp_path: Path, nursery: Nursery) -> Iterator[Line]:
-    """A line with its topics and a trainer at work."""
-    model = new_model()
-    text = configuration(model, kafka.bootstrap_servers, tmp_path / "state")
-    with line(tmp_path, kafka.bootstrap_servers, model, text, nursery) as started:
-        assert started.run("topics", "create", "--partitions", "3").returncode == 0
-        yield started
-
-
-def classes(running: Line) -> dict[str, dict[str, Any]]:
-    """What `list` says, by name."""
-    done = running.run("classes", "list", "--json")
-    assert done.returncode == 0, done.stderr
-    return {each["name"]: each for each in json.loads(done.stdout)["classes"]}
-
-
-def said(running: Line, *arguments: str, code: int = 0) -> str:
-    """What a command of the group says, on both of its outputs."""
-    done = running.run("classes", *arguments)
-    text = (done.stdout + done.stderr).decode()
-    assert done.returncode == code, text
-    assert "Traceback" not in text
-    return text
-
-
-def answered(url: str, model: str, label: int) -> str:
-    """What a replica takes the middle of a class for."""
-    status, answer = ask(f"{url}/v2/models/{model}/infer", question(1, label=label))
-    assert status == 200, answer
-    return str({output["name"]: output for output in answer["outputs"]}["label"]["data"][0])
-
-
-def wait_until_served(running: Line, url: str) -> None:
-    newest = running.newest_update()
-    assert newest is not None
-    wait_for(lambda: served_version(url, running.model) >= newest.version, "the replica serves the newest")
 
 
 def test_a_class_sleeps_wakes_by_its_first_event_and_is_retired(running: Line) -> None:
@@ -92,40 +48,16 @@ def test_a_class_sleeps_wakes_by_its_first_event_and_is_retired(running: Line) -
     assert trainer.stop() == 0
 
 
-def test_a_class_moves_to_another_model_as_a_file(
-    running: Line, kafka: LocalKafka, tmp_path: Path, nursery: Nursery
-) -> None:
+def test_a_change_that_the_trainer_refuses_ends_with_1_and_its_sentence(running: Line) -> None:
     trainer = running.start_trainer()
-    running.wait_until_announced(running.produce(events(600)))
-    file = tmp_path / "class-0.safetensors"
-    assert f"written to {file}" in said(running, "export", "class-0", "--output", str(file))
+    running.wait_until_announced(running.produce(events(100, classes=2)))
     assert trainer.stop() == 0
-
-    other = new_model()
-    text = configuration(other, kafka.bootstrap_servers, tmp_path / "other")
-    with line(tmp_path / "second", kafka.bootstrap_servers, other, text, nursery) as second:
-        assert second.run("topics", "create").returncode == 0
-        second.start_trainer()
-        _, url = second.start_replica()
-        others = [value for value in events(600, seed=3) if b'"class-0"' not in value]
-        second.wait_until_announced(second.produce(others))
-        assert "has it." in said(second, "import", str(file), "--name", "moved", "--wait")
-        wait_until_served(second, url)
-        assert answered(url, other, 0) == "moved"
-        assert answered(url, other, 2) == "class-2"
-        assert classes(second)["moved"]["events"] > 0
-        assert "is live in this model" in refused_after(second, "import", str(file), "--name", "moved", "--wait")
-        file.write_bytes(b"no packet")
-        assert "not a packet" in said(second, "import", str(file), code=1)
-
-
-def refused_after(running: Line, *arguments: str) -> str:
-    """The sentence of the newest dead letter after a command whose control the trainer refuses."""
-    said(running, *arguments)
-    letters = wait_for(
-        lambda: list(read_letters(running.kafka, running.topics.dead_letters)), "the trainer's refusal is a dead letter"
-    )
-    return letters[-1].sentence
+    said(running, "hibernate", "class-0")
+    second = running.start("classes", "hibernate", "class-1", "--wait")
+    wait_for(lambda: "hibernate 'class-1': event 0:" in second.text(), "both controls stand in the log")
+    running.start_trainer()
+    assert second.wait() == 1, second.text()
+    assert "but the trainer refused it: To hibernate 'class-1' would leave no class live." in second.text()
 
 
 def test_what_cannot_be_done_is_said_before_anything_is_sent(running: Line) -> None:
