@@ -206,6 +206,11 @@ def every(labels: Sequence[int], times: int, seed: int = 0) -> list[int]:
     return list(np.random.default_rng(seed).permutation(list(labels) * times).tolist())
 
 
+def place(offset: int, row: int = 0, partition: int = 0, topic: str = TOPIC) -> EventPlace:
+    """That of an event of `Told`."""
+    return EventPlace(topic=topic, partition=partition, offset=offset, row=row)
+
+
 def state_of(told: Told) -> dict[str, bytes]:
     """Every byte that survives."""
     checkpoint, weights = told.capture()

@@ -51,7 +51,8 @@ class Control:
 
 
 ControlResult = Literal["applied", "unchanged", "refused"]
-Exactness = Literal["exact", "approximate"]
+Exactness = Literal["exact", "approximate", "unverified"]
+"""`unverified`: taken out as it was given, and nothing that is kept tells whether it was ever learnt."""
 
 
 @dataclass(frozen=True, kw_only=True)

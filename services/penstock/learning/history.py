@@ -55,8 +55,8 @@ class History:
         """Rows of events [n ≥ 1] have been learnt."""
         largest = int(partitions.max())
         if largest >= len(self._frontier):
-            self._frontier = _widened(self._frontier, largest + 1)
-        places = (offsets << _ROW_BITS) + rows + 1
+            self._frontier = widened(self._frontier, largest + 1)
+        places = packed_places(offsets, rows) + 1
         if int(partitions.min()) == largest:  # mostly there is one, and then this takes a tenth of the time
             self._frontier[largest] = max(int(self._frontier[largest]), int(places.max()))
         else:
@@ -66,6 +66,11 @@ class History:
     def scale_number(self) -> int:
         """Which of all moments so far are in force, from 0; −1 before the first."""
         return len(self._scales) - 1
+
+    @property
+    def frontier(self) -> Int64s:
+        """By partition the next place, as `packed`; −1 before the first event; not a copy."""
+        return self._frontier
 
     def rescaled(self, scale: Scale, *, num_offered: int) -> None:
         """What is learnt from here on is standardised so; `num_offered` rows were offered to the reservoir before."""
@@ -85,11 +90,11 @@ class History:
 
     def has_come(self, partition: int, offset: int, row: int) -> bool:
         """True if the event at this place has been learnt, or passed over."""
-        return _place(offset, row) < _reached(self._frontier, partition)
+        return packed(offset, row) < _reached(self._frontier, partition)
 
     def is_in_sums(self, partition: int, offset: int, row: int, priority: int) -> bool:
         """True if a learnt event is in the exact sums still."""
-        if self._rebuilt_at is None or _place(offset, row) >= _reached(self._rebuilt_at, partition):
+        if self._rebuilt_at is None or packed(offset, row) >= _reached(self._rebuilt_at, partition):
             return True
         at = int(np.searchsorted(self._survivors, np.uint64(priority)))
         return at < len(self._survivors) and int(self._survivors[at]) == priority
@@ -98,7 +103,7 @@ class History:
         """How an event in the sums was standardised; None where inputs have no moments."""
         if not self._scales:
             return None
-        place = _place(offset, row)
+        place = packed(offset, row)
         before = [step for step, at in enumerate(self._frontiers) if _reached(at, partition) <= place]
         return self.scale_numbered(before[-1] if before else 0)
 
@@ -113,10 +118,10 @@ class History:
     def state(self) -> dict[str, Array]:
         """Copies."""
         width = len(self._frontier)
-        frontiers = [_widened(at, width) for at in self._frontiers]
+        frontiers = [widened(at, width) for at in self._frontiers]
         means = [scale.mean for scale in self._scales]
         inverse_deviations = [scale.inverse_deviation for scale in self._scales]
-        rebuilt = [] if self._rebuilt_at is None else [_widened(self._rebuilt_at, width)]
+        rebuilt = [] if self._rebuilt_at is None else [widened(self._rebuilt_at, width)]
         num_columns = len(self._scales[0].mean) if self._scales else 0
         return {
             "frontier": self._frontier.copy(),
@@ -146,11 +151,23 @@ class History:
         self._survivors = arrays["survivors"].astype(np.uint64)
 
 
-def _place(offset: int, row: int) -> int:
+def packed(offset: int, row: int) -> int:
+    """A place within a partition as one number, in the order of the log."""
     return (offset << _ROW_BITS) + row
 
 
-def _widened(frontier: Int64s, width: int) -> Int64s:
+def packed_places(offsets: Int64s, rows: npt.NDArray[np.int32]) -> Int64s:
+    """The same for events [n]."""
+    return (offsets << _ROW_BITS) + rows
+
+
+def unpacked(place: int) -> tuple[int, int]:
+    """The offset and the row of a `packed` place."""
+    return place >> _ROW_BITS, place & ((1 << _ROW_BITS) - 1)
+
+
+def widened(frontier: Int64s, width: int) -> Int64s:
+    """The same for so many partitions; nothing has come of those that are new."""
     return np.concatenate((frontier, np.full(width - len(frontier), _NOWHERE)))
 
 

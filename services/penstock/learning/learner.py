@@ -115,15 +115,14 @@ class Learner:
             DivergedError: the loss is no longer finite; the learner must not be used any more.
         """
         started = self._clock.monotonic_seconds()
-        known, history = len(self._parts.ledger), self._parts.history
-        scale = history.scale_number
+        known = len(self._parts.ledger)
+        self.seen.add(batch)
         self._parts.descent.at_event(self.events_learnt)
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
             learnt = self._learn_pieces(batch)
         self.step += 1
         if learnt.scored:
             self._last_loss = learnt.scored[-1].loss
-        self.seen.add(batch.seen, scale if history.scale_number == scale else None)
         self.offsets = self.offsets.advanced_to(batch.offsets)
         self.read_until_ms = max(self.read_until_ms, batch.read_until_ms)
         self.events_learnt += learnt.num_events(batch)
@@ -223,7 +222,7 @@ class Learner:
         self.events_learnt = checkpoint.events_learnt
         self.trained_until_ms = checkpoint.trained_until_ms
         self.read_until_ms = int(checkpoint.state.get("read_until_ms", 0))  # type: ignore[arg-type]  # as below
-        self.seen.restore(checkpoint.tensors)
+        self.seen.restore(checkpoint.tensors, self._parts.history.frontier)
         self._last_loss = float(checkpoint.state["last_loss"])  # type: ignore[arg-type]  # written by capture
 
     def seek(self, offsets: Offsets, label_log: LabelLog) -> None:

@@ -1,4 +1,4 @@
-"""Which events have been retracted lately, so that none is undone twice."""
+"""Which events have been retracted lately, by every name that was known of them, so that none is undone twice."""
 
 from collections.abc import Mapping
 
@@ -6,22 +6,23 @@ import numpy as np
 
 from penstock.flow import Array
 
-MOST_REMEMBERED = 4096
+MOST_REMEMBERED = 2 * 4096
+"""Names; an event has one or two."""
 
 
 class Retracted:
-    """Hashes of the newest targets."""
+    """Hashes of the names of the newest targets: of their places, of their ids."""
 
     def __init__(self) -> None:
         self._hashes: dict[int, None] = {}
 
-    def __contains__(self, target: int) -> bool:
-        return target in self._hashes
+    def __contains__(self, name: int | None) -> bool:
+        return name in self._hashes
 
-    def add(self, target: int) -> None:
-        """The oldest makes room."""
-        self._hashes[target] = None
-        if len(self._hashes) > MOST_REMEMBERED:
+    def add(self, *names: int) -> None:
+        """Those of one event; the oldest make room."""
+        self._hashes.update(dict.fromkeys(names))
+        while len(self._hashes) > MOST_REMEMBERED:
             del self._hashes[next(iter(self._hashes))]
 
     def state(self) -> dict[str, Array]:

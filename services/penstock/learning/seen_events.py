@@ -1,24 +1,41 @@
-"""The ids of the newest events: for the intake after a restart, to find repeats, and for retractions by id."""
+"""The ids of the newest events, and where each stood: for the intake after a restart, to find repeats, and to retract.
+
+What is remembered depends on the order of the entries alone, not on how they came in batches.
+"""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from penstock.flow import Array
+from penstock.flow import Array, EventBatch, RetractionRequest
+from penstock.learning.event_rows import places_of
+from penstock.learning.history import Int64s, packed, packed_places, unpacked, widened
 
 Entries = npt.NDArray[np.uint64]
 Int32s = npt.NDArray[np.int32]
 
 TENSOR: Final = "seen.entries"
-SCALES: Final = "seen.scales"
+PARTITIONS: Final = "seen.partitions"
+PLACES: Final = "seen.places"
+REACH: Final = "seen.reach"
 FORGET: Final = np.uint64(1)
 """The lowest bit of an entry that makes another be forgotten; it takes no place in the window."""
-_SEVERAL: Final = -2
-"""In place of the number of a scale: one came amid the batch."""
+_NO_EVENT: Final = -2
+_NOT_KNOWN: Final = -1
+_CHUNK = 4096
+_NOTHING: Final[Int64s] = np.empty(0, dtype=np.int64)
+
+
+class At(NamedTuple):
+    """Where an event stands in the label topic."""
+
+    partition: int
+    offset: int
+    row: int
 
 
 class SeenEvents:
@@ -28,59 +45,147 @@ class SeenEvents:
         self._window = window_events
         self._chunks = deque[_Chunk]()
         self._remembered = 0
+        self._reach = _NOTHING
+        """By partition: what was learnt there or later is among the entries, with its place."""
 
-    def add(self, entries: Entries, scale: int | None = None) -> None:
-        """Of the next batch, and the `History.scale_number` under which all of it was learnt, if there was one."""
-        self._append(entries, np.full(len(entries), _SEVERAL if scale is None else scale, dtype=np.int32))
+    def add(self, batch: EventBatch) -> None:
+        """The entries of the next batch."""
+        if not self._window or not (len(batch.seen) or batch.events.num_rows):
+            return
+        partitions, offsets, rows = places_of(batch.events)
+        places = packed_places(offsets, rows)
+        at = _entries_of_events(batch)
+        if at is None:
+            self._lose(partitions, places)
+        held = np.full(len(batch.seen), _NO_EVENT if at is not None else _NOT_KNOWN, dtype=np.int32)
+        where = np.zeros(len(batch.seen), dtype=np.int64)
+        if at is not None:
+            held[at], where[at] = partitions, places
+        self._append(_Chunk(entries=batch.seen, partitions=held, places=where))
 
-    def scale_of(self, key: int) -> int | None:
-        """Under which `History.scale_number` the newest event of this key was learnt, where that is known."""
+    @property
+    def is_whole(self) -> bool:
+        """True if every event that was ever learnt is among them."""
+        return bool(self._window) and not (self._reach > 0).any()
+
+    def reaches(self, at: At) -> bool:
+        """True if an event at this place, had it been learnt, would be among them."""
+        start = int(self._reach[at.partition]) if at.partition < len(self._reach) else 0
+        return bool(self._window) and packed(at.offset, at.row) >= start
+
+    def places_of(self, key: int) -> Iterator[At | None]:
+        """Of the events with this key, newest first; None where it is not known. Some may not have been learnt yet."""
         for chunk in reversed(self._chunks):
-            found = np.flatnonzero(chunk.entries == np.uint64(key & ~int(FORGET)))
+            for found in np.flatnonzero(chunk.entries == np.uint64(key))[::-1].tolist():
+                partition = int(chunk.partitions[found])
+                yield At(partition, *unpacked(int(chunk.places[found]))) if partition >= 0 else None
+
+    def key_at(self, at: At) -> int | None:
+        """The key of the event at this place, if it is among them."""
+        place = packed(at.offset, at.row)
+        for chunk in reversed(self._chunks):
+            found = np.flatnonzero((chunk.partitions == at.partition) & (chunk.places == place))
             if len(found):
-                scale = int(chunk.scales[found[-1]])
-                return None if scale == _SEVERAL else scale
+                return int(chunk.entries[found[-1]])
         return None
 
     def entries(self) -> Entries:
         """The last `window_events` that are remembered and what stands between them, in order."""
-        return self._joined()[0]
+        return self._joined().entries
 
     def tensors(self) -> dict[str, Array]:
         """For a checkpoint; empty where nothing is kept."""
         if not self._window:
             return {}
-        entries, scales = self._joined()
-        return {TENSOR: entries, SCALES: scales}
+        joined = self._joined()
+        return {
+            TENSOR: joined.entries,
+            PARTITIONS: joined.partitions,
+            PLACES: joined.places,
+            REACH: self._reach.copy(),
+        }
 
-    def restore(self, tensors: Mapping[str, Array]) -> None:
-        """The inverse of `tensors`; a checkpoint without them has seen nothing."""
+    def restore(self, tensors: Mapping[str, Array], frontier: Int64s = _NOTHING) -> None:
+        """The inverse of `tensors`; a checkpoint without them, of a model at that frontier, has seen nothing."""
         self._chunks.clear()
-        self._remembered = 0
-        if TENSOR in tensors:
-            self._append(tensors[TENSOR].astype(np.uint64), tensors[SCALES].astype(np.int32))
-
-    def _append(self, entries: Entries, scales: Int32s) -> None:
-        if not self._window or not len(entries):
+        self._remembered, self._reach = 0, frontier.copy()
+        if TENSOR not in tensors:
             return
-        remembered = int(np.count_nonzero((entries & FORGET) == 0))
-        self._chunks.append(_Chunk(entries=entries, scales=scales, remembered=remembered))
-        self._remembered += remembered
-        while self._remembered - self._chunks[0].remembered >= self._window:
-            self._remembered -= self._chunks.popleft().remembered
+        entries = tensors[TENSOR].astype(np.uint64)
+        if PLACES in tensors:
+            self._reach = tensors[REACH].astype(np.int64)
+            held, where = tensors[PARTITIONS].astype(np.int32), tensors[PLACES].astype(np.int64)
+        else:
+            held, where = np.full(len(entries), _NOT_KNOWN, dtype=np.int32), np.zeros(len(entries), dtype=np.int64)
+        self._append(_Chunk(entries=entries, partitions=held, places=where))
 
-    def _joined(self) -> tuple[Entries, Int32s]:
-        entries = np.concatenate([np.empty(0, dtype=np.uint64), *(chunk.entries for chunk in self._chunks)])
-        scales = np.concatenate([np.empty(0, dtype=np.int32), *(chunk.scales for chunk in self._chunks)])
-        remembered = np.flatnonzero((entries & FORGET) == 0)
-        start = int(remembered[-self._window]) if self._window and len(remembered) > self._window else 0
-        return entries[start:], scales[start:]
+    def _append(self, chunk: "_Chunk") -> None:
+        if not self._window:
+            return
+        for start in range(0, len(chunk.entries), _CHUNK):
+            part = chunk.between(start, start + _CHUNK)
+            self._chunks.append(part)
+            self._remembered += part.remembered
+        self._trim()
+
+    def _trim(self) -> None:
+        """Down to the window, which then begins with an entry that is remembered."""
+        excess = self._remembered - self._window
+        if excess <= 0:
+            return
+        while excess >= 0:
+            oldest = self._chunks.popleft()
+            kept = np.flatnonzero((oldest.entries & FORGET) == 0)
+            cut = len(oldest.entries) if len(kept) <= excess else int(kept[excess])
+            lost = oldest.between(0, cut)
+            self._lose(lost.partitions, lost.places)
+            self._remembered -= lost.remembered
+            excess -= len(kept)
+            if cut < len(oldest.entries):
+                self._chunks.appendleft(oldest.between(cut, len(oldest.entries)))
+
+    def _lose(self, partitions: Int32s, places: Int64s) -> None:
+        """Events [n] at these places are not among the entries."""
+        places, partitions = places[partitions >= 0], partitions[partitions >= 0]
+        if len(partitions):
+            self._reach = widened(self._reach, max(int(partitions.max()) + 1, len(self._reach)))
+            np.maximum.at(self._reach, partitions, places + 1)
+
+    def _joined(self) -> "_Chunk":
+        return _Chunk(
+            entries=np.concatenate([np.empty(0, dtype=np.uint64), *(chunk.entries for chunk in self._chunks)]),
+            partitions=np.concatenate([np.empty(0, dtype=np.int32), *(chunk.partitions for chunk in self._chunks)]),
+            places=np.concatenate([_NOTHING, *(chunk.places for chunk in self._chunks)]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Chunk:
-    """Of one batch: entries [n], their scales [n] by number, and how many of them are to be remembered."""
+    """Entries [n]; of those that are ids of events the partition [n] and the place in it [n], as `packed`."""
 
     entries: Entries
-    scales: Int32s
-    remembered: int
+    partitions: Int32s
+    places: Int64s
+
+    @property
+    def remembered(self) -> int:
+        """How many take a place in the window."""
+        return int(np.count_nonzero((self.entries & FORGET) == 0))
+
+    def between(self, start: int, stop: int) -> "_Chunk":
+        """A run of them."""
+        return _Chunk(
+            entries=self.entries[start:stop], partitions=self.partitions[start:stop], places=self.places[start:stop]
+        )
+
+
+def _entries_of_events(batch: EventBatch) -> Int64s | None:
+    """Which entries of `seen` are the ids of its events, in order; None where that cannot be told.
+
+    The others are ids of retractions, each behind those of the events before it, and what is to be forgotten.
+    """
+    remembered = np.flatnonzero((batch.seen & FORGET) == 0)
+    retractions = [control.at for control in batch.controls if isinstance(control.request, RetractionRequest)]
+    if len(remembered) == batch.events.num_rows + len(retractions):
+        remembered = np.delete(remembered, np.array(retractions, dtype=np.int64) + np.arange(len(retractions)))
+    return remembered if len(remembered) == batch.events.num_rows else None

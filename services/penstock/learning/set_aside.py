@@ -83,17 +83,19 @@ class HeldOut:
         """Drop rows of these classes from before that event: their labels mean something else now."""
         self._keep(~(np.isin(self._classes, classes) & (self._events < before)))
 
-    def take_back(self, priority: int | None, rows: EncodedRows, label: int) -> bool:
-        """Drop one event: by its priority, else by features and label. True if it was there."""
+    def take_back(self, priority: int | None, rows: EncodedRows, label: int) -> int | None:
+        """Drop one event: by its priority, else by features and label. Its priority; None if it was not there."""
         if priority is not None:
             found = np.flatnonzero(self._priorities == np.uint64(priority))
         else:
             found = np.flatnonzero(self._classes == label)
             same = (self._dense[found] == rows.dense).all(axis=1) & (self._tokens[found] == rows.tokens).all(axis=1)
             found = found[same][:1]
-        if len(found):
-            self._keep(np.isin(np.arange(len(self)), found, invert=True))
-        return bool(len(found))
+        if not len(found):
+            return None
+        taken = int(self._priorities[found[0]])
+        self._keep(np.isin(np.arange(len(self)), found, invert=True))
+        return taken
 
     def of_classes(self, live: Bools) -> HeldRows:
         """A copy of the rows of classes that are live, bool [classes]."""

@@ -56,6 +56,7 @@ class Window:
         kept = kept[~np.isin(kept, places)]
         rows, priorities, times = self.rows.at(kept), self.priorities[kept], self.times[kept]
         self.num_added = 0
+        self.rows, self.priorities[:], self.times[:] = self._form.empty(self.capacity, 0), 0, 0
         self.add(rows, priorities, times)
 
     def state(self) -> dict[str, Array]:

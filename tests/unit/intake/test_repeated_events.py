@@ -166,7 +166,7 @@ def test_taken_up_again_behind_any_batch_it_decides_as_if_it_had_never_stopped(s
         ).batches()
         assert learnt(resumed) == learnt(whole[step:])
         assert [len(each.controls) for each in resumed] == [len(each.controls) for each in whole[step:]]
-        kept.add(batch.seen)
+        kept.add(batch)
         restored = SeenEvents(window)
         restored.restore(kept.tensors())
         kept = restored

@@ -78,10 +78,14 @@ class AnalyticHead:
         """Take rows out: the sums are those of a head that has never seen them (without forgetting)."""
         self.learn(rows, classes, -np.ones(len(rows)) if weights is None else -weights)
 
-    def retract_known(self, row: Float64s, label: int, weight: float) -> bool:
-        """Take one row [width] out, unless the sums say that it was never in them; then False, and nothing changes."""
+    def retract_known(self, row: Float64s, label: int, weight: float, *, is_sure: bool) -> bool:
+        """Take one row [width] out, unless the sums say that it was never in them; then False, and nothing changes.
+
+        Where it `is_sure` that it is in them, they are not asked.
+        """
         self._fold()
-        return self._sums.take_out_known(self.features(row[None])[0], label, weight, width=self.features.width)
+        psi = self.features(row[None])[0]
+        return self._sums.take_out_known(psi, label, weight, width=self.features.width, is_sure=is_sure)
 
     def sums_of(self, label: int) -> ClassSums:
         """A copy of a class's part of the sums."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsyr, dsyrk
 from torch import Tensor
 
 from penstock.flow import Array
 from penstock.learning.device import CPU
+from penstock.learning.heads.cholesky import factor_of
 from penstock.learning.heads.discriminant import penalty
 
 Float64s = npt.NDArray[np.float64]
@@ -107,30 +108,44 @@ class Sums:
         self._squares[label] += packet.squares * left**2
         self.by_class[label] += packet.sums[: self.by_class.shape[1]] * left
 
-    def take_out_known(self, psi: Float64s, label: int, weight: float, *, width: int) -> bool:
+    def take_out_known(self, psi: Float64s, label: int, weight: float, *, width: int, is_sure: bool) -> bool:
         """Take one row ψ [m] out, unless the sums say that it was never in them; then False, and nothing changes.
 
-        Whatever was added leaves a scatter within classes that is positive definite, with the ridge of rows so `width`,
-        when it is taken out.
+        Where it `is_sure` that the row is in them only n_c is asked, at a cost of m²; else it takes m³/3.
         """
         count = float(self.counts[label]) - weight
         if count < -_NO_WEIGHT:
             return False
         sums = self.by_class[label] - weight * psi if count > _NO_WEIGHT else np.zeros_like(psi)
-        gram = self.gram.cpu().numpy() - weight * np.outer(psi, psi)
-        others = np.flatnonzero(self.counts > _NO_WEIGHT)
-        others = others[others != label]
-        within = gram - self.by_class[others].T @ (self.by_class[others] / self.counts[others, None])
-        if count > _NO_WEIGHT:
-            within -= np.outer(sums, sums) / count
-        total = float(self.counts[others].sum()) + max(count, 0.0)
-        ridge = penalty(torch.from_numpy(gram), total, width) if total > 0 else 1e-9
-        within[np.diag_indices(len(within))] += ridge
-        if torch.linalg.cholesky_ex(torch.from_numpy(within)).info.item():
+        if not is_sure and not self._can_leave(psi, label, weight, sums, width=width):
             return False
-        self.gram, self.by_class[label] = torch.from_numpy(gram).to(self.gram.device), sums
+        _take_row_out(self.gram, psi, weight)
+        self.by_class[label] = sums
         self.counts[label] = count if count > _NO_WEIGHT else 0.0
         self._squares[label] = max(float(self._squares[label]) - weight**2, 0.0) if count > _NO_WEIGHT else 0.0
+        return True
+
+    def _can_leave(self, psi: Float64s, label: int, weight: float, sums: Float64s, *, width: int) -> bool:
+        """Whatever was added leaves a positive definite scatter within classes, with the ridge of rows so `width`.
+
+        `sums` [m] are what stays of Q_c; among many rows one that was never added leaves such a scatter too.
+        """
+        counts = self.counts.copy()
+        counts[label] -= weight
+        live = np.flatnonzero(counts > _NO_WEIGHT)
+        total = float(counts[live].sum()) if len(live) else 0.0
+        rows = self.by_class[live]
+        rows[live == label] = sums
+        within = self.gram.cpu().clone()
+        _take_row_out(within, psi, weight)
+        ridge = penalty(within, total, width) if total > 0 else 1e-9
+        scaled = rows / np.sqrt(counts[live])[:, None]
+        dsyrk(-1.0, scaled.T, beta=1.0, c=within.numpy().T, overwrite_c=True)
+        within.diagonal().add_(ridge)
+        try:
+            factor_of(within)
+        except np.linalg.LinAlgError:
+            return False
         return True
 
     def add_scatter(self, scatter: Float64s) -> None:
@@ -170,6 +185,15 @@ class Sums:
 def _add_lower_triangle(gram: Float64s, psi: Float64s) -> None:
     """Add ψᵀψ in place; for BLAS a row-major lower triangle is the upper one of a column-major matrix."""
     dsyrk(1.0, psi.T, beta=1.0, c=gram.T, overwrite_c=True)
+
+
+def _take_row_out(gram: Tensor, psi: Float64s, weight: float) -> None:
+    """Take w ψψᵀ out of a lower triangle, in place."""
+    if gram.device.type == "cpu":
+        dsyr(-weight, psi, lower=False, a=gram.numpy().T, overwrite_a=True)
+    else:
+        row = torch.from_numpy(psi).to(gram.device)
+        gram.addr_(row, row, alpha=-weight)
 
 
 def _add_by_class(sums: Float64s, psi: Tensor, classes: Int64s) -> None:
