@@ -54,7 +54,7 @@ EVENTS: tuple[Metric, ...] = (
         name="penstock_retractions_total",
         kind="counter",
         side="trainer",
-        help="Retracted events by head, and by whether the head has forgotten them exactly or approximately.",
+        help="Retracted events by head, and by how it has forgotten them: exact, approximate, unverified.",
         labels=("head", "exactness"),
     ),
     Metric(
