@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import scipy.linalg.blas  # noqa: F401 - it has a BLAS of its own, whose threads are set only once it is loaded
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -38,7 +39,7 @@ def begin_computing(device: torch.device = CPU) -> None:
 
 
 def use_threads(num_threads: int) -> None:
-    """Set the number of CPU threads of torch and of NumPy's BLAS in this process; roots call it once, at start.
+    """Set the number of CPU threads of torch, and of NumPy's and SciPy's BLAS; roots call it once, at start.
 
     Other threads take it up by `begin_computing`. How many threads share a product decides its last bits, so this is
     part of what a digest of weights depends on.

@@ -108,6 +108,7 @@ def test_no_piece_is_much_longer_than_a_step(
         ("FP32", [40], "[" + "1," * 38 + 'null,"a"]', r"data\[38\]: expected float, got null"),
         ("BYTES", [2], "[" + '"",' * 50 + '""]', r"holds 51 values or more; its shape \[2\] asks for 2"),
         ("BYTES", [2, 1], "[" + "[]," * 50 + "[]]", r"data\[0\]: expected array of length 1; BYTES"),
+        ("BYTES", [4], '[["aaaaaa"],[""],[""],[""]]', r"nested as 4 lists of 1 values; its shape is \[4\]"),
         ("BYTES", [1, 40], "[" + '"",' * 39 + '""]', r"shape \[1, 40\]; BYTES takes \[n\] or \[n, 1\]"),
         ("FP32", [1], " " * 40 + '"a"', "data: expected array, got str"),
     ],

@@ -102,9 +102,15 @@ def _read_texts(tensor: Tensor, datatype: Datatype, text: bytes, *, is_nested: b
     if not is_nested:
         return read_data(tensor, datatype)
     try:
-        return [value for (value,) in _decode_single_texts(text)]
+        values: list[Any] = [value for (value,) in _decode_single_texts(text)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise misfit(tensor, datatype, str(error)) from None
+    if tensor.shape != [len(values), 1]:
+        raise BadInputError(
+            f"Input {reprlib.repr(tensor.name)}: data is nested as {len(values)} lists of 1 values; "
+            f"its shape is {reprlib.repr(tensor.shape)}."
+        )
+    return values
 
 
 def _check_counts(tensor: Tensor, text: bytes, *, is_nested: bool) -> None:
