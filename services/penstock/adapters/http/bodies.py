@@ -84,12 +84,17 @@ def decode_request(
 
 
 def _check_flags(request: _Request) -> None:
-    found = [(BINARY_DATA_OUTPUT, request.parameters, "the request")]
-    found += [(BINARY_DATA, one.parameters, f"output {reprlib.repr(one.name)}") for one in request.outputs or ()]
-    for key, parameters, where in found:
-        value = parameters.get(key) if parameters else None
-        if value is not None and not isinstance(value, bool):
-            raise BadInputError(f"Parameter {key!r} of {where} is {reprlib.repr(value)}; it is true or false.")
+    value = request.parameters.get(BINARY_DATA_OUTPUT) if request.parameters else None
+    if value is not None and value is not True and value is not False:
+        raise _no_flag(BINARY_DATA_OUTPUT, value, "the request")
+    for one in request.outputs or ():
+        value = one.parameters.get(BINARY_DATA) if one.parameters else None
+        if value is not None and value is not True and value is not False:
+            raise _no_flag(BINARY_DATA, value, f"output {reprlib.repr(one.name)}")
+
+
+def _no_flag(key: str, value: Any, where: str) -> BadInputError:
+    return BadInputError(f"Parameter {key!r} of {where} is {reprlib.repr(value)}; it is true or false.")
 
 
 def _with_binary(tensors: Sequence[Tensor], read: Read, binary: memoryview) -> tuple[InputTensor, ...]:
