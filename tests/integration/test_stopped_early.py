@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -27,20 +29,33 @@ def config(tmp_path: Path, unused_address: str) -> Path:
     return path
 
 
+@contextmanager
+def started(arguments: list[str], log: Path) -> Iterator[tuple[Process, psutil.Process]]:
+    """A command and its process; whatever happens, nothing of it stays."""
+    process = Process(arguments, log, {})
+    running = psutil.Process(process._process.pid)
+    try:
+        yield process, running
+    finally:
+        if running.is_running():
+            for each in (*running.children(recursive=True), running):
+                each.kill()
+            process.wait()
+
+
 @pytest.mark.parametrize("command", ["serve", "train"])
 def test_at_the_first_moment_at_which_it_can_be_stopped(command: str, config: Path, tmp_path: Path) -> None:
-    process = Process([command, "--config", str(config)], tmp_path / "log", {})
-    pid = process._process.pid
-    wait_for(lambda: hears_sigterm(pid), "it hears SIGTERM", every_seconds=0.001)
-    os.kill(pid, signal.SIGTERM)
-    assert process.wait() == 0, process.text()
-    assert not process.text()
+    with started([command, "--config", str(config)], tmp_path / "log") as (process, running):
+        wait_for(lambda: hears_sigterm(running.pid), "it hears SIGTERM", every_seconds=0.001)
+        os.kill(running.pid, signal.SIGTERM)
+        assert process.wait() == 0, process.text()
+        assert not process.text()
 
 
 def test_several_processes_of_which_none_has_begun(config: Path, tmp_path: Path) -> None:
-    process = Process(["serve", "--config", str(config), "--processes", "2", "--port", "0"], tmp_path / "log", {})
-    parent = psutil.Process(process._process.pid)
-    wait_for(lambda: len(parent.children()) == 2, "both have been started", every_seconds=0.001)
-    os.kill(parent.pid, signal.SIGTERM)
-    assert process.wait() == 0, process.text()
-    assert "Traceback" not in process.text()
+    arguments = ["serve", "--config", str(config), "--processes", "2", "--port", "0"]
+    with started(arguments, tmp_path / "log") as (process, running):
+        wait_for(lambda: len(running.children()) == 2, "both have been started", every_seconds=0.001)
+        os.kill(running.pid, signal.SIGTERM)
+        assert process.wait() == 0, process.text()
+        assert "Traceback" not in process.text()
