@@ -3,6 +3,7 @@
 import select
 import socket
 import struct
+import time
 
 PATIENCE_SECONDS = 10.0
 SO_TIMESTAMPING = 37
@@ -11,6 +12,8 @@ STAMPS = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 11
 `linux/net_tstamp.h`; Python has no names for them."""
 TIMESPEC = struct.Struct("qq")
 SAID_BYTES = 512
+STAMPS_FROM_SECONDS = 1.0
+"""After it was asked to: the kernel begins with it in a worker of its own, and until then this clock must do."""
 
 
 class RawConnection:
@@ -22,6 +25,7 @@ class RawConnection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stamped = stamped
         self._came = 0
+        self._began = time.monotonic()
         if stamped:
             self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPS)
             self._left = select.poll()
@@ -47,7 +51,7 @@ class RawConnection:
         left = self._came
         while self._left.poll(0):
             _, said, _, _ = self._socket.recvmsg(0, SAID_BYTES, socket.MSG_ERRQUEUE)
-            left = _stamp_of(said)
+            left = self._stamp_of(said)
         return (self._came - left) / 1e9
 
     def _more(self) -> bytes:
@@ -58,17 +62,18 @@ class RawConnection:
         if not more:
             raise ConnectionError("closed by the server")
         if self._stamped:
-            self._came = _stamp_of(said)
+            self._came = self._stamp_of(said)
         return more
 
-
-def _stamp_of(said: list[tuple[int, int, bytes]]) -> int:
-    """Nanoseconds by the wall clock."""
-    for level, kind, content in said:
-        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING):
-            seconds, nanoseconds = TIMESPEC.unpack_from(content)
-            return int(seconds * 1_000_000_000 + nanoseconds)
-    raise LookupError("the system does not say when bytes leave and come")
+    def _stamp_of(self, said: list[tuple[int, int, bytes]]) -> int:
+        """Nanoseconds by the wall clock."""
+        for level, kind, content in said:
+            if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPING):
+                seconds, nanoseconds = TIMESPEC.unpack_from(content)
+                return int(seconds * 1_000_000_000 + nanoseconds)
+        if time.monotonic() < self._began + STAMPS_FROM_SECONDS:
+            return time.time_ns()
+        raise LookupError("the system does not say when bytes leave and come")
 
 
 def request_of(path: str, body: bytes) -> bytes:

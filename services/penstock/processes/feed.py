@@ -9,14 +9,18 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 
 from penstock.adapters.feed_process.channel import Channel
+from penstock.adapters.feed_process.idle_process import IdleProcess
+from penstock.adapters.feed_process.idle_reader import IdleReader
 from penstock.adapters.feed_process.messages import Request, Start
 from penstock.adapters.feed_process.server import FeedServer
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.processes import logs
 from penstock.serving.ports import UpdateFeed
+from penstock.wire.inline_weights import ReadInline
 from penstock.wire.signature import SigningKeys
 
 COMMAND = (sys.executable, "-m", "penstock.processes.feed")
@@ -29,7 +33,9 @@ def run(descriptor: int) -> None:
     with suppress(OSError):  # where priorities are not ours to give it only disturbs more
         os.nice(NICENESS)
     gc.freeze()
-    FeedServer(Channel(socket.socket(fileno=descriptor), Request), _opened, make_way).serve()
+    idle = IdleReader(lambda: IdleProcess(make_way, inherited=(descriptor,)), make_way)
+    with closing(idle):
+        FeedServer(Channel(socket.socket(fileno=descriptor), Request), partial(_opened, idle), make_way).serve()
 
 
 def make_way() -> None:
@@ -38,7 +44,7 @@ def make_way() -> None:
         os.sched_yield()
 
 
-def _opened(start: Start, on_refused: Callable[[str], None]) -> UpdateFeed:
+def _opened(read_inline: ReadInline, start: Start, on_refused: Callable[[str], None]) -> UpdateFeed:
     return KafkaUpdateFeed(
         start.kafka,
         start.model,
@@ -46,6 +52,7 @@ def _opened(start: Start, on_refused: Callable[[str], None]) -> UpdateFeed:
         signing_keys=SigningKeys(start.signing_keys) if start.signing_keys else None,
         on_refused=on_refused,
         make_way=make_way,
+        read_inline=read_inline,
     )
 
 

@@ -31,8 +31,11 @@ class Channel:
         """
         try:
             content = msgspec.json.encode(message)
-            socket.send_fds(self._socket, [LENGTHS.pack(len(content), len(descriptors))], list(descriptors))
-            self._socket.sendall(content)
+            whole = LENGTHS.pack(len(content), len(descriptors)) + content
+            # as far as the socket has room at once: whoever sees a message begin waits for its end, however long the
+            # sender must wait for a core
+            sent = socket.send_fds(self._socket, [whole], list(descriptors))
+            self._socket.sendall(whole[sent:])
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

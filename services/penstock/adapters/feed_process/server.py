@@ -19,10 +19,9 @@ from penstock.adapters.feed_process.messages import (
     Start,
 )
 from penstock.adapters.feed_process.shared_bytes import shared
+from penstock.adapters.feed_process.shared_weights import as_shared
 from penstock.errors import ConfigurationError, UnavailableError
 from penstock.flow import Claim, LogRecord, ModelUpdate
-from penstock.learning.weights_content import Digest, MemoryContent
-from penstock.learning.weights_layout import LENGTH_BYTES, is_finite
 from penstock.make_way import MakeWay, go_on
 from penstock.serving.ports import UpdateFeed
 from penstock.wire.model_update import encode_record
@@ -102,11 +101,9 @@ class FeedServer:
     def _sent(self, record: LogRecord, model: str, descriptors: list[int]) -> Sent:
         is_checked = False
         if isinstance(record, ModelUpdate) and record.inline is not None:
-            header_bytes = int.from_bytes(record.inline[:LENGTH_BYTES], "little")
-            descriptors.append(shared(record.inline, aligned_at=LENGTH_BYTES + header_bytes, make_way=self._make_way))
-            digest = Digest(MemoryContent(record.inline), self._make_way).hexdigest
-            is_announced = (digest, len(record.inline)) == (record.sha256, record.size_bytes)
-            is_checked = is_announced and is_finite(record.inline, self._make_way)
+            found = as_shared(record.inline, self._make_way)
+            descriptors.append(found.descriptor)
+            is_checked = found.is_finite and (found.sha256, found.size_bytes) == (record.sha256, record.size_bytes)
             record = replace(record, inline=b"")
         elif isinstance(record, ModelUpdate) and record.delta is not None:
             descriptors.append(shared(record.delta.content, make_way=self._make_way))
