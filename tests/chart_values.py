@@ -102,6 +102,7 @@ EVERY_KEY: Values = {
         "max_batch_delay_seconds": 0.002,
         "max_body_bytes": 1048576,
         "max_request_rows": 5000,
+        "max_text_bytes": 70000,
         "timeout_seconds": 2.5,
         "resident_versions": 5,
         "load_on_demand": 2,

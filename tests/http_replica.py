@@ -62,6 +62,7 @@ class HttpReplica:
             loaded=loaded,
             max_staleness_seconds=config.max_staleness_seconds,
             max_request_rows=config.max_request_rows,
+            max_text_bytes=config.max_text_bytes,
         )
         self.server = HttpServer(host="127.0.0.1", port=0)
         self.port = self.server.port

@@ -63,6 +63,7 @@ class Answering:
         timeout_seconds: float,
         prediction_log: PredictionLog | None,
         max_request_rows: int,
+        max_text_bytes: int,
     ) -> None:
         self._schema = schema
         self._batcher = batcher
@@ -71,6 +72,7 @@ class Answering:
         self._timeout_seconds = timeout_seconds
         self._prediction_log = prediction_log
         self._max_request_rows = max_request_rows
+        self._max_text_bytes = max_text_bytes
         self.aside = Aside()
 
     def check_large(self, request: InferRequest) -> Asked:
@@ -86,7 +88,9 @@ class Answering:
         Raises:
             BadInputError: it does not fit the model.
         """
-        columns, num_rows = columns_of_inputs(request.inputs, self._schema, max_rows=self._max_request_rows)
+        columns, num_rows = columns_of_inputs(
+            request.inputs, self._schema, max_rows=self._max_request_rows, max_text_bytes=self._max_text_bytes
+        )
         return Asked(request, wanted_outputs(request), columns, num_rows)
 
     async def answer(self, asked: Asked, write: Write[T], pinned: ServedModel | None) -> T:

@@ -18,6 +18,7 @@ _AT_LEAST_ONE = (
     "max_batch_rows",
     "max_body_bytes",
     "max_request_rows",
+    "max_text_bytes",
     "resident_versions",
     "max_weights_bytes",
 )
@@ -63,6 +64,8 @@ class ServingConfig:
     """A larger request body is answered 413, also one that is larger once unpacked."""
     max_request_rows: int = 65_536
     """A request of more rows is answered 400."""
+    max_text_bytes: int = 1_048_576
+    """A request with a longer text or category, in UTF-8, is answered 400."""
     timeout_seconds: float = 30.0
     """A request that has not been computed by then is dropped and answered 504; a body that has not arrived, 408."""
     resident_versions: int = 3

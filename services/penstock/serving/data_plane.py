@@ -2,6 +2,7 @@
 
 import math
 import reprlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -52,6 +53,7 @@ class DataPlane:
         loaded: LoadedVersions | None = None,
         max_staleness_seconds: float = 0.0,
         max_request_rows: int = MOST_ROWS,
+        max_text_bytes: int = sys.maxsize,
     ) -> None:
         self.model = model.name
         self.inputs = tuple(
@@ -80,6 +82,7 @@ class DataPlane:
             timeout_seconds=timeout_seconds,
             prediction_log=prediction_log,
             max_request_rows=max_request_rows,
+            max_text_bytes=max_text_bytes,
         )
         self.aside = self._answering.aside
         """Where transports read what is large."""

@@ -2,6 +2,7 @@
 
 import reprlib
 import struct
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from penstock.features import Feature, FeatureSchema
 from penstock.learning.rows import Columns
@@ -32,9 +34,15 @@ NAMED = 20
 
 
 def columns_of_inputs(
-    inputs: Sequence[InputTensor], schema: FeatureSchema, *, max_rows: int = MOST_ROWS
+    inputs: Sequence[InputTensor],
+    schema: FeatureSchema,
+    *,
+    max_rows: int = MOST_ROWS,
+    max_text_bytes: int = sys.maxsize,
 ) -> tuple[Columns, int]:
     """The columns by feature name, and their number of rows (at least 1, at most `max_rows`).
+
+    No text in them has more than `max_text_bytes` in UTF-8.
 
     Raises:
         BadInputError: names the input, what was given and what is expected.
@@ -53,7 +61,9 @@ def columns_of_inputs(
         if rows > max_rows:
             check_rows(tensor.name, tensor.shape, max_rows)
         num_rows = rows
-        columns[feature.name] = _column(tensor, feature, rows)
+        columns[feature.name] = column = _column(tensor, feature, rows)
+        if isinstance(column, pa.Array) and column.nbytes > max_text_bytes:
+            _check_lengths(tensor.name, column, max_text_bytes)
     return columns, num_rows
 
 
@@ -193,6 +203,15 @@ def _texts(tensor: InputTensor, feature: Feature) -> object:
     if kind == "bool":
         return pa.array(["true" if value else "false" for value in values], type=pa.string())
     return pa.array(map(str, values), type=pa.string())
+
+
+def _check_lengths(name: str, texts: Any, max_text_bytes: int) -> None:
+    longest = pc.max(pc.binary_length(texts)).as_py()
+    if longest > max_text_bytes:
+        raise BadInputError(
+            f"Input {name!r} holds a text of {longest} bytes; at most {max_text_bytes} are taken "
+            "(serving.max_text_bytes)."
+        )
 
 
 def _wrong_datatype(tensor: InputTensor, feature: Feature) -> BadInputError:

@@ -157,6 +157,23 @@ def test_few_bytes_of_too_many_rows_are_refused_alike() -> None:
         assert answer["error"] == "Input 'pixels' has 3 rows; a request takes at most 2 (serving.max_request_rows)."
 
 
+@pytest.mark.parametrize("name", ["note", "country"])
+def test_a_text_that_would_hold_up_others_is_refused(name: str) -> None:
+    with http_replica(MIXED, max_body_bytes=MIB, max_text_bytes=100_000) as short:
+        short.slot.current = served(2, MIXED)
+        longest = "\N{SNOWMAN}" * 33_333 + "a"
+        fitting, beyond = (
+            {"inputs": [one | ({"data": [text]} if one["name"] == name else {}) for one in body_of(0, 1)["inputs"]]}
+            for text in (longest, longest + "b")
+        )
+        assert short.infer(fitting)[0] == 200
+        status, answer = short.infer(beyond)
+        assert status == 400
+        assert answer["error"] == (
+            f"Input {name!r} holds a text of 100001 bytes; at most 100000 are taken (serving.max_text_bytes)."
+        )
+
+
 def test_others_are_answered_while_large_requests_wait_to_be_read_and_one_too_many_is_503(
     replica: HttpReplica,
 ) -> None:

@@ -74,6 +74,7 @@ def assembled(settings: Settings, resources: ExitStack) -> Parts:
         loaded=_loaded_versions(settings, builder),
         max_staleness_seconds=settings.serving.max_staleness_seconds,
         max_request_rows=settings.serving.max_request_rows,
+        max_text_bytes=settings.serving.max_text_bytes,
     )
     return Parts(
         right_of_way=right_of_way, slot=slot, batcher=batcher, builder=builder, plane=plane, telemetry=telemetry
