@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -16,6 +17,9 @@ from penstock.adapters.feed_process.channel import MOST_DESCRIPTORS, Channel
 from penstock.adapters.feed_process.messages import Answer, Records, Sent, Start
 from penstock.adapters.feed_process.shared_bytes import mapped, shared
 from penstock.learning.weights_layout import ALIGNMENT
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 @pytest.fixture
@@ -43,6 +47,23 @@ def test_a_message_larger_than_the_socket_holds_comes_whole(ends: tuple[Channel,
     sent = Records(records=(Sent(key=b"k", value=os.urandom(100_000)),))
     there.send(sent)
     assert here.receive() == (sent, [])
+
+
+class InOneCall(socket.socket):
+    """Whoever sends on it has one call to do so."""
+
+    def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
+        assert not memoryview(data).nbytes
+
+
+def test_whoever_sees_a_small_message_begin_does_not_wait_for_the_rest_of_it() -> None:
+    ours, theirs = socket.socketpair()
+    with closing(Channel(ours, Answer)) as here, closing(Channel(InOneCall(fileno=theirs.detach()), Answer)) as there:
+        sent = Records(records=(Sent(key=b"k", value=b"v"),))
+        there.send(sent, [shared(b"one")])
+        message, (descriptor,) = here.receive()
+        assert message == sent
+        assert bytes(mapped(descriptor)) == b"one"
 
 
 def test_at_the_end_of_the_other_it_says_so(ends: tuple[Channel, Channel]) -> None:
