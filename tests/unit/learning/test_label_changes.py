@@ -25,6 +25,19 @@ def test_blurry_and_long_tailed_tasks_raise_no_alarm() -> None:
 
 
 @pytest.mark.parametrize("batch_rows", [1, 32])
+@pytest.mark.parametrize("seed", range(4))
+def test_wrong_labels_at_the_beginning_of_a_new_task_raise_no_alarm(seed: int, batch_rows: int) -> None:
+    """Rows of new classes under old names are then all that comes of established classes, and all of them are wrong."""
+    taught, generator = Taught(), np.random.default_rng(seed)
+    for task in range(5):
+        rows, labels = clouds(160, [2 * task, 2 * task + 1], seed=10 * seed + task, spread=0.5)
+        is_wrong = generator.random(160) < 0.25
+        labels[is_wrong] = generator.integers(0, 2 * task + 2, is_wrong.sum())
+        taught.learn(rows, labels, batch_rows)
+    assert taught.alarms == []
+
+
+@pytest.mark.parametrize("batch_rows", [1, 32])
 def test_flipped_labels_expire_both_classes_and_accuracy_comes_back(batch_rows: int) -> None:
     taught = Taught()
     rows, labels = flips(640, seed=0)

@@ -13,7 +13,7 @@ from penstock.learning.heads.alarm import (
     Alarm,
 )
 from penstock.learning.heads.answer import Answer
-from penstock.learning.heads.class_bursts import CLASS_BETTER_BY, MOST_CLASSES, ClassBursts
+from penstock.learning.heads.class_bursts import CLASS_BETTER_BY, MOST_CLASSES, MOST_GOOD, ClassBursts
 from penstock.learning.heads.held_rows import HeldRows, LinearOf
 from penstock.learning.heads.mixture import Mixture, mixed
 from penstock.learning.reservoir import Reservoir
@@ -46,14 +46,17 @@ class ChangedMeaning:
         Returns the classes whose meaning has changed, mostly none, and the event at which that began.
         """
         attendance, nothing = self._attendance, classes[:0]
+        now = attendance.num_events
+        if now - attendance.last_birth < QUIET_AFTER_BIRTH:
+            # of old classes there come now hardly any rows but those whose labels are wrong, which are errors all
+            return nothing, 0
         known = classes < len(attendance.counts)
         classes, predicted, events = classes[known], predicted[known], events[known]
         old = attendance.counts[classes] >= ESTABLISHED_ROWS
         rows = classes[old], predicted[old], events[old]
         has_burst = self._alarm.saw(*rows)
         of_classes = self._bursts.saw(*rows) if len(attendance.counts) <= MOST_CLASSES else []
-        now = attendance.num_events
-        if now - attendance.last_birth < QUIET_AFTER_BIRTH or now - self._alarm.last < COOLDOWN:
+        if now - self._alarm.last < COOLDOWN:
             return nothing, 0
         found = nothing, 0
         if has_burst:
@@ -82,7 +85,9 @@ class ChangedMeaning:
         bursts = [self._bursts.of(label) for label in labels]
         before = self._held_recall(np.array(labels), answer, reservoir, linear_of)
         confirmed = [
-            burst for burst, right in zip(bursts, before, strict=True) if right >= burst.recall + CLASS_BETTER_BY
+            burst
+            for burst, right in zip(bursts, before, strict=True)
+            if right >= burst.recall + CLASS_BETTER_BY and burst.of_good_answers < MOST_GOOD
         ]
         changed = {label for burst in confirmed for label in (burst.label, *burst.blamed)}
         counts = self._attendance.counts

@@ -27,6 +27,9 @@ MOST_CLASSES = 1000
 CLASS_BETTER_BY = 0.3
 BLAMED = 1 / 3
 """Share of a class's errors that one other class must have been answered in, to have to do with it."""
+MOST_GOOD = 0.5
+"""Share of a class's errors by good answers from which on labels are wrong: a class of another meaning takes rows from
+others, which are then answered wrongly with their names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,8 @@ class ClassBurst:
     blamed: tuple[int, ...]
     began: int
     """The event of the first error among them."""
+    of_good_answers: float
+    """Share of the errors whose answer was given more often to rows that it was right for, since then."""
 
 
 class ClassBursts:
@@ -66,12 +71,19 @@ class ClassBursts:
         """The burst on a class of which `saw` has just told."""
         rows = list(self._newest[label])[-self._size(label) :]
         wrong = [said for said, _ in rows if said != label]
+        began = next(event for said, event in rows if said != label)
         return ClassBurst(
             label=label,
             recall=1 - len(wrong) / len(rows),
             blamed=tuple(said for said in sorted(set(wrong)) if said >= 0 and wrong.count(said) >= BLAMED * len(wrong)),
-            began=next(event for said, event in rows if said != label),
+            began=began,
+            of_good_answers=sum(self._was_right(said, wrong.count(said), began) for said in wrong) / len(wrong),
         )
+
+    def _was_right(self, said: int, errors: int, began: int) -> bool:
+        """Or is of a class that is not established yet."""
+        newest = self._newest.get(said, ())
+        return said >= 0 and (not newest or sum(right == said for right, event in newest if event >= began) > errors)
 
     def forget(self, labels: Iterable[int]) -> None:
         """Begin anew with these classes."""

@@ -53,6 +53,26 @@ def test_a_class_of_which_little_is_known_has_no_burst() -> None:
     assert seen(bursts, 0, np.ones(6, dtype=np.int64)) == []
 
 
+def test_errors_whose_answers_are_right_for_rows_of_their_own_are_told_from_those_that_are_not() -> None:
+    """Rows of class 3 under the name of class 0 are answered with 3, rightly so; rows of 0 that is now called 3 not."""
+    for right_for_others, expected in ((24, 1.0), (0, 0.0)):
+        bursts = ClassBursts()
+        for label in (0, 3):
+            seen(bursts, label, np.full(100, label))
+        answers = np.full(32, 0)
+        answers[:right_for_others] = 3
+        assert seen(bursts, 0, np.full(16, 3), first_event=1000)
+        seen(bursts, 3, answers, first_event=1000)
+        assert bursts.of(0).of_good_answers == expected
+
+
+def test_of_a_class_that_is_not_established_every_answer_counts_as_good() -> None:
+    bursts = ClassBursts()
+    seen(bursts, 0, np.full(100, 0))
+    assert seen(bursts, 0, np.full(16, 7), first_event=1000)
+    assert bursts.of(0).of_good_answers == 1.0
+
+
 def test_classes_that_are_forgotten_begin_anew_and_others_do_not() -> None:
     bursts = ClassBursts()
     for label in (0, 3):
