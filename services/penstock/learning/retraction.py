@@ -125,8 +125,7 @@ class Retractions:
         if ensemble.exceptions is not None:
             ensemble.exceptions.forget(ensemble.keys_of(rows.dense, rows.tokens), row.classes)
             exactness["instances"] = "exact"
-        counts = ensemble.attendance.counts
-        counts[label] = max(counts[label] - 1, 0)
+        ensemble.attendance.lost(label)
         return exactness
 
     def _leave_sums(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from controlled_streams import Told, every, place, points
+from controlled_streams import Told, every, place, points, state_of
 from penstock.flow import Control, EventPlace, RetractionRequest
 from penstock.learning.heads.analytic import AnalyticHead
 
@@ -195,6 +195,18 @@ def test_all_events_of_a_class_can_be_retracted_one_by_one() -> None:
     assert told.accuracy(every(range(2), 20)) > 0.7
     assert told.answers([3])[0, told.learner.class_names.index("c3")] < 0.5
     assert told.events([3], seed=6)[0].num_events == 1
+
+
+def test_a_restart_right_after_it_changes_nothing_of_what_is_learnt_of_classes_that_stay_away() -> None:
+    told, labels = Told(), every(range(4), 25)
+    told.events(labels, seed=1)
+    told.events(every(range(2), 9), seed=2)
+    row = labels.index(2)
+    told.retract(points(labels, seed=1), row, 2, place(row))
+    restarted = told.restarted()
+    for each in (told, restarted):
+        each.events(every(range(2), 64), seed=3)
+    assert state_of(told) == state_of(restarted)
 
 
 def test_where_the_analytic_head_forgets_a_retraction_is_approximate_and_says_so() -> None:
