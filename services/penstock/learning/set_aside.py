@@ -85,6 +85,8 @@ class HeldOut:
 
     def take_back(self, priority: int | None, rows: EncodedRows, label: int) -> int | None:
         """Drop one event: by its priority, else by features and label. Its priority; None if it was not there."""
+        if not len(self):
+            return None
         if priority is not None:
             found = np.flatnonzero(self._priorities == np.uint64(priority))
         else:

@@ -8,26 +8,15 @@ import pytest
 
 from controlled_streams import TOPIC, Told, every, points
 from penstock.flow import EventBatch, EventPlace
-from penstock.learning.config import TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.learning.rows import EncodedRows
 from penstock.learning.set_aside import MOST_ROWS, HeldOut, HoldOut
-from penstock.replay.config import ReplayConfig
 
 HOLD_OUT = HoldOut(share=0.2, rows_per_class=1000)
 
 
 def holding(hold_out: HoldOut | None = HOLD_OUT) -> Told:
-    told = Told()
-    told.learner = Learner(
-        told.model,
-        TrainingConfig(device="cpu"),
-        ReplayConfig(capacity=200),
-        topic=TOPIC,
-        max_events=64,
-        hold_out=hold_out,
-    )
-    return told
+    return Told(hold_out=hold_out)
 
 
 def test_a_held_out_event_leaves_no_trace_in_the_weights() -> None:
@@ -66,9 +55,7 @@ def test_rows_of_live_classes_are_asked_about_and_survive_a_checkpoint() -> None
     rows = told.learner.held_out_rows()
     assert rows is not None
     assert set(rows.classes) == {0, 1, 2, 3}
-    other = holding()
-    other.learner.restore(told.capture()[0])
-    again = other.learner.held_out_rows()
+    again = told.restarted().learner.held_out_rows()
     assert again is not None
     assert np.array_equal(again.classes, rows.classes)
     assert np.array_equal(again.rows.dense, rows.rows.dense)
@@ -102,6 +89,16 @@ def test_a_held_out_event_is_retracted_without_touching_what_was_learnt() -> Non
     assert priority_of(told.learner, offset) not in held_priorities(told.learner)
     again = told.retract(features, offset, labels[offset], EventPlace(topic=TOPIC, partition=0, offset=offset))
     assert again.result == "refused"
+
+
+def test_before_anything_was_held_out_a_retraction_is_answered_as_without_a_gate() -> None:
+    never_learnt = points([1], seed=77)
+    answers = []
+    for hold_out in (None, HoldOut(share=1e-9, rows_per_class=100)):
+        told = holding(hold_out)
+        told.events(every(range(3), 10), seed=1)
+        answers.append(told.retract(never_learnt, 0, 1, "order-4711").sentence)
+    assert answers[0] == answers[1]
 
 
 def learnt_of(told: Told) -> list[np.ndarray]:
