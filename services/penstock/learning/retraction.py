@@ -157,6 +157,11 @@ class Retractions:
             tensors = dict(sleeper.packet.tensors) | arrays_of(sums)
             packet = replace(sleeper.packet, tensors=tensors)
             parts.sleepers.put(label, replace(sleeper, packet=packet, content=packet.to_bytes()))
+        if not found and kept is not None:
+            raise refused(
+                f"The event {target.name} cannot be taken out: retractions of events that may never have been learnt"
+                " have taken what the sums had of it."
+            )
         if not found:
             raise refused(
                 f"No event {target.name} with these features, label and weight was learnt, so none can be retracted."

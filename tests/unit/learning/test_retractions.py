@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from controlled_streams import Told, every, place, points, state_of
 from penstock.flow import Control, EventPlace, RetractionRequest
 from penstock.learning.heads.analytic import AnalyticHead
+from penstock.learning.set_aside import HoldOut
 
 
 def analytic(told: Told) -> AnalyticHead:
@@ -207,6 +209,27 @@ def test_a_restart_right_after_it_changes_nothing_of_what_is_learnt_of_classes_t
     for each in (told, restarted):
         each.events(every(range(2), 64), seed=3)
     assert state_of(told) == state_of(restarted)
+
+
+def test_events_held_out_of_the_same_micro_batch_do_not_hide_how_it_was_standardised() -> None:
+    def learnt(weight: float) -> Told:
+        told = Told(heads=("analytic",), capacity=0, hold_out=HoldOut(share=0.2, rows_per_class=10))
+        told.events(every(range(3), 6), seed=1)
+        batch = told.batch(points(labels, seed=2, drift=20.0), labels)
+        weights = pa.array([weight] + [1.0] * (len(labels) - 1), batch.events.column("weight").type)
+        column = batch.events.schema.get_field_index("weight")
+        report = told.learner.learn(replace(batch, events=batch.events.set_column(column, "weight", weights)))
+        assert report.held_out, "later ones"
+        return told
+
+    labels = every(range(3), 6)
+    told, as_good_as_without = learnt(1.0), learnt(1e-9)
+    assert len(told.learner._parts.history._scales) == 2, "the moments have been taken anew"
+    outcome = told.retract(points(labels, seed=2, drift=20.0), 0, labels[0], place(18))
+    assert outcome.sentence.startswith(f"The event 0:18 of class 'c{labels[0]}' is undone")
+    mine, theirs = sums(told), sums(as_good_as_without)
+    for name, values in theirs.items():
+        assert np.abs(mine[name] - values).max() <= 1e-7 * np.abs(values).max(), name
 
 
 def test_where_the_analytic_head_forgets_a_retraction_is_approximate_and_says_so() -> None:
