@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from controlled_streams import TOPIC, Told, every, points
+from controlled_streams import TOPIC, Told, every, place, points, state_of
 from penstock.flow import EventBatch, EventPlace
 from penstock.learning.learner import Learner
 from penstock.learning.rows import EncodedRows
@@ -101,6 +101,24 @@ def test_before_anything_was_held_out_a_retraction_is_answered_as_without_a_gate
     assert answers[0] == answers[1]
 
 
+def test_what_is_kept_does_not_depend_on_when_it_is_looked_at() -> None:
+    features, answers, states = points([0] * 30, seed=1), [], []
+    for is_looked_at in (False, True):
+        told = holding(HoldOut(share=0.4, rows_per_class=3))
+        told.events(every(range(3), 2), seed=0)
+        offset = told.offset
+        told.events([0] * 30, seed=1)
+        if is_looked_at:
+            told.learner.held_out_rows()
+            told = told.restarted()
+        order = range(29, -1, -1)
+        answers.append([told.retract(features, row, 0, place(offset + row)).sentence for row in order])
+        states.append(state_of(told))
+    assert sum("was held out" in answer for answer in answers[0]) > 3
+    assert answers[0] == answers[1]
+    assert states[0] == states[1]
+
+
 def learnt_of(told: Told) -> list[np.ndarray]:
     """Exact sums and kept rows."""
     checkpoint = told.capture()[0]
@@ -128,6 +146,22 @@ def test_the_newest_of_each_class_are_kept() -> None:
     found = held.of_classes(np.ones(3, dtype=np.bool_))
     assert found.classes.tolist() == [1, 0, 1, 0, 2, 0]
     assert found.rows.dense[:, 0].tolist() == [1, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 300])
+def test_micro_batches_of_any_size_keep_the_same(at_once: int) -> None:
+    one, other = (HeldOut(HoldOut(share=0.5, rows_per_class=3)) for _ in range(2))
+    filled(one, [0, 1, 2] * 200)
+    for start in range(0, 600, at_once):
+        count = min(at_once, 600 - start)
+        rows = EncodedRows(
+            dense=np.arange(start, start + count, dtype=np.float32)[:, None],
+            tokens=np.zeros((count, 0), dtype=np.int32),
+        )
+        priorities = np.arange(start, start + count, dtype=np.uint64)
+        other.add(rows, np.arange(start, start + count) % 3, priorities, event=0)
+    for name, values in one.tensors().items():
+        assert np.array_equal(values, other.tensors()[name]), name
 
 
 def test_of_many_classes_each_keeps_fewer() -> None:
