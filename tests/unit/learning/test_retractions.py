@@ -176,6 +176,58 @@ def test_an_event_of_a_sleeping_class_leaves_its_packet() -> None:
     assert_sums_are_those_of(slept, without)
 
 
+def slept_through_an_alarm() -> Told:
+    """`c0` has 100 rows, all of them in its packet; what `c1` and `c2` had before their labels swapped is given up."""
+    told = Told(dedupe_window=1000, capacity=400)
+    told.events(every(range(3), 100), seed=1)
+    told.classes("hibernate", "c0")
+    told.events(every([1, 2], 60), seed=2)
+    swapped = every([1, 2], 150, seed=9)
+    features = points(swapped, seed=3)
+    for start in range(0, len(swapped), 16):
+        rows = slice(start, start + 16)
+        some = {name: values[rows] for name, values in features.items()}
+        told.learner.learn(told.batch(some, [3 - label for label in swapped[rows]]))
+    assert told.learner._parts.history.was_rebuilt
+    return told
+
+
+def test_an_event_of_a_class_that_sleeps_through_an_alarm_leaves_its_packet_alone() -> None:
+    told, labels = slept_through_an_alarm(), every(range(3), 100)
+    label, row = told.learner.class_names.index("c0"), labels.index(0)
+    before = sums(told)
+    packet = told.learner._parts.sleepers[label].packet.tensors
+    ensemble = told.learner._parts.ensemble
+    assert ensemble is not None
+    encoded = told.learner._parts.encoder.encode(
+        {name: values[row : row + 1] for name, values in points(labels, seed=1).items()}
+    )
+    psi = analytic(told).features(ensemble.inputs(encoded))
+    for each in (told, told.restarted()):
+        outcome = each.retract(points(labels, seed=1), row, 0, place(row))
+        assert outcome.exactness["analytic"] == "approximate"
+        left = each.learner._parts.sleepers[label].packet.tensors
+        assert float(left["analytic.count"][0]) == float(packet["analytic.count"][0]) - 1
+        gone = packet["analytic.sums"].astype(np.float64) - left["analytic.sums"].astype(np.float64)
+        assert np.linalg.norm(gone - psi[0]) < 0.5 * np.linalg.norm(psi[0])
+        assert all(np.array_equal(before[name], values) for name, values in sums(each).items())
+        each.classes("wake", "c0")
+        assert analytic(each).counts[label] == 99
+
+
+def test_an_event_of_a_class_that_woke_after_an_alarm_leaves_the_sums_and_one_that_was_given_up_does_not() -> None:
+    told, labels = slept_through_an_alarm(), every(range(3), 100)
+    told.classes("wake", "c0")
+    for each in (told, told.restarted()):
+        before = analytic(each).counts.copy()
+        for label, exactness, fewer in ((0, "approximate", 1), (1, "exact", 0)):
+            row = labels.index(label)
+            outcome = each.retract(points(labels, seed=1), row, label, place(row))
+            index = each.learner.class_names.index(f"c{label}")
+            assert outcome.exactness["analytic"] == exactness
+            assert before[index] - analytic(each).counts[index] == fewer
+
+
 def test_an_event_before_it_in_the_same_batch_has_come() -> None:
     told = Told()
     told.events(every(range(3), 10), seed=1)

@@ -32,6 +32,16 @@ class ClassSums:
     squares: float
     sums: Float64s
 
+    def less(self, psi: Float64s, weight: float) -> "ClassSums | None":
+        """Without one row ψ [m]; None where n_c says that it was never in them."""
+        count = self.count - weight
+        if count < -_NO_WEIGHT:
+            return None
+        if count <= _NO_WEIGHT:
+            return ClassSums(count=0.0, squares=0.0, sums=np.zeros_like(psi))
+        squares = max(self.squares - weight**2, 0.0)
+        return ClassSums(count=count, squares=squares, sums=self.sums[: len(psi)] - weight * psi)
+
 
 class Sums:
     """G = Σ w ψψᵀ [m, m], Q = [Σ_{i in c} w ψ]_c [C, m], n [C] and Σ w² by class [C], in float64.
@@ -116,18 +126,15 @@ class Sums:
         Where it `is_sure` that the row is in them, and it was of all that left before, only n_c is asked, at a cost of
         m²; else it takes m³/3.
         """
-        count = float(self.counts[label]) - weight
-        if count < -_NO_WEIGHT:
+        left = self.of(label).less(psi, weight)
+        if left is None:
             return False
-        sums = self.by_class[label] - weight * psi if count > _NO_WEIGHT else np.zeros_like(psi)
         may_lack_it = self._may_lack_rows or not is_sure
-        if may_lack_it and not self._can_leave(psi, label, weight, sums, width=width):
+        if may_lack_it and not self._can_leave(psi, label, weight, left.sums, width=width):
             return False
         self._may_lack_rows = may_lack_it
         _take_row_out(self.gram, psi, weight)
-        self.by_class[label] = sums
-        self.counts[label] = count if count > _NO_WEIGHT else 0.0
-        self._squares[label] = max(float(self._squares[label]) - weight**2, 0.0) if count > _NO_WEIGHT else 0.0
+        self.by_class[label], self.counts[label], self._squares[label] = left.sums, left.count, left.squares
         return True
 
     def _can_leave(self, psi: Float64s, label: int, weight: float, sums: Float64s, *, width: int) -> bool:
