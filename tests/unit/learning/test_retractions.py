@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from controlled_streams import Told, every, place, points, state_of
-from penstock.flow import Control, EventPlace, RetractionRequest
+from penstock.flow import AcceptedLoss, Control, EventPlace, LabelLog, LossReason, Offsets, RetractionRequest
 from penstock.learning.heads.analytic import AnalyticHead
 from penstock.learning.set_aside import HoldOut
 
@@ -282,6 +282,63 @@ def test_events_held_out_of_the_same_micro_batch_do_not_hide_how_it_was_standard
     mine, theirs = sums(told), sums(as_good_as_without)
     for name, values in theirs.items():
         assert np.abs(mine[name] - values).max() <= 1e-7 * np.abs(values).max(), name
+
+
+LOSSES: list[tuple[LossReason, int]] = [("made-anew", 0), ("truncated", 200)]
+
+
+def gone_on_after(reason: LossReason, resumed_at: int, *, capacity: int, dedupe_window: int = 0) -> Told:
+    """400 events of one label topic, and then of what has its places from `resumed_at` on."""
+    told = Told(capacity=capacity, dedupe_window=dedupe_window)
+    told.events(every(range(4), 100), seed=1, drift=0.5)
+    loss = AcceptedLoss(
+        partition=0, wanted=400, resumed_at=resumed_at, reason=reason, num_events=None, accepted_at_ms=0
+    )
+    told.learner.seek(Offsets(next={0: resumed_at}), LabelLog(topic_id="another", losses=(loss,)))
+    told.offset = resumed_at
+    return told
+
+
+@pytest.mark.parametrize("capacity", [0, 2000])
+@pytest.mark.parametrize(("reason", "resumed_at"), LOSSES)
+def test_where_places_come_up_again_the_new_event_is_taken_out_as_it_was_put_in(
+    reason: LossReason, resumed_at: int, capacity: int
+) -> None:
+    def learnt(weight: float) -> Told:
+        told = gone_on_after(reason, resumed_at, capacity=capacity)
+        told.events(every(range(4), 10), seed=3)
+        told.learner.learn(told.batch(points([1], seed=7), [1], weight=weight))
+        return told
+
+    told, as_good_as_without = learnt(1.0), learnt(1e-9)
+    not_come = told.retract(points([1], seed=7), 0, 1, place(resumed_at + 60))
+    assert "has not come yet" in not_come.sentence
+    outcome = told.retract(points([1], seed=7), 0, 1, place(resumed_at + 40))
+    assert outcome.exactness["analytic"] == ("exact" if capacity else "unverified")
+    mine, theirs = sums(told), sums(as_good_as_without)
+    for name, values in theirs.items():
+        assert np.abs(mine[name] - values).max() <= 1e-7 * np.abs(values).max(), name
+
+
+@pytest.mark.parametrize(("reason", "resumed_at"), LOSSES)
+def test_an_old_event_whose_place_has_come_up_again_is_known_by_its_id_and_no_longer_by_its_place(
+    reason: LossReason, resumed_at: int
+) -> None:
+    told, labels = gone_on_after(reason, resumed_at, capacity=0, dedupe_window=1000), every(range(4), 100)
+    outcome = told.retract(points(labels, seed=1, drift=0.5), 250, labels[250], "e-250")
+    assert outcome.exactness["analytic"] == "approximate"
+
+
+def test_where_places_come_up_again_what_was_retracted_there_was_another_event() -> None:
+    told, labels = Told(capacity=2000), every(range(4), 100)
+    told.events(labels, seed=1)
+    assert told.retract(points(labels, seed=1), 210, labels[210], place(210)).result == "applied"
+    loss = AcceptedLoss(partition=0, wanted=400, resumed_at=200, reason="truncated", num_events=None, accepted_at_ms=0)
+    told.learner.seek(Offsets(next={0: 200}), LabelLog(losses=(loss,)))
+    told.offset = 200
+    told.events(labels[:20], seed=2)
+    assert told.retract(points(labels[:20], seed=2), 10, labels[10], place(210)).result == "applied"
+    assert told.retract(points(labels, seed=1), 199, labels[199], place(199)).result == "applied"
 
 
 def test_where_the_analytic_head_forgets_a_retraction_is_approximate_and_says_so() -> None:
