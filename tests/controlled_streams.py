@@ -28,6 +28,7 @@ from penstock.learning.config import HeadName, ModelConfig, TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.learning.predictor import Predictor
 from penstock.learning.seen_events import FORGET
+from penstock.learning.set_aside import HoldOut
 from penstock.replay.config import ReplayConfig
 from penstock.wire.event_keys import keys_of
 
@@ -67,6 +68,7 @@ class Told:
         with_numbers: bool = True,
         analytic_forgetting: float = 1.0,
         dedupe_window: int = 0,
+        hold_out: HoldOut | None = None,
     ) -> None:
         features = MODEL.features if with_numbers else MODEL.features[:1]
         self.model = replace(MODEL, heads=heads, name=name, features=features)
@@ -75,6 +77,7 @@ class Told:
             "seed": seed,
             "forgetting": analytic_forgetting,
             "dedupe_window": dedupe_window,
+            "hold_out": hold_out,
         }
         self.learner = self._learner()
         self.offset = 0
@@ -87,6 +90,7 @@ class Told:
             topic=TOPIC,
             max_events=64,
             dedupe_window_events=self.arguments["dedupe_window"],
+            hold_out=self.arguments["hold_out"],
         )
 
     def events(

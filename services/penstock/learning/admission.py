@@ -39,9 +39,15 @@ class Admission:
         `events_learnt` counts those before this micro-batch.
         """
         for run, places in self._awake(events, learnt):
-            kept, kept_places = self._without_held_out(run, places, learnt, events_learnt)
-            if kept.num_rows:
-                yield kept, kept_places
+            held_out = self._set_aside(run, learnt, events_learnt)
+            if not len(held_out):
+                yield run, places
+                continue
+            kept = np.setdiff1d(np.arange(run.num_rows), held_out)
+            if len(kept):
+                yield run.take(pa.array(kept)), places[kept]
+            # Only now: moments taken anew within the run are in force from the run's first event on, not the last's.
+            self._parts.history.learnt(*(values[held_out] for values in places_of(run)))
 
     def _awake(self, events: Any, learnt: Learnt) -> Iterator[tuple[Any, Int64s]]:
         """Runs of events with their places: classes asleep wake before the first of them, a retired one has none."""
@@ -104,23 +110,22 @@ class Admission:
                 "as many as model.max_classes allows.",
             )
 
-    def _without_held_out(self, events: Any, places: Int64s, learnt: Learnt, events_learnt: int) -> tuple[Any, Int64s]:
-        """Put aside the share that is not learnt: events of known classes, of the usual weight."""
+    def _set_aside(self, events: Any, learnt: Learnt, events_learnt: int) -> Int64s:
+        """Hold out the share that is not learnt, of known classes and of the usual weight. Which of the events [k]."""
         held_out, parts = self._parts.held_out, self._parts
+        nothing = np.empty(0, dtype=np.int64)
         if not held_out.is_on or not parts.encoder.is_fitted:
-            return events, places
-        at = places_of(events)
-        priorities = self._priorities.at(*at)
+            return nothing
+        priorities = self._priorities.at(*places_of(events))
         chosen = np.flatnonzero(held_out.chosen(priorities) & (values_of(events, column.WEIGHT) == 1.0))
         names = events.column(column.LABEL).take(pa.array(chosen)).to_pylist() if len(chosen) else []
         found = [(place, parts.ledger.index_of(name)) for place, name in zip(chosen.tolist(), names, strict=True)]
         known = [(place, index) for place, index in found if index is not None]
         if not known:
-            return events, places
-        chosen, classes = np.array(known, dtype=np.int64).T
-        rows = parts.encoder.encode(columns_of(events.take(pa.array(chosen)), parts.encoder.schema))
-        held_out.add(rows, classes, priorities[chosen], event=events_learnt)
-        parts.history.learnt(*(values[chosen] for values in at))
-        learnt.held_out += len(chosen)
-        kept = np.setdiff1d(np.arange(events.num_rows), chosen)
-        return events.take(pa.array(kept)), places[kept]
+            return nothing
+        held: Int64s
+        held, classes = np.array(known, dtype=np.int64).T
+        rows = parts.encoder.encode(columns_of(events.take(pa.array(held)), parts.encoder.schema))
+        held_out.add(rows, classes, priorities[held], event=events_learnt)
+        learnt.held_out += len(held)
+        return held

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.clock import Clock, SystemClock
-from penstock.flow import Checkpoint, Control, EventBatch, LabelLog, Offsets, StepReport, Weights
+from penstock.flow import AcceptedLoss, Checkpoint, Control, EventBatch, LabelLog, Offsets, StepReport, Weights
 from penstock.learning.admission import Admission
 from penstock.learning.captured_parts import captured_state, captured_tensors, restored_parts
 from penstock.learning.carrying_out import Desk
@@ -229,10 +229,23 @@ class Learner:
         """Go on from these next offsets, of every partition: where the checkpoint left off, less what was let go of.
 
         In a topic made anew, places of the old one come up again; there the topic's id is part of an event's priority.
+        So do those beyond the end of one that was truncated, and have priorities of their own there.
         """
+        for loss in label_log.losses[len(self.label_log.losses) :]:
+            self._let_go(loss)
         self.offsets, self.label_log = offsets, label_log
-        if any(loss.reason == "made-anew" for loss in label_log.losses):
-            self._priorities = EventPriorities(f"{self._topic} {label_log.topic_id}")
+        is_anew = any(loss.reason == "made-anew" for loss in label_log.losses)
+        truncated = [(loss.partition, loss.resumed_at) for loss in label_log.losses if loss.reason == "truncated"]
+        if is_anew or truncated:
+            topic = f"{self._topic} {label_log.topic_id}" if is_anew else self._topic
+            self._priorities = EventPriorities(topic, truncated)
+
+    def _let_go(self, loss: AcceptedLoss) -> None:
+        if loss.reason == "retention":  # what is gone there does not come again
+            return
+        resumed_at = None if loss.reason == "made-anew" else loss.resumed_at
+        self._parts.history.let_go(loss.partition, resumed_at)
+        self.seen.let_go(loss.partition, resumed_at)
 
     def _changes(self) -> ClassChanges:
         return ClassChanges(self._parts, self._model.name, self._schema)

@@ -113,7 +113,7 @@ class MixedHeads:
         parts.reservoir.add(window.rows.at(again), window.priorities[again])
         window.drop(theirs[~is_new])
         ensemble.begin_anew(parts.reservoir, parts.window)
-        parts.history.rebuilt(parts.kept_priorities())
+        parts.history.rebuilt(parts.kept_priorities(), parts.sleepers.labels)
         parts.sleepers.are_out_of_sums()
         return Alarm(
             classes=tuple(parts.ledger.names[label] for label in classes),

@@ -16,12 +16,14 @@ from penstock.flow import Exactness, RetractionRequest
 from penstock.learning.event_rows import weights_of
 from penstock.learning.heads.class_parts import arrays_of, class_sums
 from penstock.learning.heads.ensemble import Ensemble
+from penstock.learning.heads.sums import ClassSums
 from penstock.learning.history import Scale
 from penstock.learning.kept_event import Kept, kept_of
 from penstock.learning.parts import LearnerParts
 from penstock.learning.retraction_targets import Target, Targets, refused
 from penstock.learning.rows import EncodedRows
 from penstock.learning.seen_events import SeenEvents
+from penstock.learning.sleepers import Sleeper
 from penstock.learning.train_rows import TrainRows
 from penstock.replay.priority import EventPriorities
 from penstock.wire import columns as column
@@ -125,8 +127,7 @@ class Retractions:
         if ensemble.exceptions is not None:
             ensemble.exceptions.forget(ensemble.keys_of(rows.dense, rows.tokens), row.classes)
             exactness["instances"] = "exact"
-        counts = ensemble.attendance.counts
-        counts[label] = max(counts[label] - 1, 0)
+        ensemble.attendance.lost(label)
         return exactness
 
     def _leave_sums(
@@ -143,40 +144,56 @@ class Retractions:
                 f"The event {target.name} cannot be told from those that were given up at the last drift alarm;"
                 " name it by its topic, partition and offset."
             )
-        if self._was_given_up(target):
+        if self._was_given_up(target, label):
             return "exact"
-        scale, exactness = self._scale(target, kept)
+        scale, exactness = self._scale(target, label, kept)
         inputs = ensemble.inputs(row.encoded)
         if scale is not None:
             inputs = ensemble.inputs.standardised(row.encoded, scale.mean, scale.inverse_deviation)
         sleeper = parts.sleepers.get(label)
-        if sleeper is not None:
+        if sleeper is None:
+            found = analytic.retract_known(inputs[0], label, weight, is_sure=kept is not None)
+        elif sleeper.in_sums:
             analytic.put_back(label, class_sums(sleeper.packet.tensors))
-        found = analytic.retract_known(inputs[0], label, weight, is_sure=kept is not None)
-        if sleeper is not None:
-            sums = analytic.take_out(label)
-            tensors = dict(sleeper.packet.tensors) | arrays_of(sums)
-            packet = replace(sleeper.packet, tensors=tensors)
-            parts.sleepers.put(label, replace(sleeper, packet=packet, content=packet.to_bytes()))
+            found = analytic.retract_known(inputs[0], label, weight, is_sure=kept is not None)
+            self._keep_asleep(label, sleeper, analytic.take_out(label))
+        else:  # the others' sums know nothing of its rows since they were built anew
+            left = class_sums(sleeper.packet.tensors).less(analytic.features(inputs)[0], weight)
+            found = left is not None
+            if left is not None:
+                self._keep_asleep(label, sleeper, left)
+        if not found and kept is not None:
+            raise refused(
+                f"The event {target.name} cannot be taken out: retractions of events that may never have been learnt"
+                " have taken what the sums had of it."
+            )
         if not found:
             raise refused(
                 f"No event {target.name} with these features, label and weight was learnt, so none can be retracted."
             )
         return exactness if kept is not None or target.is_seen else "unverified"
 
-    def _was_given_up(self, target: Target) -> bool:
+    def _keep_asleep(self, label: int, sleeper: Sleeper, sums: ClassSums) -> None:
+        packet = replace(sleeper.packet, tensors=dict(sleeper.packet.tensors) | arrays_of(sums))
+        self._parts.sleepers.put(label, replace(sleeper, packet=packet, content=packet.to_bytes()))
+
+    def _was_given_up(self, target: Target, label: int) -> bool:
         """True if a drift alarm has taken it out of the sums already."""
         if target.at is None or target.priority is None:
             return False
-        return not self._parts.history.is_in_sums(*target.at, priority=target.priority)
+        return not self._parts.history.is_in_sums(*target.at, priority=target.priority, label=label)
 
-    def _scale(self, target: Target, kept: Kept | None) -> tuple[Scale | None, Exactness]:
-        """How the event was standardised; None: as now."""
+    def _scale(self, target: Target, label: int, kept: Kept | None) -> tuple[Scale | None, Exactness]:
+        """How the event was standardised; None: as now.
+
+        Of a class that slept through an alarm, G holds, or will hold, only what its packet says of how its rows lay.
+        """
         history = self._parts.history
-        if target.at is not None:
-            return history.scale_of(*target.at), "exact"
         if kept is not None:
             return history.scale_of_offer(kept.time), "exact"
+        if target.at is not None:
+            is_like_its_own = history.slept_through(label, *target.at)
+            return history.scale_of(*target.at, label=label), "approximate" if is_like_its_own else "exact"
         return None, "exact" if history.has_one_scale else "approximate"
 
 

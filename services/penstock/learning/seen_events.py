@@ -5,7 +5,7 @@ What is remembered depends on the order of the entries alone, not on how they ca
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -89,6 +89,11 @@ class SeenEvents:
                 return int(chunk.entries[found[-1]])
         return None
 
+    def let_go(self, partition: int, resumed_at: int | None) -> None:
+        """What comes from this offset on, None for all of it, are other events: those known stand nowhere any more."""
+        first = 0 if resumed_at is None else packed(resumed_at, 0)
+        self._chunks = deque(chunk.without_places(partition, first) for chunk in self._chunks)
+
     def entries(self) -> Entries:
         """The last `window_events` that are remembered and what stands between them, in order."""
         return self._joined().entries
@@ -171,6 +176,11 @@ class _Chunk:
     def remembered(self) -> int:
         """How many take a place in the window."""
         return int(np.count_nonzero((self.entries & FORGET) == 0))
+
+    def without_places(self, partition: int, first: int) -> "_Chunk":
+        """The same, with no place known of the events of a partition from `first` on."""
+        gone = (self.partitions == partition) & (self.places >= first)
+        return replace(self, partitions=np.where(gone, np.int32(_NOT_KNOWN), self.partitions))
 
     def between(self, start: int, stop: int) -> "_Chunk":
         """A run of them."""

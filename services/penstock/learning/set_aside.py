@@ -1,6 +1,7 @@
 """Events that are held out: never learnt, so that versions can be compared on what neither has seen.
 
-Which they are is a function of their place in the log alone: those of the highest priorities.
+Which they are is a function of their place in the log alone: those of the highest priorities. Which of them are kept is
+one of the log alone, too, however it is cut into micro-batches and whenever it is looked at.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ Bools = npt.NDArray[np.bool_]
 MOST_ROWS = 4096
 """Of all classes together; with many classes each keeps fewer."""
 TRIMMED_EVERY = 256
+"""Rows held out; until then older ones than the newest are there, and none is asked about."""
 _ALL = 2.0**64
 
 
@@ -68,6 +70,14 @@ class HeldOut:
 
     def add(self, rows: EncodedRows, classes: Int64s, priorities: UInt64s, *, event: int) -> None:
         """Keep rows [n]; `event` counts the events learnt before them."""
+        start = 0
+        while start < len(classes):
+            some = slice(start, start + TRIMMED_EVERY - self._untrimmed)
+            part = EncodedRows(dense=rows.dense[some], tokens=rows.tokens[some])
+            self._append(part, classes[some], priorities[some], event=event)
+            start = some.stop
+
+    def _append(self, rows: EncodedRows, classes: Int64s, priorities: UInt64s, *, event: int) -> None:
         if not len(self):
             self._dense, self._tokens = rows.dense[:0], rows.tokens[:0]
         self._dense = np.concatenate((self._dense, rows.dense))
@@ -77,7 +87,8 @@ class HeldOut:
         self._events = np.concatenate((self._events, np.full(len(classes), event, dtype=np.int64)))
         self._untrimmed += len(classes)
         if self._untrimmed >= TRIMMED_EVERY:
-            self._trim()
+            self._untrimmed = 0
+            self._keep(self._newest())
 
     def give_up(self, classes: Int64s, *, before: int) -> None:
         """Drop rows of these classes from before that event: their labels mean something else now."""
@@ -85,6 +96,8 @@ class HeldOut:
 
     def take_back(self, priority: int | None, rows: EncodedRows, label: int) -> int | None:
         """Drop one event: by its priority, else by features and label. Its priority; None if it was not there."""
+        if not len(self):
+            return None
         if priority is not None:
             found = np.flatnonzero(self._priorities == np.uint64(priority))
         else:
@@ -98,9 +111,8 @@ class HeldOut:
         return taken
 
     def of_classes(self, live: Bools) -> HeldRows:
-        """A copy of the rows of classes that are live, bool [classes]."""
-        self._trim()
-        asked = np.flatnonzero(live[self._classes])
+        """A copy of the newest rows of classes that are live, bool [classes]."""
+        asked = np.flatnonzero(live[self._classes] & self._newest())
         rows = EncodedRows(dense=self._dense[asked], tokens=self._tokens[asked])
         return HeldRows(rows=rows, classes=self._classes[asked])
 
@@ -108,13 +120,13 @@ class HeldOut:
         """All of it, for a checkpoint; nothing where nothing is held out."""
         if not self.is_on:
             return {}
-        self._trim()
         return {
             "dense": self._dense,
             "tokens": self._tokens,
             "classes": self._classes,
             "priorities": self._priorities,
             "events": self._events,
+            "untrimmed": np.array([self._untrimmed], dtype=np.int64),
         }
 
     def restore(self, tensors: Mapping[str, Array]) -> None:
@@ -124,21 +136,21 @@ class HeldOut:
         self._dense, self._tokens = tensors["dense"].astype(np.float32), tensors["tokens"].astype(np.int32)
         self._classes, self._priorities = tensors["classes"].astype(np.int64), tensors["priorities"].astype(np.uint64)
         self._events = tensors["events"].astype(np.int64)
+        self._untrimmed = int(tensors["untrimmed"][0])
 
-    def _trim(self) -> None:
-        """To the newest of each class."""
-        self._untrimmed = 0
+    def _newest(self) -> Bools:
+        """[n]: which rows are among the newest of their class."""
         if self._config is None or not len(self):
-            return
+            return np.ones(len(self), dtype=np.bool_)
         counts = np.bincount(self._classes)
         each = max(1, min(self._config.rows_per_class, MOST_ROWS // int((counts > 0).sum())))
         if counts.max() <= each:
-            return
+            return np.ones(len(self), dtype=np.bool_)
         by_class = np.argsort(self._classes, kind="stable")
         ends = np.cumsum(counts)[self._classes[by_class]]
         kept = np.zeros(len(self), dtype=np.bool_)
         kept[by_class] = ends - np.arange(len(self)) <= each
-        self._keep(kept)
+        return kept
 
     def _keep(self, kept: Bools) -> None:
         if kept.all():

@@ -47,6 +47,11 @@ class Sleepers:
         return self._by_index.get(index)
 
     @property
+    def labels(self) -> tuple[int, ...]:
+        """Indices of all of them."""
+        return tuple(self._by_index)
+
+    @property
     def dozing(self) -> Int64s:
         """Those whose part of the heads has not left yet."""
         return np.array([index for index, each in self._by_index.items() if not each.has_left], dtype=np.int64)

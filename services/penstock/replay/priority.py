@@ -5,6 +5,7 @@ keeps is a function of the set of events seen, whatever their order.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,9 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 class EventPriorities:
     """The priorities of one topic's events."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, truncated: Sequence[tuple[int, int]] = ()) -> None:
+        """`truncated`: (partition, offset), in order; what stands there or later is not what once stood there."""
+        self._truncated = truncated
         self._seed = np.uint64(int.from_bytes(hashlib.blake2b(topic.encode(), digest_size=8).digest(), "little"))
         self._bases: UInt64s = np.empty(0, dtype=np.uint64)  # by partition
 
@@ -32,7 +35,10 @@ class EventPriorities:
         two events of a partition share a priority while it has fewer than 2^40 messages of fewer than 2^24 rows.
         """
         places = (offsets.astype(np.uint64) << _ROW_BITS) + rows.astype(np.uint64)
-        return _mixed(places + self._bases_to(int(partitions.max()))[partitions])
+        bases = self._bases_to(int(partitions.max()))[partitions]
+        for partition, resumed_at in self._truncated:
+            bases = np.where((partitions == partition) & (offsets >= resumed_at), _mixed(bases), bases)
+        return _mixed(places + bases)
 
     def _bases_to(self, partition: int) -> UInt64s:
         if partition >= len(self._bases):

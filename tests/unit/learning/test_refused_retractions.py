@@ -75,6 +75,23 @@ def test_events_that_were_never_learnt_cannot_bring_the_sums_out_of_balance() ->
     assert np.isfinite(told.answers(every(range(3), 5))).all()
 
 
+def test_what_an_event_that_was_never_learnt_has_taken_with_it_is_not_taken_again() -> None:
+    told = Told(heads=("analytic",), capacity=40)
+    told.events(every(range(3), 30), seed=1)
+    far, offset = {name: values * 3 for name, values in points([1], seed=5).items()}, told.offset
+    told.learner.learn(told.batch(far, [1]))
+    nearly_the_same = {name: values * (1 + 1e-4) for name, values in far.items()}
+    assert told.retract(nearly_the_same, 0, 1, "never-sent").exactness["analytic"] == "unverified"
+    for each in (told, told.restarted()):
+        before = each.capture()[1].sha256
+        outcome = each.retract(far, 0, 1, place(offset))
+        assert outcome.result == "refused"
+        assert "may never have been learnt have taken what the sums had of it" in outcome.sentence
+        assert each.capture()[1].sha256 == before
+        each.events(every(range(3), 30), seed=2)
+        assert np.isfinite(each.answers(every(range(3), 5))).all()
+
+
 NAMES: list[EventPlace | str] = [place(30), "e-30"]
 
 

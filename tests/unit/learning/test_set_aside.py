@@ -6,28 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from controlled_streams import TOPIC, Told, every, points
+from controlled_streams import TOPIC, Told, every, place, points, state_of
 from penstock.flow import EventBatch, EventPlace
-from penstock.learning.config import TrainingConfig
 from penstock.learning.learner import Learner
 from penstock.learning.rows import EncodedRows
 from penstock.learning.set_aside import MOST_ROWS, HeldOut, HoldOut
-from penstock.replay.config import ReplayConfig
 
 HOLD_OUT = HoldOut(share=0.2, rows_per_class=1000)
 
 
 def holding(hold_out: HoldOut | None = HOLD_OUT) -> Told:
-    told = Told()
-    told.learner = Learner(
-        told.model,
-        TrainingConfig(device="cpu"),
-        ReplayConfig(capacity=200),
-        topic=TOPIC,
-        max_events=64,
-        hold_out=hold_out,
-    )
-    return told
+    return Told(hold_out=hold_out)
 
 
 def test_a_held_out_event_leaves_no_trace_in_the_weights() -> None:
@@ -66,9 +55,7 @@ def test_rows_of_live_classes_are_asked_about_and_survive_a_checkpoint() -> None
     rows = told.learner.held_out_rows()
     assert rows is not None
     assert set(rows.classes) == {0, 1, 2, 3}
-    other = holding()
-    other.learner.restore(told.capture()[0])
-    again = other.learner.held_out_rows()
+    again = told.restarted().learner.held_out_rows()
     assert again is not None
     assert np.array_equal(again.classes, rows.classes)
     assert np.array_equal(again.rows.dense, rows.rows.dense)
@@ -104,6 +91,34 @@ def test_a_held_out_event_is_retracted_without_touching_what_was_learnt() -> Non
     assert again.result == "refused"
 
 
+def test_before_anything_was_held_out_a_retraction_is_answered_as_without_a_gate() -> None:
+    never_learnt = points([1], seed=77)
+    answers = []
+    for hold_out in (None, HoldOut(share=1e-9, rows_per_class=100)):
+        told = holding(hold_out)
+        told.events(every(range(3), 10), seed=1)
+        answers.append(told.retract(never_learnt, 0, 1, "order-4711").sentence)
+    assert answers[0] == answers[1]
+
+
+def test_what_is_kept_does_not_depend_on_when_it_is_looked_at() -> None:
+    features, answers, states = points([0] * 30, seed=1), [], []
+    for is_looked_at in (False, True):
+        told = holding(HoldOut(share=0.4, rows_per_class=3))
+        told.events(every(range(3), 2), seed=0)
+        offset = told.offset
+        told.events([0] * 30, seed=1)
+        if is_looked_at:
+            told.learner.held_out_rows()
+            told = told.restarted()
+        order = range(29, -1, -1)
+        answers.append([told.retract(features, row, 0, place(offset + row)).sentence for row in order])
+        states.append(state_of(told))
+    assert sum("was held out" in answer for answer in answers[0]) > 3
+    assert answers[0] == answers[1]
+    assert states[0] == states[1]
+
+
 def learnt_of(told: Told) -> list[np.ndarray]:
     """Exact sums and kept rows."""
     checkpoint = told.capture()[0]
@@ -131,6 +146,22 @@ def test_the_newest_of_each_class_are_kept() -> None:
     found = held.of_classes(np.ones(3, dtype=np.bool_))
     assert found.classes.tolist() == [1, 0, 1, 0, 2, 0]
     assert found.rows.dense[:, 0].tolist() == [1, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 300])
+def test_micro_batches_of_any_size_keep_the_same(at_once: int) -> None:
+    one, other = (HeldOut(HoldOut(share=0.5, rows_per_class=3)) for _ in range(2))
+    filled(one, [0, 1, 2] * 200)
+    for start in range(0, 600, at_once):
+        count = min(at_once, 600 - start)
+        rows = EncodedRows(
+            dense=np.arange(start, start + count, dtype=np.float32)[:, None],
+            tokens=np.zeros((count, 0), dtype=np.int32),
+        )
+        priorities = np.arange(start, start + count, dtype=np.uint64)
+        other.add(rows, np.arange(start, start + count) % 3, priorities, event=0)
+    for name, values in one.tensors().items():
+        assert np.array_equal(values, other.tensors()[name]), name
 
 
 def test_of_many_classes_each_keeps_fewer() -> None:

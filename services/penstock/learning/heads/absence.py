@@ -64,6 +64,11 @@ class Attendance:
         """True while a class that woke has few rows yet."""
         return bool((self.rows_since_waking < NEW_ROWS).any())
 
+    def lost(self, label: int) -> None:
+        """An event of this class counts as one that never came; when the class last came stays."""
+        self.counts[label] = max(self.counts[label] - 1, 0)
+        self._measure(len(self.counts))
+
     def fall_asleep(self, labels: Int64s) -> None:
         """These classes are not absent, they are asleep."""
         self.asleep[labels] = True

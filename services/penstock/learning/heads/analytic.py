@@ -25,6 +25,7 @@ Int64s = npt.NDArray[np.int64]
 MOST_SUMS = 1 << 20
 """C × m; with more classes random features are given up, half of them at a time, which is exact."""
 FEWEST_RANDOM = 64
+LARGER_RIDGE, MOST_LARGER_RIDGES = 4.0, 32
 
 
 class AnalyticHead:
@@ -81,7 +82,7 @@ class AnalyticHead:
     def retract_known(self, row: Float64s, label: int, weight: float, *, is_sure: bool) -> bool:
         """Take one row [width] out, unless the sums say that it was never in them; then False, and nothing changes.
 
-        Where it `is_sure` that it is in them, they are not asked.
+        Where it `is_sure` that it is in them, they are asked only once another left of which that was not sure.
         """
         self._fold()
         psi = self.features(row[None])[0]
@@ -119,14 +120,24 @@ class AnalyticHead:
     def solve(self) -> None:
         """Make the read-out that of all rows learnt."""
         self._fold()
-        sums, counts = self._sums, self.counts
+        counts = self.counts
         self.solved_counts = counts.copy()
         if not (counts > 0).any():
             self._exact, self.readout = None, None
             return
-        ridge_penalty = penalty(sums.gram, float(counts.sum()), self.features.width)
-        self._exact = solve(sums.gram, sums.by_class, counts, sums.num_rows, ridge_penalty)
+        self._exact = self._solution()
         self.readout = self._exact.readout(self.num_classes).rounded()
+
+    def _solution(self) -> Solution:
+        """With a larger ridge where rows left that were never in the sums, so that what they left is no scatter."""
+        sums, counts = self._sums, self.counts
+        ridge_penalty = penalty(sums.gram, float(counts.sum()), self.features.width)
+        for _ in range(MOST_LARGER_RIDGES):
+            try:
+                return solve(sums.gram, sums.by_class, counts, sums.num_rows, ridge_penalty)
+            except np.linalg.LinAlgError:
+                ridge_penalty *= LARGER_RIDGE
+        return solve(sums.gram, sums.by_class, counts, sums.num_rows, ridge_penalty)
 
     def exact_scores(self, rows: Float64s) -> Float64s:
         """[n, C] by the read-out of the last `solve`, not rounded."""

@@ -28,14 +28,15 @@ class Factor(Protocol):
 def factor_of(matrix: Tensor) -> Factor:
     """Of A float64 [m, m], whose lower triangle counts; it may be overwritten.
 
-    Raises `numpy.linalg.LinAlgError`, on a device `torch.linalg.LinAlgError`, where A is not positive definite.
+    Raises `numpy.linalg.LinAlgError` where A is not positive definite.
     """
     if matrix.device.type != "cpu":
-        return DeviceFactor(torch.linalg.cholesky(matrix))
+        lower, order = torch.linalg.cholesky_ex(matrix)
+        _check_positive(int(order))
+        return DeviceFactor(lower)
     # For LAPACK a row-major lower triangle is the upper one of a column-major matrix.
     upper, failed = dpotrf(matrix.numpy().T, lower=False, overwrite_a=True)
-    if failed:
-        raise np.linalg.LinAlgError(f"the leading minor of order {failed} is not positive")
+    _check_positive(failed)
     return HostFactor(upper)
 
 
@@ -77,6 +78,11 @@ class DeviceFactor:
     def _on_host(tensor: Tensor) -> Float64s:
         found: Float64s = tensor.cpu().numpy()
         return found
+
+
+def _check_positive(failed: int) -> None:
+    if failed:
+        raise np.linalg.LinAlgError(f"the leading minor of order {failed} is not positive")
 
 
 def inverse_less(counts: Float64s, columns: Float64s) -> Float64s:

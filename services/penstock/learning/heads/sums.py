@@ -32,6 +32,16 @@ class ClassSums:
     squares: float
     sums: Float64s
 
+    def less(self, psi: Float64s, weight: float) -> "ClassSums | None":
+        """Without one row ψ [m]; None where n_c says that it was never in them."""
+        count = self.count - weight
+        if count < -_NO_WEIGHT:
+            return None
+        if count <= _NO_WEIGHT:
+            return ClassSums(count=0.0, squares=0.0, sums=np.zeros_like(psi))
+        squares = max(self.squares - weight**2, 0.0)
+        return ClassSums(count=count, squares=squares, sums=self.sums[: len(psi)] - weight * psi)
+
 
 class Sums:
     """G = Σ w ψψᵀ [m, m], Q = [Σ_{i in c} w ψ]_c [C, m], n [C] and Σ w² by class [C], in float64.
@@ -46,6 +56,8 @@ class Sums:
         self.by_class: Float64s = np.zeros((0, size))
         self.counts: Float64s = np.zeros(0)
         self._squares: Float64s = np.zeros(0)
+        self._may_lack_rows = False
+        """True once a row left that was not known to be in them: one that was may then not be there to leave."""
 
     @property
     def num_rows(self) -> Float64s:
@@ -111,18 +123,18 @@ class Sums:
     def take_out_known(self, psi: Float64s, label: int, weight: float, *, width: int, is_sure: bool) -> bool:
         """Take one row ψ [m] out, unless the sums say that it was never in them; then False, and nothing changes.
 
-        Where it `is_sure` that the row is in them only n_c is asked, at a cost of m²; else it takes m³/3.
+        Where it `is_sure` that the row is in them, and it was of all that left before, only n_c is asked, at a cost of
+        m²; else it takes m³/3.
         """
-        count = float(self.counts[label]) - weight
-        if count < -_NO_WEIGHT:
+        left = self.of(label).less(psi, weight)
+        if left is None:
             return False
-        sums = self.by_class[label] - weight * psi if count > _NO_WEIGHT else np.zeros_like(psi)
-        if not is_sure and not self._can_leave(psi, label, weight, sums, width=width):
+        may_lack_it = self._may_lack_rows or not is_sure
+        if may_lack_it and not self._can_leave(psi, label, weight, left.sums, width=width):
             return False
+        self._may_lack_rows = may_lack_it
         _take_row_out(self.gram, psi, weight)
-        self.by_class[label] = sums
-        self.counts[label] = count if count > _NO_WEIGHT else 0.0
-        self._squares[label] = max(float(self._squares[label]) - weight**2, 0.0) if count > _NO_WEIGHT else 0.0
+        self.by_class[label], self.counts[label], self._squares[label] = left.sums, left.count, left.squares
         return True
 
     def _can_leave(self, psi: Float64s, label: int, weight: float, sums: Float64s, *, width: int) -> bool:
@@ -160,6 +172,7 @@ class Sums:
         """Begin anew, for the classes there are."""
         self.gram.zero_()
         self._clear(slice(None))
+        self._may_lack_rows = False
 
     def state(self) -> dict[str, Array]:
         """Copies of the sums; G as its lower triangle, row by row."""
@@ -168,6 +181,7 @@ class Sums:
             "sums": self.by_class.copy(),
             "counts": self.counts.copy(),
             "squares": self._squares.copy(),
+            "may_lack_rows": np.array([self._may_lack_rows]),
         }
 
     def load(self, arrays: Mapping[str, Array]) -> None:
@@ -177,6 +191,7 @@ class Sums:
         self.by_class = arrays["sums"].astype(np.float64)
         self.counts = arrays["counts"].astype(np.float64)
         self._squares = arrays["squares"].astype(np.float64)
+        self._may_lack_rows = bool(arrays["may_lack_rows"][0])
 
     def _clear(self, labels: int | slice | npt.NDArray[np.bool_]) -> None:
         self.counts[labels], self._squares[labels], self.by_class[labels] = 0.0, 0.0, 0.0

@@ -118,6 +118,18 @@ def test_a_retracted_row_was_never_seen() -> None:
     assert_alike(head, taught(np.delete(rows, gone, axis=0), np.delete(classes, gone)))
 
 
+@pytest.mark.parametrize("num_classes", [3, 300])
+def test_it_answers_although_a_row_was_taken_out_that_was_never_learnt(num_classes: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(900, WIDTH))
+    classes = np.arange(900) % num_classes
+    head = AnalyticHead(WIDTH, seed=3)
+    head.grow(num_classes)
+    head.learn(rows, classes)
+    head.retract(rows[:1] * 30, classes[:1])
+    head.solve()
+    assert np.isfinite(head.exact_scores(rows)).all()
+
+
 @pytest.mark.parametrize("order", [(1, 3), (3, 1)])
 def test_a_class_that_slept_while_others_were_learnt_wakes_as_if_it_had_never_slept(order: tuple[int, int]) -> None:
     rows, classes = rows_of(400)

@@ -51,3 +51,19 @@ def test_a_row_that_the_sums_cannot_spare_changes_nothing() -> None:
     assert not head.retract_known(generator.normal(size=WIDTH) * 50, 0, 1.0, is_sure=False)
     assert not head.retract_known(generator.normal(size=WIDTH), 0, 31.0, is_sure=True)
     assert all(np.array_equal(np.asarray(before[name]), np.asarray(head.state()[name])) for name in before)
+
+
+def test_once_a_row_left_of_which_nothing_is_known_every_later_one_is_asked_about() -> None:
+    generator = np.random.default_rng(0)
+    rows, classes = generator.normal(size=(30, WIDTH)), np.arange(30) % 3
+    far = generator.normal(size=WIDTH) * 5
+    head, restored = AnalyticHead(WIDTH, seed=3), AnalyticHead(WIDTH, seed=3)
+    head.grow(3)
+    head.learn(np.concatenate((rows, far[None])), np.append(classes, 0))
+    assert head.retract_known(far, 0, 1.0, is_sure=False)
+    restored.load(head.state())
+    for each in (head, restored):
+        assert not each.retract_known(far, 0, 1.0, is_sure=True)
+    head.forget_all()
+    head.learn(far[None], np.array([0]))
+    assert head.retract_known(far, 0, 1.0, is_sure=True)
