@@ -14,7 +14,7 @@ from penstock.flow import (
 )
 from penstock.learning.class_changes import ClassChanges
 from penstock.learning.class_requests import check_new, listed, to_change
-from penstock.learning.packet import Packet
+from penstock.learning.packet_check import packet_to_import
 from penstock.learning.parts import LearnerParts
 from penstock.learning.retraction import Retractions
 from penstock.wording import counted
@@ -75,8 +75,8 @@ class Desk:
         return self._outcome(control, "applied", names, f"{listed(names)}: {_DONE[request.verb]}.")
 
     def _import(self, control: Control, request: ImportRequest) -> ControlOutcome:
-        packet = Packet.from_bytes(request.packet)
-        name = request.name or packet.class_name
+        packet = packet_to_import(request.packet)
+        name = packet.class_name if request.name is None else request.name
         check_new(name, self._parts.ledger, max_classes=self._max_classes)
         self._changes.take_in(packet, name, f"{control.partition}:{control.offset}")
         events = counted(packet.events, "event")
