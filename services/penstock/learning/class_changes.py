@@ -71,14 +71,17 @@ class ClassChanges:
             parts.sleepers.take(label)
             parts.ledger.change(label, "retired")
 
-    def take_in(self, packet: Packet, name: str, born_offset: str) -> int:
-        """A class from another model's packet. Returns its index.
+    def check_fits(self, packet: Packet) -> None:
+        """Return if `take_in` can take it; nothing changes.
 
         Raises:
             InvalidEventError: the packet does not fit this model.
         """
-        parts = self._parts
         self._packets.check_fits(packet)
+
+    def take_in(self, packet: Packet, name: str, born_offset: str) -> int:
+        """A class from another model's packet, which fits. Returns its index."""
+        parts = self._parts
         ensemble = parts.ensemble
         assert ensemble is not None  # a packet fits only where there is an analytic head
         self.leave()

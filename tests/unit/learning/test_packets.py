@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from controlled_streams import Told, every, points, state_of
 from labelled_rows import event_batch
@@ -15,6 +16,7 @@ from packet_cards import card_of, saying
 from penstock.errors import InvalidEventError
 from penstock.features import Feature
 from penstock.flow import ClassRequest, Control, ImportRequest
+from penstock.learning import class_packets
 from penstock.learning.config import BackboneConfig, ModelConfig, TrainingConfig
 from penstock.learning.heads.spread import Spread
 from penstock.learning.learner import Learner
@@ -214,6 +216,25 @@ def test_the_name_that_a_class_would_have_must_be_one_that_a_label_can_have(name
         assert outcome.sentence.encode()
     renamed = OTHER.restarted().told(ImportRequest(packet=saying(GOOD, {"class": name}), name="c0"))
     assert renamed.classes == ("c0",)
+
+
+def test_a_packet_that_the_checks_stumble_over_is_refused_with_a_traceback_in_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stumble(*_: object, **__: object) -> None:
+        raise OverflowError("cannot convert float infinity to integer")
+
+    told = OTHER.restarted()
+    before = state_of(told)
+    monkeypatch.setattr(class_packets, "check_whole", stumble)
+    with capture_logs() as logs:
+        outcome = told.told(ImportRequest(packet=GOOD))
+    assert (outcome.result, outcome.sentence) == (
+        "refused",
+        "The packet cannot be checked: 'cannot convert float infinity to integer'.",
+    )
+    assert [(line["log_level"], line["exc_info"]) for line in logs] == [("error", True)]
+    assert state_of(told) == before
 
 
 def test_squares_of_more_rows_than_anyone_has_are_refused() -> None:
