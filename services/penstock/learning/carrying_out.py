@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from penstock.errors import InvalidEventError
 from penstock.flow import (
     ClassRequest,
@@ -15,9 +17,13 @@ from penstock.flow import (
 from penstock.learning.class_changes import ClassChanges
 from penstock.learning.class_requests import check_new, listed, to_change
 from penstock.learning.packet import Packet
+from penstock.learning.packet_check import packet_to_import
 from penstock.learning.parts import LearnerParts
 from penstock.learning.retraction import Retractions
+from penstock.wire.invalid import shown
 from penstock.wording import counted
+
+log = structlog.get_logger(__name__)
 
 _DONE = {
     "hibernate": "asleep: not answered, their rows gone, and the first event of one wakes it",
@@ -75,13 +81,26 @@ class Desk:
         return self._outcome(control, "applied", names, f"{listed(names)}: {_DONE[request.verb]}.")
 
     def _import(self, control: Control, request: ImportRequest) -> ControlOutcome:
-        packet = Packet.from_bytes(request.packet)
-        name = request.name or packet.class_name
-        check_new(name, self._parts.ledger, max_classes=self._max_classes)
+        packet, name = self._checked(request)
         self._changes.take_in(packet, name, f"{control.partition}:{control.offset}")
         events = counted(packet.events, "event")
         sentence = f"Class {name!r} taken in from the model {packet.model!r}, where it had {events}."
         return self._outcome(control, "applied", [name], sentence)
+
+    def _checked(self, request: ImportRequest) -> tuple[Packet, str]:
+        """A packet that can be taken in, and the name that its class gets; nothing has changed yet.
+
+        So whatever a stranger's bytes do to the checks, no restart is needed, which would only meet them again.
+        """
+        try:
+            packet = packet_to_import(request.packet)
+            name = packet.class_name if request.name is None else request.name
+            check_new(name, self._parts.ledger, max_classes=self._max_classes)
+            self._changes.check_fits(packet)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            log.exception("a packet could not be checked")
+            raise InvalidEventError("control", f"The packet cannot be checked: {shown(str(error))}.") from error
+        return packet, name
 
     def _retract(self, control: Control, request: RetractionRequest) -> ControlOutcome:
         self._changes.leave()

@@ -38,9 +38,7 @@ class ClassChanges:
         parts = self._parts
         for label in labels:
             packet = self._packets.of(label)
-            parts.sleepers.put(
-                label, Sleeper(packet=packet, content=packet.to_bytes(), since=int(parts.class_events.sum()))
-            )
+            parts.sleepers.put(label, Sleeper(packet=packet, content=packet.to_bytes(), since=self._num_events))
             parts.ledger.change(label, "hibernated")
 
     def leave(self) -> None:
@@ -73,14 +71,17 @@ class ClassChanges:
             parts.sleepers.take(label)
             parts.ledger.change(label, "retired")
 
-    def take_in(self, packet: Packet, name: str, born_offset: str) -> int:
-        """A class from another model's packet. Returns its index.
+    def check_fits(self, packet: Packet) -> None:
+        """Return if `take_in` can take it; nothing changes.
 
         Raises:
             InvalidEventError: the packet does not fit this model.
         """
-        parts = self._parts
         self._packets.check_fits(packet)
+
+    def take_in(self, packet: Packet, name: str, born_offset: str) -> int:
+        """A class from another model's packet, which fits. Returns its index."""
+        parts = self._parts
         ensemble = parts.ensemble
         assert ensemble is not None  # a packet fits only where there is an analytic head
         self.leave()
@@ -93,10 +94,9 @@ class ClassChanges:
         ensemble.grow(label + 1)
         ensemble.attendance.grow(label + 1)
         if self._packets.is_scaled_alike(packet):
-            slept = ensemble.attendance.num_events
-            ensemble.class_parts.put_back(label, packet.tensors, slept_events=slept, with_scatter=True)
+            ensemble.class_parts.put_back(label, packet.tensors, slept_events=self._num_events, with_scatter=True)
         else:
-            self._know_from_rows_like(label, packet, slept_events=ensemble.attendance.num_events)
+            self._know_from_rows_like(label, packet, slept_events=self._num_events)
         ensemble.settle(parts.reservoir)
         return label
 
@@ -120,7 +120,7 @@ class ClassChanges:
         for moments, name in zip(parts.descent.head_moments(label), ("first", "second"), strict=True):
             moments.copy_(torch.from_numpy(linear[name]))
         parts.descent.row_was_set(label)
-        slept_events = int(parts.class_events.sum()) - sleeper.since
+        slept_events = self._num_events - sleeper.since
         if self._is_exact and self._has_moved(sleeper.packet):
             self._know_from_rows_like(label, sleeper.packet, slept_events=slept_events)
         elif parts.ensemble is not None:
@@ -129,6 +129,15 @@ class ClassChanges:
             )
         if not self._is_exact:
             self._add_rows_like(label, sleeper.packet)
+
+    @property
+    def _num_events(self) -> int:
+        """By which heads measure time: events of the stream, whether since taken back, and none that an import counts.
+
+        Always 0 where the linear head is alone, which does not ask.
+        """
+        ensemble = self._parts.ensemble
+        return 0 if ensemble is None else ensemble.attendance.num_events
 
     @property
     def _is_exact(self) -> bool:

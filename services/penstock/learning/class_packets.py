@@ -5,11 +5,13 @@ import numpy as np
 from penstock.errors import InvalidEventError
 from penstock.features import FeatureSchema
 from penstock.flow import Array
-from penstock.learning.class_requests import index_of
+from penstock.learning.class_requests import index_of, listed
 from penstock.learning.likeness import likeness
 from penstock.learning.packet import Packet
+from penstock.learning.packet_card import unfit
 from penstock.learning.packet_check import check_whole
 from penstock.learning.parts import LearnerParts
+from penstock.wire.invalid import shown
 
 NEAR_SHIFT, NEAR_RATIO = 0.05, 1.05
 """Inputs are scaled alike if they differ by no more: so many distances of 1, and such a ratio. Sums are of use then."""
@@ -70,7 +72,7 @@ class ClassPackets:
             InvalidEventError: why it cannot.
         """
         ensemble = self._parts.ensemble
-        what = f"The packet of class {packet.class_name!r} of the model {packet.model!r}"
+        what = f"The packet of class {shown(packet.class_name)} of the model {packet.model!r}"
         if ensemble is None or ensemble.analytic is None:
             raise _refused(f"{what} cannot be taken in: model.heads has no 'analytic', which is what it is for.")
         if packet.schema_digest != self._schema.digest:
@@ -80,6 +82,7 @@ class ClassPackets:
                 f"{what} holds sums of other fixed features: training.seed, the width of the inputs, model.head_inputs"
                 " or the frozen backbone is another there."
             )
+        self._check_columns(packet)
         check_whole(
             packet,
             size=ensemble.analytic.features.size,
@@ -92,6 +95,19 @@ class ClassPackets:
                 f"{what} was learnt from numbers on another scale, and rows like the class's cannot be made up where"
                 " the heads read text."
             )
+
+    def _check_columns(self, packet: Packet) -> None:
+        """Refuse constants of other columns than those that are scaled here, which are the same as there."""
+        numbers = {feature.name for feature in self._schema if feature.kind == "number"}
+        vectors = {feature.name for feature in self._schema if feature.kind == "vector"}
+        origins, scales = set(packet.encoder.origins), set(packet.encoder.scales)
+        for name, found, least, most in (
+            ("encoder.scales", scales, set(), vectors),
+            ("encoder.origins", origins, numbers | scales, numbers | scales),
+            ("scales", set(packet.scales), numbers | vectors, numbers | vectors),
+        ):
+            if not least <= found <= most:
+                raise unfit(name, sorted(found), f"of the columns {listed(sorted(most)) or '(none)'}")
 
     def is_scaled_alike(self, packet: Packet, *, shift: float = NEAR_SHIFT, ratio: float = NEAR_RATIO) -> bool:
         """True where the fixed features of a row are about the same numbers here as there.

@@ -8,6 +8,8 @@ import numpy as np
 from penstock.errors import InvalidEventError
 from penstock.flow import ClassRequest, ClassVerb
 from penstock.learning.ledger import ClassLedger, ClassState
+from penstock.wire.control import MAX_NAME_CHARACTERS, is_name
+from penstock.wire.invalid import shown
 
 NAMED = 10
 """Names that a sentence lists."""
@@ -46,8 +48,14 @@ def check_new(name: str, ledger: ClassLedger, *, max_classes: int) -> None:
     """Return if a class of another model may be taken in under this name.
 
     Raises:
-        InvalidEventError: there is such a class, or there are as many classes as there may be.
+        InvalidEventError: no class can have it, one has it, or there are as many classes as there may be.
     """
+    if not is_name(name):
+        raise InvalidEventError(
+            "control",
+            f"The class's name is {shown(name)}; it must have 1 to {MAX_NAME_CHARACTERS} characters of Unicode. Give"
+            " the packet's class another name.",
+        )
     state = ledger.state_of(name)
     if state is not None:
         raise InvalidEventError(

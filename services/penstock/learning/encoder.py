@@ -98,6 +98,16 @@ class Encoder:
 
     def recode(self, dense: npt.NDArray[np.float64], constants: EncoderConstants) -> Floats:
         """Dense rows [n, D] as this encoder makes them, of what one with these `constants` made."""
+        with np.errstate(over="ignore"):  # what leaves float64 here is clipped with what is too large
+            rows = self._recoded(dense, constants)
+        for block, most in (
+            (rows[:, : self.num_numbers], _LARGEST_NUMBER),
+            (rows[:, self.num_numbers :], _VECTOR_CLIPPED_AT),
+        ):
+            np.clip(block, -most, most, out=block)
+        return rows.astype(np.float32)
+
+    def _recoded(self, dense: npt.NDArray[np.float64], constants: EncoderConstants) -> npt.NDArray[np.float64]:
         rows = dense.copy()
         for place, feature in enumerate(self._numbers):
             rows[:, place] += constants.origins.get(feature.name, 0.0) - self.constants.origins.get(feature.name, 0.0)
@@ -107,12 +117,7 @@ class Encoder:
             block /= constants.scales.get(feature.name, 1.0)
             block += constants.origins.get(feature.name, 0.0) - self.constants.origins.get(feature.name, 0.0)
             block *= self.constants.scales.get(feature.name, 1.0)
-        for block, most in (
-            (rows[:, : self.num_numbers], _LARGEST_NUMBER),
-            (rows[:, self.num_numbers :], _VECTOR_CLIPPED_AT),
-        ):
-            np.clip(block, -most, most, out=block)
-        return rows.astype(np.float32)
+        return rows
 
     @property
     def schema(self) -> FeatureSchema:

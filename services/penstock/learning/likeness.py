@@ -20,7 +20,7 @@ _MOST_DIRECTIONS, _FEWEST_DIRECTIONS = 16, 2
 
 
 def likeness(dense: Float32s, weights: npt.NDArray[np.float32]) -> dict[str, Array]:
-    """What a packet holds of rows [n ≥ 1, D] with `weights` [n]: a few KB, whatever D is."""
+    """What a packet holds of rows [n ≥ 1, D] with `weights` [n]: a few KB, and 16 bytes a column where D is large."""
     rank = min(max(_NUMBERS // max(dense.shape[1], 1), _FEWEST_DIRECTIONS), _MOST_DIRECTIONS)
     rows, share = dense.astype(np.float64), weights / weights.sum(dtype=np.float64)
     mean = share @ rows

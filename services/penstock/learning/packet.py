@@ -1,4 +1,4 @@
-"""A packet: one class without its data, a few KB that wake it months later, or elsewhere.
+"""A packet: one class without its data, small sums that wake it months later, or elsewhere.
 
 A safetensors file. Its metadata says what it is of; reading one never executes code.
 """
@@ -6,23 +6,19 @@ A safetensors file. Its metadata says what it is of; reading one never executes 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 from urllib.parse import quote
 
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from penstock.errors import InvalidEventError
-from penstock.flow import Array, Json
+from penstock.flow import Array
 from penstock.learning.encoder import EncoderConstants
+from penstock.learning.packet_card import METADATA_KEY, Card, refused, unfit
 from penstock.learning.tensor_bytes import tensor_bytes
+from penstock.wire.invalid import shown
 
 FORMAT = 1
-MOST_BYTES = 640 * 1024
-"""A packet must fit into a Kafka message of the usual size, in base64."""
-
-_METADATA_KEY = "penstock.packet"
-_HEADER_LENGTH_BYTES = 8
 _NAME_CHARACTERS = 80
 
 
@@ -66,54 +62,36 @@ class Packet:
             "tenant": self.tenant,
         }
         text = json.dumps(card, sort_keys=True, separators=(",", ":"))
-        return tensor_bytes(self.tensors, {_METADATA_KEY: text})
+        return tensor_bytes(self.tensors, {METADATA_KEY: text})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Packet":
-        """The inverse of `to_bytes`.
+        """The inverse of `to_bytes`, of whatever size. One from elsewhere must also be held against `packet_check`.
 
         Raises:
             InvalidEventError: it is no packet, or not a whole one.
         """
-        if len(content) > MOST_BYTES:
-            raise _refused(f"The packet has {len(content)} bytes; it may have {MOST_BYTES}.")
-        card = _card(content)
-        if card.get("format") != FORMAT:
-            raise _refused(f"The packet has format {card.get('format')!r}; this release reads {FORMAT}.")
+        card = Card(content)
+        if card.format() != FORMAT:
+            raise unfit("format", card.format(), f"{FORMAT}, which this release reads")
         try:
             tensors = cast(dict[str, Array], safetensors.numpy.load(content))
-            return cls(
-                model=str(card["model"]),
-                class_name=str(card["class"]),
-                index=int(card["index"]),
-                schema_digest=str(card["schema_digest"]),
-                psi=None if card["psi"] is None else str(card["psi"]),
-                scales={str(name): (float(one), float(other)) for name, (one, other) in card["scales"].items()},
-                encoder=EncoderConstants.from_json(card["encoder"]),
-                events=int(card["events"]),
-                tenant=None if card["tenant"] is None else str(card["tenant"]),
-                tensors=tensors,
-            )
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _refused(f"The packet is not whole: {error!r}.") from error
+        except (SafetensorError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise refused(f"The packet is not whole: its tensors cannot be read: {shown(str(error))}.") from error
+        return cls(
+            model=card.text("model"),
+            class_name=card.text("class"),
+            index=card.whole("index"),
+            schema_digest=card.text("schema_digest"),
+            psi=card.text_or_none("psi"),
+            scales=card.scales("scales"),
+            encoder=card.encoder("encoder"),
+            events=card.whole("events"),
+            tenant=card.text_or_none("tenant"),
+            tensors=tensors,
+        )
 
     def under(self, head: str) -> dict[str, Array]:
         """The tensors of one head, by the rest of their names."""
         prefix = f"{head}."
         return {name.removeprefix(prefix): array for name, array in self.tensors.items() if name.startswith(prefix)}
-
-
-def _card(content: bytes) -> dict[str, Any]:
-    length = int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
-    try:
-        header = json.loads(content[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length])
-        card: Json = json.loads(header["__metadata__"][_METADATA_KEY])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _refused("The bytes are not a packet of a class.") from error
-    if not isinstance(card, dict):
-        raise _refused("What the packet says of itself is not an object.")
-    return card
-
-
-def _refused(sentence: str) -> InvalidEventError:
-    return InvalidEventError("control", sentence)

@@ -14,7 +14,7 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Sleeper:
-    """A class asleep since `since` events.
+    """A class asleep since `since` events of the stream.
 
     Until something is learnt its part of every head stays where it is, unanswered (`has_left` False), so that waking
     at once changes nothing at all. `in_sums` says that G holds its rows.

@@ -87,8 +87,17 @@ def _check_names(names: list[str] | None) -> None:
     if not 1 <= len(names) <= MAX_CLASSES:
         raise _refused(f"classes holds {len(names)} names; it must hold 1 to {MAX_CLASSES}.")
     for name in names:
-        if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
+        if not is_name(name):
             raise _refused(f"classes holds {shown(name)}; a name has 1 to {MAX_NAME_CHARACTERS} characters.")
+
+
+def is_name(text: str) -> bool:
+    """True of what a class can be called: of a length that labels may have, and without halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return 1 <= len(text) <= MAX_NAME_CHARACTERS
 
 
 def _refused(sentence: str) -> RefusedMessageError:

@@ -212,3 +212,11 @@ def test_columns_of_a_slice_of_events_are_those_of_its_rows() -> None:
 def test_constants_survive_json_to_the_last_bit() -> None:
     constants = EncoderConstants(origins={"paid_at": 0.1 + 0.2}, scales={"pixels": 1 / 3})
     assert EncoderConstants.from_json(constants.to_json()) == constants
+
+
+def test_rows_that_leave_float64_on_their_way_from_another_encoder_are_as_far_as_rows_can_be() -> None:
+    schema = FeatureSchema(features=(Feature(name="amount", kind="number"), Feature(name="x", kind="vector", width=2)))
+    there = EncoderConstants(origins={"amount": 1.7e308, "x": 1.7e308}, scales={"x": 1e-100})
+    here = EncoderConstants(origins={"amount": -1.7e308, "x": -1.0}, scales={"x": 1e3})
+    encoder = Encoder(schema, BackboneConfig(), here)
+    assert encoder.recode(np.array([[1.0, -1e3, 1e3]]), there).tolist() == [[np.float32(1e37), 100.0, 100.0]]

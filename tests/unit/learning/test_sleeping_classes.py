@@ -7,8 +7,9 @@ import pytest
 
 from bench_learning.lesson import Lesson
 from bench_learning.stream import Stream
-from controlled_streams import HEADS, Told, every, state_of
-from penstock.flow import ClassRequest
+from controlled_streams import HEADS, Told, every, place, points, state_of
+from packet_cards import card_of, saying
+from penstock.flow import ClassRequest, ImportRequest
 from penstock.learning.class_changes import ClassChanges
 from penstock.learning.config import HeadName
 from penstock.learning.learner import Learner
@@ -104,6 +105,35 @@ def test_where_the_analytic_head_forgets_it_is_as_if_the_class_had_been_awake_al
     for one, other in zip(exact_sums(slept.learner), exact_sums(never.learner), strict=True):
         assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
     assert slept.accuracy(every(range(6), 50)) > 0.8
+
+
+@pytest.mark.parametrize("meanwhile", ["import of sums", "import of rows like the class's", "retraction"])
+def test_it_has_slept_for_as_many_events_as_the_stream_had_whatever_was_taken_in_or_back(meanwhile: str) -> None:
+    slept, never = (Told(heads=("analytic",), analytic_forgetting=0.99, with_numbers=False) for _ in range(2))
+    origin = Told(name="origin", with_numbers=False)
+    origin.events(every([8, 9], 1000), seed=4)
+    packet = origin.learner.packet_of("c9")
+    for told in (slept, never):
+        told.events(every(range(3), 60), seed=1)
+    alike = card_of(slept.learner.packet_of("c1"))["scales"]
+    packet = saying(packet, {"scales": alike if meanwhile == "import of sums" else {"x": [5.0, 9.0]}})
+    slept.classes("hibernate", "c0", "c1")
+    never.offset += 1
+    for told in (slept, never):
+        labels, start = every(range(2, 6), 10), told.offset
+        told.events(labels, seed=2)
+        if meanwhile == "retraction":
+            row = points(labels, seed=2)
+            outcomes = [told.retract(row, at, labels[at], place(start + at)) for at in range(20)]
+        else:
+            outcomes = [told.told(ImportRequest(packet=packet))]
+        assert {outcome.result for outcome in outcomes} == {"applied"}
+        told.events(every(range(2, 6), 10), seed=3)
+    slept = slept.restarted()
+    slept.classes("wake", "c0", "c1")
+    for one, other in zip(exact_sums(slept.learner), exact_sums(never.learner), strict=True):
+        assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
+    assert slept.accuracy(every(range(3), 50)) > 0.8
 
 
 def test_two_classes_may_wake_in_either_order() -> None:

@@ -108,9 +108,16 @@ class AnalyticHead:
         self._fold()
         self._sums.add_scatter(scatter)
 
-    def count_as_rows(self, label: int) -> None:
-        """A class known from rows that stand for others is known as well as by n_c rows, however many stood."""
-        self._sums.count_as_rows(label)
+    def know_from(self, label: int, rows: Float64s, count: float) -> None:
+        """Know a class from rows [n, width] that stand for `count` of its own, and as well as by those.
+
+        They are none of the stream's, so nothing fades by them.
+        """
+        self._fold()
+        psi, weight = self.features(rows), count / len(rows)
+        self._sums.add_scatter(weight * (psi.T @ psi))
+        known = ClassSums(count=count, squares=count, sums=weight * psi.sum(axis=0))
+        self._sums.put_back(label, known, slept_rows=0)
 
     def forget_all(self) -> None:
         """Begin anew, for the classes there are."""

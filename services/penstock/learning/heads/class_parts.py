@@ -69,10 +69,8 @@ class ClassParts:
 
     def know_from(self, label: int, rows: Float64s, count: float, *, slept_events: int) -> None:
         """Know a class, which has slept so long, from rows [n, d] that are like `count` of its own."""
-        classes = np.full(len(rows), label)
         if self.analytic is not None:
-            self.analytic.learn(rows, classes, np.full(len(rows), count / len(rows)))
-            self.analytic.count_as_rows(label)
+            self.analytic.know_from(label, rows, count)
         if self.forgetting is not None:
             self.forgetting.put_back(label, min(count, 1 / (1 - FADING)), rows.mean(axis=0))
         self.attendance.wake(label, slept_events)

@@ -164,10 +164,6 @@ class Sums:
         """Add Σ w ψψᵀ [m, m] of rows that are not rows of these sums."""
         self.gram += torch.from_numpy(scatter).to(self.gram.device)
 
-    def count_as_rows(self, label: int) -> None:
-        """A class known from rows that stand for others is known as well as by n_c rows, however many stood."""
-        self._squares[label] = self.counts[label]
-
     def forget_all(self) -> None:
         """Begin anew, for the classes there are."""
         self.gram.zero_()

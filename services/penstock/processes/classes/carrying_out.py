@@ -16,11 +16,11 @@ from penstock.flow import ClassRequest, ClassVerb, ImportRequest, ModelUpdate
 from penstock.learning.class_requests import TARGETS, check_new, concerned, listed
 from penstock.learning.class_table import ClassRow, rows_of_checkpoint, rows_of_ledger
 from penstock.learning.ledger import ClassLedger
-from penstock.learning.packet import Packet
+from penstock.learning.packet_check import MOST_BYTES, packet_to_import
 from penstock.processes.classes.controls import announced, announced_so_far, send, wait_for
 from penstock.processes.classes.refusals import ends_of_letters, why_refused
 from penstock.settings import Settings
-from penstock.wire.control import MAX_NAME_CHARACTERS
+from penstock.wire.control import MAX_NAME_CHARACTERS, is_name
 from penstock.wording import counted, masked
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ def export(settings: Settings, name: str, file: Path) -> int:
     except OSError as error:
         raise ConfigurationError(f"The packet cannot be written to {file}: {error.strerror}.") from None
     click.echo(f"Class {name!r} of {settings.model.name} written to {file}: {len(packet):,} bytes.")
+    if len(packet) > MOST_BYTES:
+        click.echo(
+            f"penstock: no model can take it in: an import travels in a control event, whose packet may have"
+            f" {MOST_BYTES:,} bytes.",
+            err=True,
+        )
     return 0
 
 
@@ -109,7 +115,7 @@ def import_packet(settings: Settings, file: Path, *, name: str | None, wait: boo
     except OSError as error:
         raise ConfigurationError(f"The packet {file} cannot be read: {error.strerror}.") from None
     try:
-        packet = Packet.from_bytes(content)
+        packet = packet_to_import(content)
     except InvalidEventError as error:
         raise ConfigurationError(f"{file}: {error}") from None
     if packet.schema_digest != settings.model.schema.digest:
@@ -168,7 +174,7 @@ def _names(request: ClassRequest, ledger: ClassLedger, update: ModelUpdate) -> t
 
 def _check_import(settings: Settings, file: Path, name: str) -> None:
     """Refuse at once what the trainer would refuse. Raises `ConfigurationError`."""
-    if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
+    if not is_name(name):
         raise ConfigurationError(
             f"{name[:80]!r} cannot be the class's name, which has 1 to {MAX_NAME_CHARACTERS} characters; --name gives"
             " it another one."

@@ -78,7 +78,8 @@ _changing("retire", "End classes for good: they are never answered again, and th
 def export_class(name: str, config: Path, file: Path) -> int:
     """Write a class's packet, live or asleep, from the newest checkpoint under state.directory.
 
-    A few KB of statistics, none of its data: for another model with the same features, or to keep.
+    A few KB of statistics, more where rows are wide, and none of its data: for another model with the same features,
+    or to keep.
     """
     from penstock.processes import logs
     from penstock.processes.classes import carrying_out as command
