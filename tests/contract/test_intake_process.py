@@ -149,6 +149,25 @@ def test_a_refused_control_becomes_a_dead_letter_that_is_waited_for(opened: Open
     assert line.telemetry.value("penstock_events_invalid_total", reason="control") == 1
 
 
+def test_what_names_an_id_that_may_be_refused_comes_once_there_is_word_on_it(opened: Open) -> None:
+    line = opened(max_events=2, dedupe_window_events=100)
+    at = {"topic": f"{line.model}.labels", "partition": 0, "offset": 7, "row": 0}
+    undone = json.dumps({**json.loads(value(0)), "event_id": "undo", "retracts": at}).encode()
+    line.produce(undone, value(1), undone, value(2))
+    line.start()
+    batch = line.batch()
+    (control,) = batch.controls
+    assert batch.awaits_word
+    assert line.process.next_batch(1.0) is None
+    line.process.refuse([ControlOutcome(control=control, result="refused", classes=(), sentence="Not come yet.")])
+    again = line.batch()
+    assert [each.offset for each in again.controls] == [2]
+    line.process.refuse([])
+    wait_for(lambda: line.process.wait_acknowledged(1), "the broker has the letter")
+    line.produce(undone, value(3))
+    assert [len(each.controls) for each in (line.batch(),)] == [0]
+
+
 def test_a_poisoned_stream_stops_the_trainer_with_the_intake_s_own_sentence(opened: Open) -> None:
     line = opened(max_invalid_run=8)
     line.produce(*[b"junk"] * 8)

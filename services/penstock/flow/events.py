@@ -39,6 +39,7 @@ class EventBatch:
     `controls` stand in the order of the log, each at its place among the events. `read_until_ms` is the horizon up to
     which predictions are joined to labels, 0 where none are; `judged` says, by version, how good those joined were.
     `seen` uint64 are what `intake.repeats` is to be given again after a restart, in order; empty where it is off.
+    Where the batch `awaits_word` the intake is to hear what was refused of it, even if that is nothing.
     """
 
     events: pa.RecordBatch
@@ -49,6 +50,7 @@ class EventBatch:
     read_until_ms: int = 0
     judged: tuple[JudgedAnswers, ...] = ()
     seen: npt.NDArray[np.uint64] = field(default_factory=_no_keys, compare=False, repr=False)
+    awaits_word: bool = False
 
     def slices(self, max_events: int) -> Iterator[pa.RecordBatch]:
         """The events in order, at most `max_events` at a time (one Arrow message may hold many more)."""

@@ -75,25 +75,39 @@ class Intake:
         self._decoded = deque[tuple[ClosedBatch, Decoded]]()
         self._is_plain = False
         self._joining: tuple[ClosedBatch, Decoded] | None = None
+        self._waiting: tuple[ClosedBatch, Decoded] | None = None
+        self._open = deque[int]()
+        self._ahead = ahead
+        self._num_batches = 0
         self._repeated = repeated
         self._retained = RetainedMessages(ahead=ahead, num_classes=num_classes, max_classes=max_classes)
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while the next micro-batch is held until `judged` is called."""
+        return self._waiting is not None
+
     def next_batch(self, timeout_seconds: float) -> EventBatch | None:
-        """The next micro-batch, or None if it has not closed by the timeout; it then stays open.
+        """The next micro-batch, or None if it has not closed by the timeout, or `is_waiting`; it is then yet to come.
 
         Raises:
             PoisonedStreamError: too many events are invalid.
             RetentionError: the source's.
         """
-        next_ = self._next_joined(timeout_seconds) if self._late_labels else self._next_decoded(timeout_seconds)
+        next_ = self._next_decided(timeout_seconds)
         if next_ is None:
             return None
         closed, decoded = next_
         self._set_aside(closed, decoded)
-        seen = NO_KEYS
-        if self._repeated is not None:
-            decoded, seen = self._repeated.without(closed.messages, decoded)
         self._retained.add(closed.messages, decoded.events, decoded.controls, len(decoded.accepted))
+        seen, awaits_word = NO_KEYS, False
+        if self._repeated is not None:
+            decoded, seen, awaits_word = self._repeated.without(
+                closed.messages, decoded, may_refuse_events=self._retained.may_be_full
+            )
+        if awaits_word:
+            self._open.append(self._num_batches)
+        self._num_batches += 1
         self._telemetry.observe("penstock_batch_events", decoded.events.num_rows)
         self._telemetry.observe("penstock_batch_age_seconds", closed.age_seconds)
         offsets = _next_offsets(closed)
@@ -107,6 +121,7 @@ class Intake:
             read_until_ms=self._late_labels.horizon_ms if self._late_labels else 0,
             judged=decoded.judged,
             seen=seen,
+            awaits_word=awaits_word,
         )
 
     def saved(self, offsets: Offsets) -> None:
@@ -119,6 +134,8 @@ class Intake:
         Raises:
             PoisonedStreamError: too many events are invalid.
         """
+        if self._repeated is not None:
+            self._repeated.take_back({(each.partition, each.offset, each.row) for each in refusals})
         of_message = defaultdict[tuple[int, int], list[Refusal]](list)
         for refusal in refusals:
             of_message[refusal.partition, refusal.offset].append(refusal)
@@ -130,6 +147,23 @@ class Intake:
             self._telemetry.count("penstock_events_invalid_total", len(refused), reason=first.reason)
             if first.reason == "classes":
                 self._quarantine.refused_later(first_event, num_events, len(refused), first.sentence)
+
+    def judged(self) -> None:
+        """Whatever the learner refuses of the oldest batch that awaits word has been told to `refuse`."""
+        if self._open and self._repeated is not None:
+            self._open.popleft()
+            self._repeated.judged()
+
+    def _next_decided(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
+        """The next batch, once it is known which of its events are repeats."""
+        next_ = self._waiting
+        if next_ is None:
+            next_ = self._next_joined(timeout_seconds) if self._late_labels else self._next_decoded(timeout_seconds)
+        while self._open and self._open[0] < self._num_batches - self._ahead:
+            self.judged()
+        must_wait = next_ is not None and self._repeated is not None and self._repeated.must_wait(next_[1])
+        self._waiting = next_ if must_wait else None
+        return None if must_wait else next_
 
     def _next_decoded(self, timeout_seconds: float) -> tuple[ClosedBatch, Decoded] | None:
         if not self._decoded:

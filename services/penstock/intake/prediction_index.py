@@ -6,19 +6,9 @@ stamped within the window the newest, in the order of timestamp, partition and o
 
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from penstock.intake.same_id import LoggedPrediction, SameId
 from penstock.wire.message import Message
-
-
-class LoggedPrediction(NamedTuple):
-    """One record; its order is that of the first three fields. `timestamp_ms` never falls within a partition."""
-
-    timestamp_ms: int
-    partition: int
-    offset: int
-    prediction_id: bytes
-    value: bytes
 
 
 class PredictionIndex:
@@ -31,7 +21,7 @@ class PredictionIndex:
     def __init__(self, *, max_predictions: int, max_bytes: int) -> None:
         self._max_predictions = max_predictions
         self._max_bytes = max_bytes
-        self._by_id: dict[bytes, list[LoggedPrediction]] = {}
+        self._by_id: dict[bytes, SameId] = {}
         self._ahead: dict[int, deque[LoggedPrediction]] = {}
         self._ahead_bytes: dict[int, int] = {}
         self._newest_ms: dict[int, int] = {}
@@ -50,7 +40,10 @@ class PredictionIndex:
             one = LoggedPrediction(newest_ms, partition, message.offset(), key, value)
             self._ahead.setdefault(partition, deque()).append(one)
             self._ahead_bytes[partition] = self._ahead_bytes.get(partition, 0) + _size(one)
-            self._by_id.setdefault(key, []).append(one)
+            same_id = self._by_id.get(key)
+            if same_id is None:
+                same_id = self._by_id[key] = SameId()
+            same_id.add(one)
 
     def newest_ms(self, partition: int) -> int:
         """The timestamp of the last prediction added of a partition; 0 before the first."""
@@ -75,11 +68,9 @@ class PredictionIndex:
 
     def find(self, prediction_id: str, *, at_ms: int, latest_ms: int) -> bytes | None:
         """The newest prediction under this id up to `at_ms`; else the first up to `latest_ms`; else None."""
-        held = self._by_id.get(prediction_id.encode(), [])
-        newest = max((one for one in held if one.timestamp_ms <= at_ms), default=None)
-        if newest is None:
-            newest = min((one for one in held if one.timestamp_ms <= latest_ms), default=None)
-        return newest.value if newest else None
+        same_id = self._by_id.get(prediction_id.encode())
+        found = same_id.find(at_ms=at_ms, latest_ms=latest_ms) if same_id is not None else None
+        return found.value if found is not None else None
 
     def __len__(self) -> int:
         return len(self._admitted)

@@ -42,7 +42,7 @@ class Repeats:
     def __init__(self, window_events: int, entries: Keys = NO_KEYS) -> None:
         self._window = window_events
         self._seen: dict[int, int] = {}
-        """By key, when it was seen last, oldest first."""
+        """By key, when it was seen last, oldest first but for what was `put`."""
         self._count = 0
         for entry in entries.tolist():
             if entry & int(FORGET):
@@ -54,13 +54,35 @@ class Repeats:
         """How many ids are remembered."""
         return len(self._seen)
 
+    @staticmethod
+    def listed(keys: Keys) -> list[int]:
+        """The keys [n] as they are remembered."""
+        found: list[int] = (keys & ~FORGET).tolist()
+        return found
+
+    @property
+    def count(self) -> int:
+        """The number that the next event has."""
+        return self._count
+
+    def seen_at(self, key: int) -> int | None:
+        """The number of the newest event with this key, as `listed`; None if it is not remembered."""
+        return self._seen.get(key)
+
+    def put(self, key: int, seen_at: int | None) -> None:
+        """Let this key have been seen as that number, or not at all; the window moves on as if nothing had changed."""
+        self._seen.pop(key, None)
+        if seen_at is not None:
+            self._seen[key] = seen_at
+
     def note(
         self, keys: Keys, *, is_exempt: Callable[[int], bool] = lambda _: False, forgotten: Keys = NO_KEYS
     ) -> Noted:
         """Take the next events, by the keys [n] of their ids, in order.
 
         Those at positions that are exempt are never repeats; it is asked only where it matters. Keys `forgotten` are
-        as if they had never been seen, from the next call on: their events were retracted.
+        as if they had never been seen, from the next call on: their events were retracted. A call of repeats alone
+        forgets nothing.
         """
         keys = keys & ~FORGET
         listed = keys.tolist()
@@ -70,7 +92,9 @@ class Repeats:
             is_new, num_again = np.ones(len(listed), dtype=np.bool_), 0
         else:
             is_new, num_again = self._one_by_one(listed, is_exempt)
-        for key in (forgotten & ~FORGET).tolist():
+        if not is_new.any():
+            forgotten = NO_KEYS
+        for key in self.listed(forgotten):
             self._seen.pop(key, None)
         self._limit()
         return Noted(is_new=is_new, num_again=num_again, entries=np.concatenate((keys[is_new], forgotten | FORGET)))

@@ -44,9 +44,9 @@ class RetainedMessages:
         """A batch is about to be learnt; `num_events` are all that its messages hold, refused ones too."""
         imports = sum(isinstance(control.request, ImportRequest) for control in controls)
         self._num_classes += imports
-        if not self._may_be_full:
+        if not self.may_be_full:
             self._labels.update(events.column(LABEL).unique().to_pylist())
-        if self._may_be_full:
+        if self.may_be_full:
             kept = {(message.partition(), message.offset()): message for message in messages}
         else:
             kept = _messages_of(controls, messages)
@@ -59,7 +59,8 @@ class RetainedMessages:
         return found.messages[place], found.first_event, found.num_events
 
     @property
-    def _may_be_full(self) -> bool:
+    def may_be_full(self) -> bool:
+        """True if the learner may refuse events of the batch that was added last."""
         return self._num_classes + len(self._labels) > self._max_classes
 
 

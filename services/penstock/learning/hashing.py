@@ -12,6 +12,8 @@ Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 
 _CACHED_TOKENS = 65_536
+_LONGEST_CACHED_BYTES = 256
+"""A word is far shorter, and what is longer seldom comes again: remembered, a million of each would fill the memory."""
 _NOT_A_WORD = (
     "["
     r"\x00-/:-@\[-^`{-\x7f"  # ASCII but letters, digits and _
@@ -27,7 +29,7 @@ _NOT_A_WORD = (
 
 
 class TokenHasher:
-    """blake2b of (feature name, token), computed once per distinct token and remembered for a bounded number of them.
+    """blake2b of (feature name, token), remembered for a bounded number of short tokens.
 
     Safe to share between threads: two may compute the same hash, and both compute it right.
     """
@@ -46,12 +48,16 @@ class TokenHasher:
     def _hash(self, token: str) -> int:
         known = self._known.get(token)
         if known is None:
-            digest = hashlib.blake2b(token.encode(), digest_size=8, key=self._key).digest()
-            known = int.from_bytes(digest, "little")
-            if len(self._known) >= _CACHED_TOKENS:
-                self._known.clear()
-            self._known[token] = known
+            content = token.encode()
+            known = int.from_bytes(hashlib.blake2b(content, digest_size=8, key=self._key).digest(), "little")
+            if len(content) <= _LONGEST_CACHED_BYTES:
+                self._remember(token, known)
         return known
+
+    def _remember(self, token: str, known: int) -> None:
+        if len(self._known) >= _CACHED_TOKENS:
+            self._known.clear()
+        self._known[token] = known
 
 
 def buckets_and_signs(hashes: UInt64s, buckets: int) -> tuple[Int64s, npt.NDArray[np.float32]]:

@@ -120,6 +120,7 @@ class Learner:
         self._parts.descent.at_event(self.events_learnt)
         with self._parts.randomness.in_use() if self._parts.network.backbone.mode_matters else nullcontext():
             learnt = self._learn_pieces(batch)
+        self.seen.take_back(batch, learnt.refused_places)
         self.step += 1
         if learnt.scored:
             self._last_loss = learnt.scored[-1].loss

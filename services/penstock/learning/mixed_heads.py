@@ -84,7 +84,8 @@ class MixedHeads:
         if not answer.num_classes:
             nothing = np.zeros((len(asked), 0))
             if ensemble.exceptions is not None:
-                ensemble.exceptions.learn(fresh.keys, fresh.classes, np.zeros(len(fresh.classes), dtype=np.bool_))
+                none_wrong = np.zeros(len(fresh.classes), dtype=np.bool_)
+                ensemble.exceptions.learn(fresh.keys, fresh.classes, none_wrong, fresh.priorities)
             return scored(fresh.classes, asked, nothing, 0.0), None
         some = fresh if len(asked) == len(fresh.classes) else fresh.at(asked)
         linear = self._linear(rows.fresh if some is fresh else rows.fresh.at(asked))
@@ -93,7 +94,7 @@ class MixedHeads:
             found = scored(fresh.classes, asked, np.log(predictions.probabilities), 0.0)
         ensemble.score(answer, predictions, labels, len(fresh.classes), parts.reservoir, self._linear_at, parts.draws)
         if ensemble.exceptions is not None:
-            ensemble.exceptions.learn(some.keys, labels, ~found.hits)
+            ensemble.exceptions.learn(some.keys, labels, ~found.hits, some.priorities)
         return found, self._watch(answer, rows, found)
 
     def _watch(self, answer: Answer, rows: Slice, found: Scored) -> Alarm | None:
@@ -142,7 +143,8 @@ class MixedHeads:
             is_wrong[asked] = False
             if is_wrong.any():
                 wrong = all_rows.at(is_wrong.nonzero()[0])
-                ensemble.exceptions.learn(wrong.keys, wrong.classes, np.ones(len(wrong.classes), dtype=np.bool_))
+                all_wrong = np.ones(len(wrong.classes), dtype=np.bool_)
+                ensemble.exceptions.learn(wrong.keys, wrong.classes, all_wrong, wrong.priorities)
         return loss
 
     def _draw(self, each: int, num_steps: int) -> TrainRows | None:

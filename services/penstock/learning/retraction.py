@@ -125,8 +125,10 @@ class Retractions:
         if ensemble.forgetting is not None:
             exactness["forgetting"] = "approximate"
         if ensemble.exceptions is not None:
-            ensemble.exceptions.forget(ensemble.keys_of(rows.dense, rows.tokens), row.classes)
-            exactness["instances"] = "exact"
+            priority = kept.priority if kept is not None else target.priority
+            keys = ensemble.keys_of(rows.dense, rows.tokens)
+            is_known = ensemble.exceptions.forget(keys, row.classes, priority)
+            exactness["instances"] = "exact" if is_known else "approximate"
         ensemble.attendance.lost(label)
         return exactness
 

@@ -4,7 +4,7 @@ What is remembered depends on the order of the entries alone, not on how they ca
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -62,6 +62,23 @@ class SeenEvents:
         if at is not None:
             held[at], where[at] = partitions, places
         self._append(_Chunk(entries=batch.seen, partitions=held, places=where))
+
+    def take_back(self, batch: EventBatch, refused: Collection[tuple[int, int, int]]) -> None:
+        """Nothing of the batch added last was learnt at these places: partition, offset and row.
+
+        What is blanked keeps its place in the window, so that the window reaches as far as that of the intake, which
+        went on meanwhile.
+        """
+        if not self._window or not refused:
+            return
+        blanked = _entries_at(batch, refused)
+        for number, chunk in reversed(list(enumerate(self._chunks))):
+            of_chunk = blanked[-len(chunk.entries) :]
+            blanked = blanked[: -len(chunk.entries)]
+            if of_chunk.any():
+                self._chunks[number] = chunk.blanked(of_chunk)
+            if not blanked.any():
+                return
 
     @property
     def is_whole(self) -> bool:
@@ -187,6 +204,29 @@ class _Chunk:
         return _Chunk(
             entries=self.entries[start:stop], partitions=self.partitions[start:stop], places=self.places[start:stop]
         )
+
+    def blanked(self, where: npt.NDArray[np.bool_]) -> "_Chunk":
+        """Without the keys and the places of the last ones, bool [m]."""
+        at = len(self.entries) - len(where) + np.flatnonzero(where)
+        entries, partitions, places = self.entries.copy(), self.partitions.copy(), self.places.copy()
+        entries[at] &= FORGET
+        partitions[at], places[at] = _NO_EVENT, 0
+        return _Chunk(entries=entries, partitions=partitions, places=places)
+
+
+def _entries_at(batch: EventBatch, places: Collection[tuple[int, int, int]]) -> npt.NDArray[np.bool_]:
+    """Which entries of `seen` come of the events and retractions that stand there."""
+    is_of = np.zeros(len(batch.seen), dtype=np.bool_)
+    remembered = np.flatnonzero((batch.seen & FORGET) == 0)
+    standing = list(zip(*(each.tolist() for each in places_of(batch.events)), strict=True))
+    retractions = [control for control in batch.controls if isinstance(control.request, RetractionRequest)]
+    for number, control in enumerate(retractions):
+        standing.insert(control.at + number, (control.partition, control.offset, control.row))
+    if len(remembered) != len(standing):  # what they come of cannot be told
+        return is_of
+    is_of[remembered] = [place in places for place in standing]
+    is_of[1:] |= is_of[:-1] & ((batch.seen[1:] & FORGET) == FORGET)
+    return is_of
 
 
 def _entries_of_events(batch: EventBatch) -> Int64s | None:

@@ -31,6 +31,13 @@ class Learnt:
         num_rows: int = batch.events.num_rows
         return num_rows - self.passed_over - self.held_out - len(self.refused)
 
+    @property
+    def refused_places(self) -> set[tuple[int, int, int]]:
+        """Partition, offset and row of each event and control that was refused."""
+        events = {(each.partition, each.offset, each.row) for each in self.refused}
+        controls = [outcome.control for outcome in self.controls if outcome.result == "refused"]
+        return events | {(each.partition, each.offset, each.row) for each in controls}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:

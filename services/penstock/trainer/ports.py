@@ -28,7 +28,10 @@ class BatchSource(Protocol):
         ...
 
     def refuse(self, refused: Sequence[ControlOutcome | RefusedEvent]) -> None:
-        """Dead-letter controls and events of the micro-batch returned last that were not taken; returns at once."""
+        """Dead-letter controls and events of the micro-batch returned last that were not taken; returns at once.
+
+        To be called once for each micro-batch, even if all was taken: the next ones may wait for it.
+        """
         ...
 
 

@@ -1,7 +1,10 @@
 """What a late label is joined to is a function of the two logs alone, read as they grow or read again."""
 
+import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,6 +14,8 @@ from kafka_messages import KafkaMessage
 from penstock.intake import late_labels as module
 from penstock.intake.config import LateLabelsConfig
 from penstock.intake.late_labels import SKEW_MS, LateLabels
+from penstock.intake.prediction_index import PredictionIndex
+from penstock.intake.same_id import LoggedPrediction, SameId
 from penstock.wire.late_labels import FoundPredictions, LateLabel
 from scripted_predictions import Logged, ScriptedPredictions, value_of
 from stepped_clock import SteppedClock
@@ -263,3 +268,60 @@ def test_after_a_long_silence_only_what_can_be_held_is_read() -> None:
     assert answer is not None
     assert list(answer.values.values()) == [value_of(1, 1499)]
     assert source.num_read - read <= 2 * 10
+
+
+def under_one_id(first: int, number: int) -> list[KafkaMessage]:
+    """Predictions stamped a millisecond apart."""
+    numbers = range(first, first + number)
+    return [KafkaMessage(bytes(40), at_offset=each, timestamp_ms=each, with_key=b"1") for each in numbers]
+
+
+def test_one_id_for_every_prediction_costs_each_no_more_than_ids_of_their_own() -> None:
+    most = 100_000
+    index = PredictionIndex(max_predictions=most, max_bytes=1 << 40)
+    index.add(under_one_id(0, most))
+    index.move_window(0, most)
+    began = time.process_time()
+    for first in range(most, most + 500):
+        index.add(under_one_id(first, 1))
+        index.move_window(0, first + 1)
+        assert index.find("1", at_ms=first, latest_ms=first) is not None
+    assert time.process_time() - began < 1, "a walk over all of them takes seconds"
+    assert len(index) == most
+
+
+def test_what_has_left_the_window_leaves_the_memory_under_one_id_too() -> None:
+    index, size = PredictionIndex(max_predictions=1000, max_bytes=1 << 40), 1 << 20
+    tracemalloc.start()
+    try:
+        index.add([KafkaMessage(bytes(size), at_offset=0, timestamp_ms=0, with_key=b"1")])
+        index.add(under_one_id(1, 100))
+        index.move_window(1, 1)
+        assert tracemalloc.get_traced_memory()[0] < size
+    finally:
+        tracemalloc.stop()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 2)), min_size=1, max_size=40),
+    st.randoms(use_true_random=False),
+    st.integers(0, 21),
+    st.integers(0, 21),
+)
+def test_predictions_under_one_id_are_found_in_their_order_however_they_come_and_go(
+    stamped: list[tuple[int, int]], random: Random, at_ms: int, latest_ms: int
+) -> None:
+    same, held = SameId(), list[LoggedPrediction]()
+    for offset, (stamp, partition) in enumerate(stamped):
+        one = LoggedPrediction(stamp, partition, offset, b"1", b"%d" % offset)
+        same.add(one)
+        held.append(one)
+        if random.random() < 0.4:
+            gone = min(held) if random.random() < 0.7 else random.choice(held)
+            same.remove(gone)
+            held.remove(gone)
+        assert len(same) == len(held)
+        before = [each for each in held if each.timestamp_ms <= at_ms]
+        later = [each for each in held if each.timestamp_ms <= latest_ms]
+        expected_one = max(before) if before else min(later, default=None)
+        assert same.find(at_ms=at_ms, latest_ms=latest_ms) == expected_one

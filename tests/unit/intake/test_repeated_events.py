@@ -1,6 +1,8 @@
 """Row 13: the same event delivered twice is learnt once within the window, and counted beyond it."""
 
 import json
+import sys
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ from penstock.features import Feature, FeatureSchema
 from penstock.flow import EventBatch, RetractionRequest
 from penstock.intake.config import IntakeConfig
 from penstock.intake.intake import Intake
+from penstock.intake.refusal import Refusal
 from penstock.intake.repeated_events import RepeatedEvents
 from penstock.intake.repeats import FORGET, Repeats
 from penstock.learning.seen_events import SeenEvents
@@ -41,6 +44,8 @@ class Line:
         max_events: int = 4,
         offsets: dict[int, int] | None = None,
         step: int = 0,
+        ahead: int = 0,
+        max_classes: int = sys.maxsize,
     ) -> None:
         self.reports, self.letters = Reports(), Letters()
         partitions: dict[int, list[KafkaMessage]] = {}
@@ -55,6 +60,8 @@ class Line:
             clock,
             self.reports,
             step=step,
+            ahead=ahead,
+            max_classes=max_classes,
             repeated=RepeatedEvents(window, seen, self.reports),
         )
 
@@ -66,6 +73,14 @@ class Line:
 
     def repeated(self, outcome: str) -> float:
         return self.reports.counts.get(("penstock_events_repeated_total", frozenset({("outcome", outcome)})), 0)
+
+
+def retraction(event_id: str, of: str | dict[str, Any]) -> bytes:
+    return event(event_id, retracts=of)
+
+
+def refusal(offset: int, partition: int = 0) -> Refusal:
+    return Refusal(partition=partition, offset=offset, row=0, reason="retracts", sentence="It has not come yet.")
 
 
 def log(*values: bytes, partition: int = 0) -> list[KafkaMessage]:
@@ -132,6 +147,123 @@ def test_retractions_keep_their_ids_apart_are_carried_out_once_and_free_what_the
     assert (control.request.of, control.at, control.offset) == ("a", 1, 1)
     assert "event_id" not in control.request.event.schema.names
     assert line.repeated("passed_over") == 2
+
+
+def test_of_a_batch_with_a_correction_in_it_nothing_is_learnt_again_however_often_it_is_delivered() -> None:
+    sent = (event("a", 1), retraction("undo", "a"), event("a", 2))
+    line = Line(*log(*sent, *sent, *sent), max_events=3)
+    batches = line.batches()
+    assert [learnt([batch]) for batch in batches] == [[1, 2], [], []]
+    assert [len(batch.controls) for batch in batches] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("max_events", [1, 3])
+def test_a_retraction_that_is_replayed_from_the_dead_letters_is_no_repeat(max_events: int) -> None:
+    at = {"topic": "digits.labels", "partition": 0, "offset": 2, "row": 0}
+    replayed = KafkaMessage(
+        retraction("undo", at), at_offset=1, with_headers=[mark("digits.dead-letters", partition=0, offset=5)]
+    )
+    line = Line(
+        KafkaMessage(retraction("undo", at)),
+        replayed,
+        KafkaMessage(retraction("undo", at), at_offset=2),
+        max_events=max_events,
+    )
+    assert [control.offset for batch in line.batches() for control in batch.controls] == [0, 1]
+
+
+def test_an_event_that_the_learner_refuses_leaves_its_id_to_the_event_put_right() -> None:
+    line = Line(*log(event("a", 1), event("a", 2), event("a", 3)), max_events=1, max_classes=0)
+    first = line.intake.next_batch(10.0)
+    assert first is not None
+    line.intake.refuse([refusal(0)])
+    assert learnt([first, *line.batches()]) == [1, 2]
+
+
+def test_a_retraction_that_the_learner_refuses_leaves_its_id_free_and_that_of_its_event_known() -> None:
+    line = Line(*log(event("a", 1), retraction("undo", "a"), event("a", 2), retraction("undo", "a")), max_events=2)
+    first = line.intake.next_batch(10.0)
+    assert first is not None
+    line.intake.refuse([refusal(1)])
+    (second,) = line.batches()
+    assert learnt([second]) == []
+    assert len(second.controls) == 1
+
+
+def judged(batch: EventBatch, *, may_refuse_events: bool) -> list[Refusal]:
+    """As a learner that refuses by offset alone."""
+    offsets = [control.offset for control in batch.controls]
+    if may_refuse_events:
+        offsets += batch.events.column("offset").to_pylist()
+    return [refusal(offset) for offset in offsets if offset % 5 == 2]
+
+
+def run_behind(
+    line: Line, lag: int, seen: SeenEvents, *, may_refuse_events: bool
+) -> list[tuple[list[float], int, list[int]]]:
+    """All batches of an intake whose learner is `lag` behind: what is learnt, controls, and what is kept after each."""
+    found: list[tuple[list[float], int, list[int]]] = []
+    waiting = deque[EventBatch]()
+    while True:
+        batch = line.intake.next_batch(10.0)
+        if batch is not None:
+            waiting.append(batch)
+        elif not waiting:
+            return found
+        if batch is None or len(waiting) > lag:
+            oldest = waiting.popleft()
+            refused = judged(oldest, may_refuse_events=may_refuse_events)
+            seen.add(oldest)
+            seen.take_back(oldest, {(each.partition, each.offset, each.row) for each in refused})
+            found.append((learnt([oldest]), len(oldest.controls), seen.entries().tolist()))
+            line.intake.refuse(refused)
+            if oldest.awaits_word:
+                line.intake.judged()
+
+
+@pytest.mark.parametrize("may_refuse_events", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_with_refusals_it_decides_alike_however_far_ahead_it_is_and_wherever_it_is_taken_up_again(
+    seed: int, may_refuse_events: bool
+) -> None:
+    """P2: word on what is refused comes some batches late, and none comes after a restart."""
+    generator = np.random.default_rng(seed)
+
+    def value(offset: int) -> bytes:
+        of = {"retracts": f"e-{generator.integers(12)}"} if generator.random() < 0.3 else {}
+        return event(f"{'r' if of else 'e'}-{generator.integers(12)}", offset, **of)
+
+    messages = [
+        KafkaMessage(
+            value(offset),
+            at_offset=offset,
+            with_headers=[mark("digits.dead-letters", 0, 5)] if generator.random() < 0.05 else [],
+        )
+        for offset in range(150)
+    ]
+    window, max_classes = 15, 0 if may_refuse_events else sys.maxsize
+
+    def run(seen: SeenEvents, step: int, lag: int) -> list[tuple[list[float], int, list[int]]]:
+        line = Line(
+            *messages,
+            window=window,
+            seen=seen.entries(),
+            max_events=4,
+            offsets={0: 4 * step},
+            step=step,
+            ahead=8,
+            max_classes=max_classes,
+        )
+        return run_behind(line, lag, seen, may_refuse_events=may_refuse_events)
+
+    whole = run(SeenEvents(window), 0, 0)
+    assert len(whole) == 38
+    for lag in (1, 3, 8):
+        assert run(SeenEvents(window), 0, lag) == whole
+    for step in range(1, len(whole), 4):
+        kept = SeenEvents(window)
+        kept.restore({"seen.entries": np.array(whole[step - 1][2], dtype=np.uint64)})
+        assert run(kept, step, 2) == whole[step:]
 
 
 def test_an_event_without_its_twin_is_untouched_when_ids_are_not_looked_at() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -117,6 +118,21 @@ def test_two_columns_hash_the_same_word_apart() -> None:
     other = Feature(name="city", kind="category", buckets=16)
     dense = encoder_of(CATEGORY, other).encode({"country": words, "city": words}).dense
     assert (dense[:, :16] != dense[:, 16:]).any(axis=1).mean() > 0.8
+
+
+def test_long_categories_and_words_leave_nothing_in_memory() -> None:
+    """A service that answers for months meets them one by one, each another."""
+    encoder, size = encoder_of(CATEGORY, WORDS), 100_000
+    tracemalloc.start()
+    try:
+        for number in range(30):
+            column = strings(f"{number:03d}" + "x" * size)
+            first, again = (encoder.encode({"country": column, "subject": column}).dense for _ in range(2))
+            assert np.array_equal(first, again)
+            assert np.abs(first).sum() == 2
+        assert tracemalloc.get_traced_memory()[0] < 10 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_words_are_lower_cased_and_neighbours_count_as_pairs() -> None:

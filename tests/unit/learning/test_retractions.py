@@ -149,6 +149,26 @@ def test_its_row_is_kept_nowhere_and_answered_by_no_exception(by_id: bool) -> No
     assert told.answers([1], seed=5)[0, told.learner.class_names.index("c2")] < 0.5
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_wrong_click_that_is_undone_leaves_the_right_click_before_it(restarts: bool) -> None:
+    told, asked = Told(capacity=400), points([0], seed=5)
+    told.events(every(range(4), 60), seed=1)
+
+    def clicked(label: int) -> int:
+        told.learner.learn(told.batch(asked, [label]))
+        return told.offset - 1
+
+    right, wrong = clicked(1), clicked(2)
+    if restarts:
+        told = told.restarted()
+    index = told.learner.class_names.index("c1")
+    assert told.retract(asked, 0, 2, place(wrong)).exactness["instances"] == "exact"
+    assert told.learner.probabilities(asked)[0, index] > 0.9
+    clicked(3)
+    assert told.retract(asked, 0, 1, place(right)).exactness["instances"] == "approximate"
+    assert told.learner.probabilities(asked)[0].argmax() == told.learner.class_names.index("c3")
+
+
 def test_of_twins_that_no_id_tells_apart_one_goes_and_one_stays() -> None:
     told = Told(capacity=400)
     told.events(every(range(3), 10), seed=1)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controlled_streams import MODEL, place, points
+from controlled_streams import MODEL, Told, every, place, points
 from labelled_rows import event_batch
 from penstock.flow import Control, EventBatch, RetractionRequest
 from penstock.learning.seen_events import FORGET, At, SeenEvents
@@ -99,3 +99,38 @@ def test_entries_that_cannot_be_told_apart_have_no_places() -> None:
     assert not seen.is_whole
     assert not seen.reaches(At(0, 2, 0))
     assert seen.reaches(At(0, 3, 0))
+
+
+def test_what_was_refused_is_blanked_and_keeps_its_place_in_the_window() -> None:
+    seen, each = SeenEvents(100), batch(5, [10, 12, 14], [(1, 90), (2, 92)])
+    seen.add(each)
+    seen.take_back(each, {(0, 6, 0)})
+    assert seen.entries().tolist() == [10, 90, 11, 0, 92, 11, 14]
+    assert seen.key_at(At(0, 6, 0)) is None
+    assert seen.reaches(At(0, 6, 0))
+    seen.take_back(each, {(0, 0, 0)})  # where both retractions stand
+    assert seen.entries().tolist() == [10, 0, 1, 0, 0, 1, 14]
+    assert list(seen.places_of(14)) == [At(0, 7, 0)]
+
+
+def test_a_batch_longer_than_the_window_or_than_what_is_kept_together_is_blanked_where_it_is_kept() -> None:
+    keys = list(range(2, 12_002, 2))
+    for window in (5_999, 6_000, 50, 1):
+        seen, each = SeenEvents(window), batch(0, keys)
+        seen.add(each)
+        seen.take_back(each, {(0, 0, 0), *((0, offset, 0) for offset in range(4_000, 5_999))})
+        expected = np.array(keys)
+        expected[[0, *range(4_000, 5_999)]] = 0
+        assert seen.entries().tolist() == expected[-window:].tolist()
+
+
+def test_a_learner_blanks_what_it_refuses() -> None:
+    told = Told(dedupe_window=100)
+    told.events(every(range(2), 10), seed=1)
+    wrong = points([1], seed=5)
+    event = event_batch(told.model.schema, wrong, ["c0"]).events
+    control = Control(at=1, partition=0, offset=99, row=0, request=RetractionRequest(event=event, of=place(10**6)))
+    each = told.batch(wrong, [1], controls=[control])
+    report = told.learner.learn(replace(each, seen=np.append(each.seen, np.array([90, 11], dtype=np.uint64))))
+    assert [outcome.result for outcome in report.controls] == ["refused"]
+    assert told.learner.seen.entries()[-3:].tolist() == [each.seen[0], 0, 1]

@@ -71,6 +71,7 @@ class IntakeProcess:
         self._end_offsets = Offsets()  # replaced whole, for other threads
         self._letters = self._letters_acknowledged = 0
         self._refusals = self._refusals_acknowledged = 0
+        self._awaits_word = False
 
     @property
     def pid(self) -> int:
@@ -100,9 +101,11 @@ class IntakeProcess:
 
     def refuse(self, refused: Sequence[ControlOutcome | RefusedEvent]) -> None:
         """As `trainer.ports.BatchSource.refuse`."""
-        if refused:
+        if refused or self._awaits_word:
             self._refusals += len(refused)
-            self._commands.write(Refuse(refusals=tuple(map(Refusal.of, refused))))
+            refusals = tuple(map(Refusal.of, refused))
+            self._commands.write(Refuse(refusals=refusals, awaited_word=self._awaits_word))
+            self._awaits_word = False
 
     def commit(self, offsets: Offsets) -> None:
         """As `trainer.ports.OffsetLog.commit`; returns at once."""
@@ -149,6 +152,7 @@ class IntakeProcess:
         if not isinstance(word, Closed):
             return None
         self._letters = word.letters
+        self._awaits_word = word.awaits_word
         schema = self._schema_with_tenants if word.has_tenants else self._schema
         events: Any = pa.ipc.read_record_batch(pa.py_buffer(body), schema)
         return EventBatch(
@@ -160,6 +164,7 @@ class IntakeProcess:
             read_until_ms=word.read_until_ms,
             judged=word.judged,
             seen=np.frombuffer(word.seen, dtype=np.uint64),
+            awaits_word=word.awaits_word,
         )
 
     def _take_down(self, readings: list[Reading]) -> None:

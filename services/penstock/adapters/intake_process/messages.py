@@ -54,9 +54,10 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
 
 
 class Refuse(msgspec.Struct, frozen=True, kw_only=True, tag="refuse"):
-    """Dead-letter these controls and events of the micro-batch taken last."""
+    """Dead-letter these controls and events of the micro-batch taken last; the word on it, if it `awaited_word`."""
 
     refusals: tuple[Refusal, ...]
+    awaited_word: bool = False
 
 
 Command = Start | Take | Commit | Saved | Refuse
@@ -76,6 +77,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     readings: list[Reading]
     judged: tuple[JudgedAnswers, ...] = ()
     seen: bytes = b""
+    awaits_word: bool = False
 
 
 class Quiet(msgspec.Struct, frozen=True, kw_only=True, tag="quiet"):

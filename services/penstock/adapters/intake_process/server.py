@@ -169,13 +169,16 @@ class IntakeServer:
         return LETTERS_SECONDS if self._letters.acknowledged < self._letters.sent else IDLE_SECONDS
 
     def _obey(self) -> None:
-        for command in self._commands.heard(0 if self._may_send else self._patience_seconds):
+        has_more = self._may_send and not self._intake.is_waiting
+        for command in self._commands.heard(0 if has_more else self._patience_seconds):
             if isinstance(command, Take):
                 self._not_taken -= 1
             elif isinstance(command, Refuse):
                 self._intake.refuse(command.refusals)
                 self._refusals += len(command.refusals)
                 self._letters_of_refusals = self._letters.sent
+                if command.awaited_word:
+                    self._intake.judged()
             elif isinstance(command, Saved):
                 self._intake.saved(Offsets(next=command.offsets))
             elif isinstance(command, Commit):
@@ -198,6 +201,7 @@ class IntakeServer:
                 readings=readings,
                 judged=batch.judged,
                 seen=batch.seen.tobytes(),
+                awaits_word=batch.awaits_word,
             )
             self._frames.write(word, batch.events.serialize())
         elif readings or ends != self._told_ends:

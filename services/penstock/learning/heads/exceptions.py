@@ -6,19 +6,22 @@ ones, as with categories alone), contradictions are the noise of the labels, and
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from penstock.flow import Array
+from penstock.learning.heads.exception_steps import CONTESTED, Entry, ExceptionSteps, Step, after, names_of, stands_for
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
 
 MOST = 2048
 NUM_RECENT = 1024
-CONTESTED = -1
-MOST_CHANGES = 2
+NO_CLASS = -1
+NOT_KNOWN = 0
+"""As a priority."""
 _MOST_REPEATS = 0.05
 _FADING = 0.98
 _CERTAINTY = 0.9
@@ -53,12 +56,24 @@ def _factors(num_words: int) -> tuple[UInt64s, UInt64s]:
     return np.ascontiguousarray(factors[:, 1:].T), factors[:, 0] + factors[:, 1:].sum(axis=1, dtype=np.uint64)
 
 
+class Recent(NamedTuple):
+    """The newest event with an input: its label, the label of the one before, if that is recent too, and its priority.
+
+    The priority is `NOT_KNOWN` once the event after it was undone.
+    """
+
+    label: int
+    before: int
+    priority: int
+
+
 class Exceptions:
     """Labels by key, the oldest making room."""
 
     def __init__(self) -> None:
-        self._labels: dict[bytes, tuple[int, int]] = {}
-        self._recent: dict[bytes, int] = {}
+        self._labels: dict[bytes, Entry] = {}
+        self._steps = ExceptionSteps()
+        self._recent: dict[bytes, Recent] = {}
         self._repeats = 0.0
 
     def __len__(self) -> int:
@@ -69,39 +84,71 @@ class Exceptions:
         if not self._labels:
             return np.full(len(keys), CONTESTED, dtype=np.int64)
         none = (CONTESTED, 0)
-        return np.array([self._labels.get(key, none)[0] for key in _names(keys)], dtype=np.int64)
+        return np.array([self._labels.get(key, none)[0] for key in names_of(keys)], dtype=np.int64)
 
-    def learn(self, keys: UInt64s, classes: Int64s, is_wrong: npt.NDArray[np.bool_]) -> None:
-        """Rows in order, with whether the model had them wrong."""
+    def learn(self, keys: UInt64s, classes: Int64s, is_wrong: npt.NDArray[np.bool_], priorities: UInt64s) -> None:
+        """Rows in order, with whether the model had them wrong, and their priorities."""
         labels, recent, repeats = self._labels, self._recent, self._repeats
-        for key, label, wrong in zip(_names(keys), classes.tolist(), is_wrong.tolist(), strict=True):
-            before = recent.pop(key, None)
-            repeats = repeats * _FADING + (0.0 if before is None else 1 - _FADING)
-            recent[key] = label
+        rows = zip(names_of(keys), classes.tolist(), is_wrong.tolist(), priorities.tolist(), strict=True)
+        for key, label, wrong, priority in rows:
+            last = recent.pop(key, None)
+            repeats = repeats * _FADING + (0.0 if last is None else 1 - _FADING)
+            before = NO_CLASS if last is None else last.label
+            recent[key] = Recent(label, before, priority)
             known = labels.get(key)
             if known is not None:
-                if known[0] not in (label, CONTESTED):
-                    changes = known[1] + 1
-                    labels[key] = (label if changes < MOST_CHANGES else CONTESTED, changes)
-            elif (wrong or before not in (None, label)) and repeats < _MOST_REPEATS:
+                labels[key] = after(known, label)
+            elif (wrong or before not in (NO_CLASS, label)) and repeats < _MOST_REPEATS:
                 labels[key] = (label, 0)
+            else:
+                continue
+            self._steps.add(key, Step(priority, label, known))
         self._repeats = repeats
         while len(recent) > NUM_RECENT:
             del recent[next(iter(recent))]
         while len(labels) > MOST:
-            del labels[next(iter(labels))]
+            self._end(next(iter(labels)))
 
     def drop(self, labels: Sequence[int]) -> None:
         """Forget the exceptions that name these classes."""
-        self._labels = {key: entry for key, entry in self._labels.items() if entry[0] not in labels}
+        for key in [key for key, entry in self._labels.items() if entry[0] in labels]:
+            self._end(key)
+        self._steps.drop_classes(labels)
 
-    def forget(self, keys: UInt64s, classes: Int64s) -> None:
-        """Forget that these rows, keys [n, 2], were ever given these labels [n]."""
-        for key, label in zip(_names(keys), classes.tolist(), strict=True):
-            if self._labels.get(key, (CONTESTED, 0))[0] == label:
-                del self._labels[key]
-            if self._recent.get(key) == label:
-                del self._recent[key]
+    def forget(self, keys: UInt64s, classes: Int64s, priority: int | None) -> bool:
+        """Forget that these rows, keys [n, 2], were ever given these labels [n], by the event of this priority if any.
+
+        True if what is left is as if they had not been.
+        """
+        rows = zip(names_of(keys), classes.tolist(), strict=True)
+        are_known = [self._forget(key, label, priority) for key, label in rows]
+        return all(are_known)
+
+    def _forget(self, key: bytes, label: int, priority: int | None) -> bool:
+        entry = self._labels.get(key)
+        left, is_known = (None, True) if entry is None else self._steps.undo(key, label, priority, entry)
+        if left is not None:
+            self._labels[key] = left
+        elif entry is not None:
+            self._end(key)
+        self._forget_recent(key, label, priority)
+        return is_known
+
+    def _forget_recent(self, key: bytes, label: int, priority: int | None) -> None:
+        last = self._recent.get(key)
+        if last is None:
+            return
+        if not stands_for(last.priority, last.label, priority, label):
+            if last.before == label:
+                self._recent[key] = last._replace(before=NO_CLASS)
+        elif last.before == NO_CLASS:
+            del self._recent[key]
+        else:
+            self._recent[key] = Recent(last.before, NO_CLASS, NOT_KNOWN)
+
+    def _end(self, key: bytes) -> None:
+        del self._labels[key]
+        self._steps.drop(key)
 
     def table(self) -> tuple[UInt64s, Int64s]:
         """Keys [k, 2] and classes [k] of the exceptions in force."""
@@ -113,26 +160,31 @@ class Exceptions:
     def of(cls, keys: UInt64s, classes: Int64s) -> "Exceptions":
         """That answer as the one whose `table()` it was."""
         exceptions = cls()
-        exceptions._labels = {key: (label, 0) for key, label in zip(_names(keys), classes.tolist(), strict=True)}
+        exceptions._labels = {key: (label, 0) for key, label in zip(names_of(keys), classes.tolist(), strict=True)}
         return exceptions
 
     def state(self) -> dict[str, Array]:
         """Copies."""
+        recent = list(self._recent.values())
         return {
             "keys": np.frombuffer(b"".join(self._labels), dtype=np.uint64).reshape(-1, 2),
             "labels": np.array(list(self._labels.values()), dtype=np.int64).reshape(-1, 2),
             "recent_keys": np.frombuffer(b"".join(self._recent), dtype=np.uint64).reshape(-1, 2),
-            "recent": np.array(list(self._recent.values()), dtype=np.int64),
+            "recent": np.array([(each.label, each.before) for each in recent], dtype=np.int64).reshape(-1, 2),
+            "recent_priorities": np.array([each.priority for each in recent], dtype=np.uint64),
             "repeats": np.array([self._repeats]),
-        }
+        } | self._steps.state()
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """Take up the values of `state()`."""
         labels = [(int(label), int(changes)) for label, changes in arrays["labels"].tolist()]
-        self._labels = dict(zip(_names(arrays["keys"].astype(np.uint64)), labels, strict=True))
-        recent = arrays["recent"].astype(np.int64).tolist()
-        self._recent = dict(zip(_names(arrays["recent_keys"].astype(np.uint64)), recent, strict=True))
+        self._labels = dict(zip(names_of(arrays["keys"].astype(np.uint64)), labels, strict=True))
+        recent, priorities = arrays["recent"].astype(np.int64).tolist(), arrays["recent_priorities"].astype(np.uint64)
+        rows = zip(recent, priorities.tolist(), strict=True)
+        known = [Recent(label, before, priority) for (label, before), priority in rows]
+        self._recent = dict(zip(names_of(arrays["recent_keys"].astype(np.uint64)), known, strict=True))
         self._repeats = float(arrays["repeats"].astype(np.float64)[0])
+        self._steps.load(arrays)
 
 
 def overruled(
@@ -147,8 +199,3 @@ def overruled(
         probabilities[rows] *= 1 - _CERTAINTY
         probabilities[rows, exceptions[rows]] += _CERTAINTY
     return probabilities
-
-
-def _names(keys: UInt64s) -> list[bytes]:
-    content = np.ascontiguousarray(keys).tobytes()
-    return [content[start : start + 16] for start in range(0, len(content), 16)]
