@@ -24,7 +24,7 @@ FORMAT = 4
 
 _SLEEPERS, _HISTORY = "sleepers.", "history."
 _NETWORK, _ADAM, _GENERATORS, _WINDOW, _HEADS = "network.", "adam.", "generators.", "window.", "heads."
-_WATCH, _HELD_OUT, _DOUBT = "watch.", "held_out.", "doubt."
+_MOMENTS, _WATCH, _HELD_OUT, _DOUBT = "moments.", "watch.", "held_out.", "doubt."
 
 
 def captured_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> LateArrays:
@@ -48,8 +48,7 @@ def _ready_tensors(parts: LearnerParts, network: Mapping[str, Array]) -> dict[st
         **_prefixed(_NETWORK, network),
         **_prefixed(_ADAM, host_copies(parts.descent.state())),
         **_prefixed(_GENERATORS, host_copies(parts.randomness.state())),
-        "moments.mean": parts.moments.mean.copy(),
-        "moments.squares": parts.moments.squares.copy(),
+        **_prefixed(_MOMENTS, parts.moments.state()),
         **_prefixed(_WATCH, parts.watch.tensors()),
         **_prefixed(_HELD_OUT, parts.held_out.tensors()),
     }
@@ -140,9 +139,8 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig, tr
     parts.network.load(under(_NETWORK, tensors), num_classes=len(parts.ledger))
     parts.descent.load(under(_ADAM, tensors))
     parts.randomness.restore({name: host_tensor(a.copy()) for name, a in under(_GENERATORS, tensors).items()})
-    parts.moments.count = state["moments_count"]
-    parts.moments.mean = tensors["moments.mean"].astype(np.float64)
-    parts.moments.squares = tensors["moments.squares"].astype(np.float64)
+    moments = {name: tensors[_MOMENTS + name] for name in parts.moments.state()}
+    parts.moments.load(moments, state["moments_count"])
     parts.watch.restore(under(_WATCH, tensors), state["watch"])
     if parts.ensemble is None and (doubt := under(_DOUBT, tensors)):
         parts.doubt.load(doubt)
