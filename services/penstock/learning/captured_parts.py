@@ -152,7 +152,9 @@ def _restore(parts: LearnerParts, checkpoint: Checkpoint, model: ModelConfig, tr
     parts.retracted.load(under(_HISTORY, tensors))
     if parts.ensemble is not None:
         parts.window.load(under(_WINDOW, tensors))
-        parts.ensemble = empty_ensemble(model, parts.encoder, training, state["heads_seed"], parts.network)
+        parts.ensemble = empty_ensemble(
+            model, parts.encoder, training, state["heads_seed"], parts.network, parts.history
+        )
         parts.ensemble.load(under(_HEADS, tensors), tuple(state["members"]), parts.window)
         if parts.reservoir.is_of_another_kind(state["reservoir"]):
             parts.ensemble.settle(parts.reservoir)

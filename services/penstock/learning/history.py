@@ -16,6 +16,7 @@ from penstock.flow import Array
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
 
 _ROW_BITS = 24
 _NOWHERE = -1
@@ -131,6 +132,18 @@ class History:
         """The same, of the event that was offered to the reservoir after `time` others, and is in the sums."""
         return self.scale_numbered(int(np.searchsorted(self._offered_at, time, side="right")) - 1)
 
+    def are_scaled_otherwise(self, times: Int64s) -> Bools:
+        """[n]: which of the events that were offered after `times` others are in the sums by other moments than now."""
+        return self._numbers_of_offers(times) < self.scale_number
+
+    def scales_of_offers(self, times: Int64s) -> Scale:
+        """`scale_of_offer` of each of [n ≥ 1], where inputs have moments: [n, d]."""
+        scales = [self._scales[number] for number in self._numbers_of_offers(times).tolist()]
+        return Scale(
+            mean=np.stack([scale.mean for scale in scales]),
+            inverse_deviation=np.stack([scale.inverse_deviation for scale in scales]),
+        )
+
     def scale_numbered(self, number: int) -> Scale | None:
         """The same, of an event in the sums that was learnt when `scale_number` was this."""
         return self._scales[max(number, self._rebuilt.scale, 0)] if self._scales else None
@@ -147,6 +160,10 @@ class History:
 
     def _of(self, label: int) -> Rebuilt:
         return self._as_they_slept.get(label, self._rebuilt)
+
+    def _numbers_of_offers(self, times: Int64s) -> Int64s:
+        numbers: Int64s = np.searchsorted(self._offered_at, times, side="right") - 1
+        return np.maximum(numbers, max(self._rebuilt.scale, 0))
 
     def state(self) -> dict[str, Array]:
         """Copies."""

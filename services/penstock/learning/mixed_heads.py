@@ -77,6 +77,7 @@ class MixedHeads:
         )
         if ensemble.rescaled(parts.reservoir, parts.window):
             parts.history.read_again()
+            ensemble.rows_left(parts.reservoir, parts.window)
 
     def _ask(self, answer: Answer, rows: Slice, fresh: FreshRows, asked: Int64s) -> tuple[Scored, Alarm | None]:
         """Predict the rows at `asked` and let the mixture learn from how that went."""
@@ -113,8 +114,8 @@ class MixedHeads:
         again = theirs[is_new]
         parts.reservoir.add(window.rows.at(again), window.priorities[again])
         window.drop(theirs[~is_new])
-        ensemble.begin_anew(parts.reservoir, parts.window)
         parts.history.rebuilt(parts.kept_priorities(), parts.sleepers.labels)
+        ensemble.begin_anew(parts.reservoir, parts.window)
         parts.sleepers.are_out_of_sums()
         return Alarm(
             classes=tuple(parts.ledger.names[label] for label in classes),

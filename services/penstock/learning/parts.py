@@ -145,6 +145,7 @@ def new_parts(
     newest = window_rows(replay.capacity) if is_mixed else 0
     kept = replace(replay, capacity=replay.capacity - newest)
     network = build_network(encoder, model.backbone, seed=training.seed, device=device)
+    history = History()
     form = RowForm(
         dense_width=encoder.dense_width,
         tokens_width=encoder.tokens_width,
@@ -162,10 +163,10 @@ def new_parts(
         randomness=OwnRandomness(training.seed, device),
         window=Window(newest, form),
         watch=Watch(training.prequential_fading),
-        ensemble=empty_ensemble(model, encoder, training, training.seed, network) if is_mixed else None,
+        ensemble=empty_ensemble(model, encoder, training, training.seed, network, history) if is_mixed else None,
         class_events=np.zeros(0, dtype=np.int64),
         sleepers=Sleepers(),
-        history=History(),
+        history=history,
         retracted=Retracted(),
         held_out=HeldOut(hold_out),
         doubt=Doubt(),
@@ -173,7 +174,7 @@ def new_parts(
 
 
 def empty_ensemble(
-    model: ModelConfig, encoder: Encoder, training: TrainingConfig, seed: int, network: Network
+    model: ModelConfig, encoder: Encoder, training: TrainingConfig, seed: int, network: Network, history: History
 ) -> Ensemble:
     """Heads that have learnt nothing, for rows as the encoder makes them, or as the network's backbone reads them."""
     reads_backbone = model.head_inputs == "backbone"
@@ -183,6 +184,7 @@ def empty_ensemble(
         dense_width=encoder.dense_width,
         tokens_width=encoder.tokens_width,
         seed=seed,
+        history=history,
         forgetting=training.analytic_forgetting,
         features=FrozenFeatures(network.backbone, network.device) if reads_backbone else None,
         device=network.device,

@@ -106,21 +106,34 @@ def solve(gram: Tensor, sums: Float64s, counts: Float64s, rows: Float64s, ridge_
     )
 
 
-def leave_out(solution: Solution, psi: Float64s, places: Int64s, num_classes: int, weights: Float64s) -> Float64s:
+def leave_out(
+    solution: Solution,
+    psi: Float64s,
+    places: Int64s,
+    num_classes: int,
+    weights: Float64s,
+    asked: Float64s | None = None,
+) -> Float64s:
     """Scores [n, C] of learnt rows ψ [n, m], each by the discriminant of all rows but itself.
 
-    `places` [n] are the rows' classes. Where the ridge regression would give f without a row, it is
-    (f − hy)/(1 − h) with h = w ψᵀA⁻¹ψ, and R loses w e eᵀ/(1 − h) with e = y − f.
+    `places` [n] are the rows' classes. Where the ridge regression gives f, without a row it would give
+    (f − hy)/(1 − h) with h = w ψᵀA⁻¹ψ, and R loses w e eᵀ/(1 − h) with e = y − f. Rows that are read otherwise now than
+    when they were learnt are left out as ψ and scored as `asked` [n, m]: for χ, W_rᵀχ − w χᵀA⁻¹ψ e/(1 − h).
     """
     assert solution.ridge is not None
     assert solution.residuals_inverse is not None
     inverse, total = solution.residuals_inverse, float(solution.counts.sum())
-    leverage = np.minimum(weights * np.square(solution.factor.half_solved(psi)).sum(axis=0), 1 - 1e-9)[:, None]
+    halfway = solution.factor.half_solved(psi)
+    leverage = np.minimum(weights * np.square(halfway).sum(axis=0), 1 - 1e-9)[:, None]
     fitted = psi @ solution.ridge
     labels = np.zeros_like(fitted)
     labels[np.arange(len(psi)), np.searchsorted(solution.live, places)] = 1.0
     errors = labels - fitted
-    without = (fitted - leverage * labels) / (1 - leverage)
+    if asked is None:
+        without = (fitted - leverage * labels) / (1 - leverage)
+    else:
+        across = weights * np.einsum("mn,mn->n", halfway, solution.factor.half_solved(asked))
+        without = asked @ solution.ridge - across[:, None] * errors / (1 - leverage)
     turned = errors @ inverse
     slack = (1 - leverage) / weights[:, None] - np.einsum("nc,nc->n", errors, turned)[:, None]
     scores = without @ inverse + np.einsum("nc,nc->n", without, turned)[:, None] * turned / slack

@@ -32,6 +32,7 @@ from penstock.learning.heads.instances import Instances
 from penstock.learning.heads.mixture import Mixture, mixed
 from penstock.learning.heads.reading_again import holds_all, learn_again
 from penstock.learning.heads.solving import Solving
+from penstock.learning.history import History
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.rows import EncodedRows
 from penstock.learning.shelves import Shelves
@@ -58,13 +59,15 @@ class Ensemble:
         dense_width: int,
         tokens_width: int,
         seed: int,
+        history: History,
         forgetting: float = 1.0,
         features: FrozenFeatures | None = None,
         device: torch.device = CPU,
     ) -> None:
-        """`features` are those of a frozen backbone, where the heads read them rather than rows as encoded.
+        """`history` is the learner's; it must know of every change of moments before anything is settled under it.
 
-        `device` is where the analytic head reckons; the others' arithmetic is too little to be sent anywhere.
+        `features` are those of a frozen backbone, where the heads read them rather than rows as encoded. `device` is
+        where the analytic head reckons; the others' arithmetic is too little to be sent anywhere.
         """
         self.heads, self.seed = heads, seed
         self.inputs = HeadInputs(num_numbers, dense_width, seed=seed, features=features)
@@ -84,7 +87,7 @@ class Ensemble:
         self.members = tuple(members)
         self.mixture = Mixture(len(members))
         self.instances = Instances(self.shelves, self.attendance, self.inputs)
-        self.held = HeldRows(self.shelves, self.attendance, self.inputs)
+        self.held = HeldRows(self.shelves, self.attendance, self.inputs, history)
         self.solving = Solving(self.attendance)
         self._meaning = ChangedMeaning(self.alarm, self.bursts, self.attendance, self.held, self.mixture)
         self.urgent_until = 0
@@ -243,13 +246,15 @@ class Ensemble:
             self.instances.refresh(reservoir, window)
 
     def rescaled(self, reservoir: Reservoir, window: Window) -> bool:
-        """Inputs are standardised anew. True if all that was ever learnt is kept, and has been learnt again so."""
+        """Inputs are standardised anew. True if all that was ever learnt is kept, and has been learnt again so.
+
+        Then `rows_left` must follow.
+        """
         is_any_asleep = bool(self.attendance.asleep.any())  # its rows are kept no more, but for its waking G holds them
         if self.analytic is None or is_any_asleep or not holds_all(window, self.analytic):
             self.refresh_inputs(reservoir, window)
             return False
         learn_again(window, self.inputs, self.shelves, self.analytic, self.forgetting)
-        self.rows_left(reservoir, window)
         return True
 
     def rows_left(self, reservoir: Reservoir, window: Window) -> None:

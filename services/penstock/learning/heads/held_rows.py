@@ -11,6 +11,8 @@ from penstock.learning.heads.analytic import AnalyticHead
 from penstock.learning.heads.answer import Answer
 from penstock.learning.heads.inputs import HeadInputs
 from penstock.learning.heads.left_out import LearntRows, LeftOut
+from penstock.learning.heads.solved import Solved
+from penstock.learning.history import History
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.shelves import Shelves
 
@@ -28,10 +30,13 @@ LARGE_SLICE, LEAST_TOP_UP = 64, 32
 
 
 class HeldRows:
-    """Their slots, and what the analytic head says of each without it. Reads shelves and attendance of the ensemble."""
+    """Their slots, and what the analytic head says of each without it.
 
-    def __init__(self, shelves: Shelves, attendance: Attendance, inputs: HeadInputs) -> None:
-        self._shelves, self._attendance, self._inputs = shelves, attendance, inputs
+    Reads shelves and attendance of the ensemble, and under which moments its sums were made.
+    """
+
+    def __init__(self, shelves: Shelves, attendance: Attendance, inputs: HeadInputs, history: History) -> None:
+        self._shelves, self._attendance, self._inputs, self._history = shelves, attendance, inputs, history
         self.slots: Int64s = np.zeros(0, dtype=np.int64)
         self.classes: Int64s = np.zeros(0, dtype=np.int64)
         self.priorities: UInt64s = np.zeros(0, dtype=np.uint64)
@@ -46,9 +51,19 @@ class HeldRows:
         self.priorities = reservoir.priorities[self.slots].copy()
         self._left_out = LeftOut.known(np.zeros((len(self.slots), 0)))
         if analytic is not None and len(self.slots) and (solved := analytic.solved) is not None:
-            rows = self._inputs(reservoir.encoded_at(self.slots))
-            weights = reservoir.weights_at(self.slots).astype(np.float64)
-            self._left_out = LeftOut(LearntRows(solved=solved, rows=rows, classes=self.classes, weights=weights))
+            self._left_out = LeftOut(self._learnt(reservoir, solved))
+
+    def _learnt(self, reservoir: Reservoir, solved: Solved) -> LearntRows:
+        """The rows as the sums hold them, which is by the moments of when each was learnt."""
+        times = reservoir.times[self.slots]
+        weights = reservoir.weights_at(self.slots).astype(np.float64)
+        rows, asked = self._inputs(reservoir.encoded_at(self.slots)), None
+        others = np.flatnonzero(self._history.are_scaled_otherwise(times))
+        if len(others):
+            scale, asked, rows = self._history.scales_of_offers(times[others]), rows, rows.copy()
+            encoded = reservoir.encoded_at(self.slots[others])
+            rows[others] = self._inputs.standardised(encoded, scale.mean, scale.inverse_deviation)
+        return LearntRows(solved=solved, rows=rows, classes=self.classes, weights=weights, asked=asked)
 
     def late_scores(self) -> Callable[[], Float64s]:
         """Works out what the analytic head of the last `settle` says of all rows, each left out; in any thread."""

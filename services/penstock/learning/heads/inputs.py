@@ -62,7 +62,7 @@ class HeadInputs:
         return self.standardised(rows, self.mean, self.inverse_deviation)
 
     def standardised(self, encoded: EncodedRows, mean: Float64s, inverse_deviation: Float64s) -> Float64s:
-        """The same by other moments, such as those of an earlier time."""
+        """The same by other moments, such as those of an earlier time: [d], or [n, d] where each row has its own."""
         rows: Float64s = encoded.dense.astype(np.float64)
         if self._num_numbers:
             numbers = rows[:, : self._num_numbers]

@@ -27,6 +27,13 @@ class LearntRows:
     rows: Float64s
     classes: Int64s
     weights: Float64s
+    asked: Float64s | None = None
+    """[n, d], the same rows as they are read now, where some of them were learnt otherwise."""
+
+    def scores_without(self, places: Int64s) -> Float64s:
+        """[k, C] of the rows at `places` [k], each left out."""
+        asked = None if self.asked is None else self.asked[places]
+        return self.solved.scores_without(self.rows[places], self.classes[places], self.weights[places], asked)
 
 
 class LeftOut:
@@ -80,5 +87,5 @@ class LeftOut:
         flat[places] *= _ASKED
         while (wanted == _ASKED).any():
             some = wanted.argmax(axis=0) * width + np.arange(width)
-            self._scores[some] = of.solved.scores_without(of.rows[some], of.classes[some], of.weights[some])
+            self._scores[some] = of.scores_without(some)
             self._is_known[some], flat[some] = True, 0

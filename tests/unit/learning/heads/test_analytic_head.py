@@ -171,6 +171,35 @@ def test_leaving_a_row_out_is_learning_all_the_others(monkeypatch: pytest.Monkey
         assert found[place] == pytest.approx(refitted, abs=1e-8 * np.abs(refitted).max())
 
 
+def test_a_row_that_is_read_otherwise_now_is_left_out_as_it_was_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analytic, "penalty", lambda *_: 3.7)
+    monkeypatch.setattr(discriminant, "_correction", lambda counts, total, freedom: 0.7 / np.maximum(counts, 1e-9))
+    rows, classes = rows_of(120)
+    weights, now = np.random.default_rng(4).uniform(0.5, 2, 120), 0.3 + 0.6 * rows
+    solved = taught(rows, classes, weights).solved
+    assert solved is not None
+    found = solved.scores_without(rows, classes, weights, asked=now)
+    for place in range(0, 120, 7):
+        rest = np.delete(np.arange(120), place)
+        refitted = taught(rows[rest], classes[rest], weights[rest]).exact_scores(now[[place]])[0]
+        assert found[place] == pytest.approx(refitted, abs=1e-8 * np.abs(refitted).max())
+    same = solved.scores_without(rows, classes, weights)
+    assert solved.scores_without(rows, classes, weights, asked=rows) == pytest.approx(same, abs=1e-9)
+
+
+def test_a_row_that_cannot_be_left_out_is_scored_as_it_is_read_now() -> None:
+    rows, classes = rows_of(120)
+    classes[classes == CLASSES - 1] = 0
+    classes[-1] = CLASSES - 1
+    head, now = taught(rows, classes), 0.3 + 0.6 * rows
+    assert head.solved is not None
+    assert head.readout is not None
+    plain = head.readout.scores(head.features(now))
+    assert head.solved.scores_without(rows, classes, np.ones(120), asked=now)[-1] == pytest.approx(plain[-1])
+    alone = head.solved.scores_without(rows[-1:], classes[-1:], np.ones(1), asked=now[-1:])
+    assert alone[0] == pytest.approx(plain[-1])
+
+
 def test_forgetting_minimises_the_faded_sum_of_squares() -> None:
     beta, rows, classes = 0.97, *rows_of(150)
     head = AnalyticHead(WIDTH, seed=3, forgetting=beta)

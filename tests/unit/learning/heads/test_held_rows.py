@@ -7,6 +7,7 @@ import torch
 from penstock.learning.heads.absence import Attendance
 from penstock.learning.heads.held_rows import LARGE_SLICE, LEAST_TOP_UP, HeldRows
 from penstock.learning.heads.inputs import HeadInputs
+from penstock.learning.history import History
 from penstock.learning.reservoir import Reservoir
 from penstock.learning.shelves import Shelves
 from penstock.learning.train_rows import RowForm, TrainRows
@@ -37,7 +38,7 @@ def drawn(num_fresh: int, slices: int) -> list[int]:
     attendance.saw(np.arange(NUM_ROWS) % NUM_CLASSES)
     attendance.saw(np.arange(2 * NUM_ROWS) % (NUM_CLASSES - 1) + 1)
     assert attendance.absence == pytest.approx(1 / NUM_CLASSES)
-    held, draws = HeldRows(shelves, attendance, HeadInputs(0, WIDTH, seed=0)), np.random.default_rng(1)
+    held, draws = HeldRows(shelves, attendance, HeadInputs(0, WIDTH, seed=0), History()), np.random.default_rng(1)
     held.settle(reservoir, None)
     counts = []
     for _ in range(slices):
