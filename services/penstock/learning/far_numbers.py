@@ -11,10 +11,10 @@ import numpy.typing as npt
 NEAR = 10.0
 """Deviations; the network reads at most six."""
 FAR = 100.0
-OFTEN = 0.25
+OFTEN = 0.1
 """A share of far numbers that no mistakes have."""
-_FADING = 0.98
-"""A row: fifteen on end that are far out are often."""
+_FADING = 0.99
+"""A row: eleven on end that are far out are often."""
 _NORMAL = 1.4826
 """Deviations of a normal distribution in its median distance from the median."""
 
