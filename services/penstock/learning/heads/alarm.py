@@ -85,14 +85,23 @@ class Alarm:
         self.predicted = np.concatenate((self.predicted, predicted))
         self.wrong = np.concatenate((self.wrong, classes != predicted))
         self.age = np.concatenate((self.age, events))
-        leaving = len(self.classes) - LONGEST
-        if leaving > 0:
-            powers, rows, faded = _powers(leaving)
-            self._errors = self._errors * faded + float(powers @ self.wrong[:leaving])
-            self._rows = self._rows * faded + rows
-            self.classes, self.predicted = self.classes[leaving:], self.predicted[leaving:]
-            self.wrong, self.age = self.wrong[leaving:], self.age[leaving:]
+        self._count(len(self.classes) - LONGEST)
         return self._burst() > 0
+
+    def saw_as_usual(self, classes: Int64s, predicted: Int64s, events: Int64s) -> None:
+        """The same of rows that surprise nobody: with all before them they make the rate that later ones are held against."""
+        self.saw(classes, predicted, events)
+        self._count(len(self.classes))
+
+    def _count(self, leaving: int) -> None:
+        """The oldest so many rows are the newest no more."""
+        if leaving <= 0:
+            return
+        powers, rows, faded = _powers(leaving)
+        self._errors = self._errors * faded + float(powers @ self.wrong[:leaving])
+        self._rows = self._rows * faded + rows
+        self.classes, self.predicted = self.classes[leaving:], self.predicted[leaving:]
+        self.wrong, self.age = self.wrong[leaving:], self.age[leaving:]
 
     def _burst(self) -> int:
         """The number of newest rows over which errors have burst; 0 if they have not."""

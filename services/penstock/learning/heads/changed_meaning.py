@@ -46,14 +46,17 @@ class ChangedMeaning:
         Returns the classes whose meaning has changed, mostly none, and the event at which that began.
         """
         attendance, nothing = self._attendance, classes[:0]
-        now = attendance.num_events
-        if now - attendance.last_birth < QUIET_AFTER_BIRTH:
-            # of old classes there come now hardly any rows but those whose labels are wrong, which are errors all
-            return nothing, 0
         known = classes < len(attendance.counts)
         classes, predicted, events = classes[known], predicted[known], events[known]
         old = attendance.counts[classes] >= ESTABLISHED_ROWS
         rows = classes[old], predicted[old], events[old]
+        watches = (self._alarm, self._bursts) if len(attendance.counts) <= MOST_CLASSES else (self._alarm,)
+        now = attendance.num_events
+        if now - attendance.last_birth < QUIET_AFTER_BIRTH:
+            # of old classes there come now hardly any rows but those whose labels are wrong, which are errors all
+            for watch in watches:
+                watch.saw_as_usual(*rows)
+            return nothing, 0
         has_burst = self._alarm.saw(*rows)
         of_classes = self._bursts.saw(*rows) if len(attendance.counts) <= MOST_CLASSES else []
         if now - self._alarm.last < COOLDOWN:
@@ -98,7 +101,7 @@ class ChangedMeaning:
         return np.array(sorted(changed), dtype=np.int64), began
 
     def _held_recall(self, labels: Int64s, answer: Answer, reservoir: Reservoir, linear_of: LinearOf) -> Float64s:
-        """[k]: the share of each class's held rows that is answered right; 0 where none is held."""
+        """[k]: the share of each class's held rows that is answered right, if one more were wrong: few prove little."""
         places = self._held.of_classes(labels, reservoir)
         if not len(places):
             return np.zeros(len(labels))
@@ -106,4 +109,4 @@ class ChangedMeaning:
         found = mixed(answer.opinions(scores, self._mixture.temperatures), self._mixture.weights)
         theirs = self._held.classes[places]
         hits = found.argmax(axis=1) == theirs
-        return np.array([hits[theirs == label].mean() if (theirs == label).any() else 0.0 for label in labels])
+        return np.array([hits[theirs == label].sum() / (1 + (theirs == label).sum()) for label in labels])
