@@ -14,7 +14,7 @@ import pytest
 
 from kafka_brokers import Broker, produce
 from penstock.adapters.feed_process.client import FeedProcess
-from penstock.adapters.feed_process.idle_reader import PATIENCE_SECONDS
+from penstock.adapters.feed_process.idle_process import PATIENCE_SECONDS
 from penstock.flow import ModelUpdate
 from penstock.wire.model_update import encode_record
 from served_models import update_of as update_with_weights
@@ -50,7 +50,7 @@ def followed(feed: FeedProcess, broker: Broker, update: ModelUpdate) -> float:
     """That it comes when it is written to the topic, and after how many seconds."""
     write_as_another(broker.bootstrap_servers, update.model, update)
     began = time.monotonic()
-    wait_for(lambda: feed.poll(0.2) == [update], "the update comes")
+    wait_for(lambda: update in feed.poll(0.2), "the update comes")
     return time.monotonic() - began
 
 

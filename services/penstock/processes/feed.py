@@ -9,19 +9,20 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import closing, suppress
-from functools import partial
+from contextlib import suppress
+
+import structlog
 
 from penstock.adapters.feed_process.channel import Channel
 from penstock.adapters.feed_process.idle_process import IdleProcess
-from penstock.adapters.feed_process.idle_reader import IdleReader
 from penstock.adapters.feed_process.messages import Request, Start
 from penstock.adapters.feed_process.server import FeedServer
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.processes import logs
 from penstock.serving.ports import UpdateFeed
-from penstock.wire.inline_weights import ReadInline
 from penstock.wire.signature import SigningKeys
+
+log = structlog.get_logger(__name__)
 
 COMMAND = (sys.executable, "-m", "penstock.processes.feed")
 NICENESS = 10
@@ -33,9 +34,21 @@ def run(descriptor: int) -> None:
     with suppress(OSError):  # where priorities are not ours to give it only disturbs more
         os.nice(NICENESS)
     gc.freeze()
-    idle = IdleReader(lambda: IdleProcess(make_way, inherited=(descriptor,)), make_way)
-    with closing(idle):
-        FeedServer(Channel(socket.socket(fileno=descriptor), Request), partial(_opened, idle), make_way).serve()
+    idle = _started(descriptor)
+    try:
+        FeedServer(Channel(socket.socket(fileno=descriptor), Request), _opened, make_way, idle=idle).serve()
+    finally:
+        if idle is not None:
+            idle.end()
+
+
+def _started(descriptor: int) -> IdleProcess | None:
+    """What reads as long as the core is free now and then."""
+    try:
+        return IdleProcess(lambda channel: FeedServer(channel, _opened, make_way).serve(), inherited=(descriptor,))
+    except OSError as error:
+        log.debug("updates are read at low priority only", reason=str(error))
+        return None
 
 
 def make_way() -> None:
@@ -44,7 +57,7 @@ def make_way() -> None:
         os.sched_yield()
 
 
-def _opened(read_inline: ReadInline, start: Start, on_refused: Callable[[str], None]) -> UpdateFeed:
+def _opened(start: Start, on_refused: Callable[[str], None]) -> UpdateFeed:
     return KafkaUpdateFeed(
         start.kafka,
         start.model,
@@ -52,7 +65,6 @@ def _opened(read_inline: ReadInline, start: Start, on_refused: Callable[[str], N
         signing_keys=SigningKeys(start.signing_keys) if start.signing_keys else None,
         on_refused=on_refused,
         make_way=make_way,
-        read_inline=read_inline,
     )
 
 

@@ -4,7 +4,6 @@ In one piece that would take a millisecond, for which whoever answers requests o
 """
 
 import re
-from collections.abc import Callable
 
 import msgspec
 
@@ -14,9 +13,6 @@ PIECE = STEP_BYTES
 """Characters; a multiple of four, which stand for three bytes each."""
 CUT = b"cut0"
 """What is left in their place: base64 (RFC 4648, section 4), too."""
-
-ReadInline = Callable[[memoryview], memoryview | None]
-"""As `read_in_pieces`."""
 
 _BEGINNING = re.compile(rb'"inline"\s*:\s*"')
 _decode = msgspec.json.Decoder(bytes).decode

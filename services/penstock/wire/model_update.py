@@ -3,7 +3,6 @@
 import math
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,7 +11,7 @@ from penstock.clock import from_rfc3339, to_rfc3339
 from penstock.errors import InvalidEventError
 from penstock.flow import Claim, Delta, LogRecord, ModelUpdate, Offsets, Recorded, Withdrawal
 from penstock.make_way import MakeWay, go_on
-from penstock.wire.inline_weights import CUT_BYTES, PIECE, ReadInline, cut_out, read_in_pieces
+from penstock.wire.inline_weights import CUT_BYTES, PIECE, cut_out, read_in_pieces
 from penstock.wire.update_documents import (
     AnnouncedDocument,
     BaseDocument,
@@ -48,13 +47,10 @@ def encode_record(record: LogRecord, model: str) -> tuple[bytes, bytes | None]:
     return model.encode(), msgspec.json.encode(_document(record))
 
 
-def decode_record(
-    key: bytes | None, value: bytes | None, make_way: MakeWay = go_on, read_inline: ReadInline | None = None
-) -> LogRecord:
+def decode_record(key: bytes | None, value: bytes | None, make_way: MakeWay = go_on) -> LogRecord:
     """The record that a message of the update topic holds.
 
-    Between steps of a fraction of a millisecond each, `make_way` is called. Large weights are taken out of their text
-    by `read_inline`.
+    Between steps of a fraction of a millisecond each, `make_way` is called.
 
     Raises:
         InvalidEventError: the message is no record of ours, or a field does not hold what it must.
@@ -73,7 +69,7 @@ def decode_record(
         return Recorded(**msgspec.structs.asdict(recorded))
     if value is None:
         return Withdrawal(model=name)
-    document, inline = _read_update(value, make_way, read_inline or partial(read_in_pieces, make_way=make_way))
+    document, inline = _read_update(value, make_way)
     uri = document.weights.uri
     _check_model(document.model, name)
     if (inline is None) == (uri is None):
@@ -81,15 +77,13 @@ def decode_record(
     return _update(document, inline=inline, uri=uri)
 
 
-def _read_update(
-    value: bytes, make_way: MakeWay, read_inline: ReadInline
-) -> tuple[ModelUpdatedDocument, bytes | memoryview | None]:
+def _read_update(value: bytes, make_way: MakeWay) -> tuple[ModelUpdatedDocument, bytes | memoryview | None]:
     """The update, and its weights if they are inline: read piece by piece where that can be done."""
     if len(value) > PIECE and (cut := cut_out(value)) is not None:
         make_way()
         with suppress(*MALFORMED):  # read whole it says what is wrong with it
             document = msgspec.json.decode(cut[0], type=ModelUpdatedDocument)
-            inline = read_inline(cut[1]) if document.weights.inline == CUT_BYTES else None
+            inline = read_in_pieces(cut[1], make_way) if document.weights.inline == CUT_BYTES else None
             if inline is not None:
                 return document, inline
     document = _read(value, ModelUpdatedDocument, "model update")

@@ -1,4 +1,4 @@
-"""A process that takes weights out of their text while nobody else wants the core: in the scheduler's idle class.
+"""A second feed process, which computes only while nobody else wants the core: in the scheduler's idle class.
 
 A process that is merely nice goes on for a slice of a millisecond or more before one that wakes beside it; one of the
 idle class (`SCHED_IDLE`, sched(7)) gives way at once. The price is that it gets next to nothing where cores are never
@@ -8,26 +8,33 @@ free, so whoever asks it must not rely on it.
 import os
 import signal
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
 
 from penstock.adapters.feed_process.channel import Channel
-from penstock.adapters.feed_process.idle_messages import Outcome, Read, Text, Unread
-from penstock.adapters.feed_process.shared_bytes import mapped
-from penstock.adapters.feed_process.shared_weights import shared_weights
-from penstock.make_way import MakeWay
-from penstock.wire.inline_weights import read_in_pieces
+from penstock.adapters.feed_process.messages import Answer, Newest, Poll, Records, Request, Start
+
+PATIENCE_SECONDS = 0.05
+"""How much longer than it was given an answer may take. A core that is half free has time for a megabyte of weights in
+a fifth of this."""
+
+NEWEST_SECONDS = 1.0
+"""To connect to the broker and to find the newest update."""
 
 log = structlog.get_logger(__name__)
 
+Heard = tuple[Answer, Sequence[int]]
+"""A message and its descriptors, which are the hearer's to close or to send on."""
+
 
 class IdleProcess:
-    """Forked at once: from a process that has no threads yet. Ends when it is left, or when its parent has gone."""
+    """Forked at once, so from a process that has no threads yet. Ends when it is left, or when its parent has gone."""
 
-    def __init__(self, make_way: MakeWay, inherited: Sequence[int] = ()) -> None:
-        """`inherited` are descriptors that it must not keep open. `make_way` is called between its steps.
+    def __init__(self, serve: Callable[[Channel], None], inherited: Sequence[int] = ()) -> None:
+        """`serve` is what it does with its end of a channel; `inherited` are descriptors that it must not keep open.
 
         Raises:
             OSError: the system has no such class, or no room for another process.
@@ -40,43 +47,60 @@ class IdleProcess:
             ours.close()
             for descriptor in inherited:
                 os.close(descriptor)
-            _end_after(Channel(theirs, Text), make_way)
+            _end_after(serve, Channel(theirs, Request))
         theirs.close()
-        self.channel = Channel(ours, Outcome)
+        self._channel = Channel(ours, Answer)
+        self._is_behind = False
+        self._has_ended = False
+
+    def start(self, start: Start) -> None:
+        """To be called first, once."""
+        with suppress(BrokenPipeError):  # which is seen when it is asked
+            self._channel.send(start)
+
+    def asked(self, request: Newest | Poll) -> list[Heard] | None:
+        """All messages of its answer, or of one before that was late; None if there is none in time, or no more."""
+        if self._has_ended:
+            return None
+        try:
+            deadline = time.monotonic()
+            if not self._is_behind:
+                self._channel.send(request)
+                deadline += _seconds_for(request)
+            self._is_behind = not self._channel.is_readable(deadline)
+            return None if self._is_behind else self._heard()
+        except (EOFError, OSError) as error:
+            log.warning("updates are not read in idle time any more", reason=str(error) or "the process ended")
+            self.end()
+            return None
 
     def end(self) -> None:
         """At once."""
-        self.channel.close()
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self._channel.close()
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
 
+    def _heard(self) -> list[Heard]:
+        heard: list[Heard] = []
+        while True:
+            heard.append(self._channel.receive())
+            answer = heard[-1][0]
+            if not isinstance(answer, Records) or answer.is_last:
+                return heard
 
-def _end_after(channel: Channel, make_way: MakeWay) -> None:
+
+def _seconds_for(request: Newest | Poll) -> float:
+    return request.timeout_seconds + PATIENCE_SECONDS if isinstance(request, Poll) else NEWEST_SECONDS
+
+
+def _end_after(serve: Callable[[Channel], None], channel: Channel) -> None:
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        serve(channel, make_way)
+        serve(channel)
     finally:
         os._exit(0)  # nothing of what the parent has set up is ended twice
-
-
-def serve(channel: Channel, make_way: MakeWay) -> None:
-    """Read texts until nobody is at the other end any more."""
-    with suppress(EOFError, BrokenPipeError):
-        while True:
-            _, (descriptor,) = channel.receive()
-            channel.send(*_outcome(descriptor, make_way))
-
-
-def _outcome(descriptor: int, make_way: MakeWay) -> tuple[Outcome, list[int]]:
-    try:
-        content = read_in_pieces(mapped(descriptor), make_way)
-        if content is None:
-            return Unread(), []
-        found = shared_weights(content, make_way)
-    except Exception:  # whoever asked reads it again, and says what is wrong with it
-        log.exception("weights could not be read aside")
-        return Unread(), []
-    said = Read(sha256=found.sha256, size_bytes=found.size_bytes, is_finite=found.is_finite)
-    return said, [found.descriptor]

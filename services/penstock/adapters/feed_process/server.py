@@ -8,6 +8,7 @@ from dataclasses import replace
 import structlog
 
 from penstock.adapters.feed_process.channel import MOST_DESCRIPTORS, Channel
+from penstock.adapters.feed_process.idle_process import IdleProcess
 from penstock.adapters.feed_process.messages import (
     Answer,
     Away,
@@ -19,9 +20,10 @@ from penstock.adapters.feed_process.messages import (
     Start,
 )
 from penstock.adapters.feed_process.shared_bytes import shared
-from penstock.adapters.feed_process.shared_weights import as_shared
 from penstock.errors import ConfigurationError, UnavailableError
 from penstock.flow import Claim, LogRecord, ModelUpdate
+from penstock.learning.weights_content import Digest, MemoryContent
+from penstock.learning.weights_layout import LENGTH_BYTES, is_finite
 from penstock.make_way import MakeWay, go_on
 from penstock.serving.ports import UpdateFeed
 from penstock.wire.model_update import encode_record
@@ -39,8 +41,14 @@ log = structlog.get_logger(__name__)
 class FeedServer:
     """Serves one replica."""
 
-    def __init__(self, channel: Channel, open_feed: OpenFeed, make_way: MakeWay = go_on) -> None:
-        """`make_way` is called between steps of a fraction of a millisecond each."""
+    def __init__(
+        self, channel: Channel, open_feed: OpenFeed, make_way: MakeWay = go_on, *, idle: IdleProcess | None = None
+    ) -> None:
+        """`make_way` is called between steps of a fraction of a millisecond each.
+
+        What `idle` answers in time is handed on.
+        """
+        self._idle = idle
         self._channel = channel
         self._open_feed = open_feed
         self._make_way = make_way
@@ -51,6 +59,8 @@ class FeedServer:
         try:
             start = self._next_request()
             assert isinstance(start, Start)  # a replica says first what it wants
+            if self._idle is not None:
+                self._idle.start(start)
             with closing(self._open_feed(start, self._refused.append)) as feed:
                 while True:
                     self._answer(self._next_request(), feed, start.model)
@@ -63,6 +73,12 @@ class FeedServer:
 
     def _answer(self, request: Request, feed: UpdateFeed, model: str) -> None:
         """Raises `EOFError` after the last word."""
+        assert not isinstance(request, Start)  # which was the first
+        if self._idle is not None and (heard := self._idle.asked(request)) is not None:
+            feed.close()  # it need not follow the topic, too
+            for answer, descriptors in heard:
+                self._channel.send(answer, descriptors)
+            return
         try:
             records = feed.poll(request.timeout_seconds) if isinstance(request, Poll) else feed.newest()
         except UnavailableError as error:
@@ -101,9 +117,11 @@ class FeedServer:
     def _sent(self, record: LogRecord, model: str, descriptors: list[int]) -> Sent:
         is_checked = False
         if isinstance(record, ModelUpdate) and record.inline is not None:
-            found = as_shared(record.inline, self._make_way)
-            descriptors.append(found.descriptor)
-            is_checked = found.is_finite and (found.sha256, found.size_bytes) == (record.sha256, record.size_bytes)
+            header_bytes = int.from_bytes(record.inline[:LENGTH_BYTES], "little")
+            descriptors.append(shared(record.inline, aligned_at=LENGTH_BYTES + header_bytes, make_way=self._make_way))
+            digest = Digest(MemoryContent(record.inline), self._make_way).hexdigest
+            is_announced = (digest, len(record.inline)) == (record.sha256, record.size_bytes)
+            is_checked = is_announced and is_finite(record.inline, self._make_way)
             record = replace(record, inline=b"")
         elif isinstance(record, ModelUpdate) and record.delta is not None:
             descriptors.append(shared(record.delta.content, make_way=self._make_way))

@@ -38,11 +38,6 @@ def mapped(descriptor: int) -> memoryview:
         pages = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
     finally:
         os.close(descriptor)
-    return view_of(pages)
-
-
-def view_of(pages: mmap.mmap) -> memoryview:
-    """The bytes in a file of `shared` that is mapped whole."""
     (lead,) = _LENGTH.unpack_from(pages)
     return memoryview(pages)[_LENGTH.size + lead :]
 

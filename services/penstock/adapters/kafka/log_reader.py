@@ -15,7 +15,6 @@ from penstock.adapters.kafka.stretch import FETCH_WAIT_MS, messages_between
 from penstock.errors import InvalidEventError, RefusedUpdateError
 from penstock.flow import LogRecord
 from penstock.make_way import MakeWay, go_on
-from penstock.wire.inline_weights import ReadInline
 from penstock.wire.model_update import decode_record
 
 PARTITION = 0
@@ -99,20 +98,15 @@ class LogReader:
 
 
 def decoded(
-    message: Any,
-    check: Check = _take_all,
-    make_way: MakeWay = go_on,
-    on_refused: OnRefused = _tell_no_one,
-    read_inline: ReadInline | None = None,
+    message: Any, check: Check = _take_all, make_way: MakeWay = go_on, on_refused: OnRefused = _tell_no_one
 ) -> Entry | None:
     """The entry that a message holds, or None with a line in the log if it is no record of ours or `check` refuses.
 
-    `make_way` and `read_inline` are as in `decode_record`.
+    `make_way` is called between the steps of decoding.
     """
     try:
-        key, value = message.key(), message.value()
-        check(key, value)
-        return Entry(offset=message.offset(), record=decode_record(key, value, make_way, read_inline))
+        check(message.key(), message.value())
+        return Entry(offset=message.offset(), record=decode_record(message.key(), message.value(), make_way))
     except (InvalidEventError, RefusedUpdateError) as error:
         log.warning(
             "a record of the update topic is not taken; it is skipped",

@@ -24,7 +24,6 @@ from penstock.adapters.kafka.topic_rules import update_topic_problem
 from penstock.errors import ConfigurationError, UnavailableError
 from penstock.flow import LogRecord
 from penstock.make_way import MakeWay, go_on
-from penstock.wire.inline_weights import ReadInline
 from penstock.wire.model_update import CLAIM_SUFFIX
 from penstock.wire.signature import SigningKeys
 
@@ -57,14 +56,12 @@ class KafkaUpdateFeed:
         signing_keys: SigningKeys | None = None,
         on_refused: Callable[[str], None] = lambda _: None,
         make_way: MakeWay = go_on,
-        read_inline: ReadInline | None = None,
     ) -> None:
         """With `signing_keys` updates that none of them has signed are skipped, as is what is no record of ours.
 
-        `on_refused` hears why, of each. `make_way` is called between the steps of a poll that are not small, and
-        `read_inline` takes large weights out of their text then.
+        `on_refused` hears why, of each. `make_way` is called between the steps of a poll that are not small.
         """
-        self._make_way, self._read_inline = make_way, read_inline
+        self._make_way = make_way
         self._signing_keys = signing_keys
         self._on_refused = on_refused
         self._options = options
@@ -95,8 +92,7 @@ class KafkaUpdateFeed:
                 self._note(message.error())
                 continue
             self._make_way()
-            entry = decoded(message, self._check, self._make_way, self._on_refused, self._read_inline)
-            if entry is not None:
+            if (entry := decoded(message, self._check, self._make_way, self._on_refused)) is not None:
                 self._health.answered()
                 records.append(entry.record)
         return records

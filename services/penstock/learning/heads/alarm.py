@@ -89,7 +89,7 @@ class Alarm:
         return self._burst() > 0
 
     def saw_as_usual(self, classes: Int64s, predicted: Int64s, events: Int64s) -> None:
-        """The same of rows that surprise nobody: with all before them they make the rate that later ones are held against."""
+        """The same of rows that surprise nobody: they are part of the rate that later ones are held against."""
         self.saw(classes, predicted, events)
         self._count(len(self.classes))
 
