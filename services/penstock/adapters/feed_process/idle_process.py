@@ -21,8 +21,10 @@ PATIENCE_SECONDS = 0.05
 """How much longer than it was given an answer may take. A core that is half free has time for a megabyte of weights in
 a fifth of this."""
 
-NEWEST_SECONDS = 1.0
+NEWEST_SECONDS = 0.3
 """To connect to the broker and to find the newest update."""
+BUSY_SECONDS = 5.0
+"""Once it was late, nobody asks it for so long: to begin to read in its place takes time, too."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +53,7 @@ class IdleProcess:
         theirs.close()
         self._channel = Channel(ours, Answer)
         self._is_behind = False
+        self._busy_until = 0.0
         self._has_ended = False
 
     def start(self, start: Start) -> None:
@@ -60,15 +63,17 @@ class IdleProcess:
 
     def asked(self, request: Newest | Poll) -> list[Heard] | None:
         """All messages of its answer, or of one before that was late; None if there is none in time, or no more."""
-        if self._has_ended:
+        now = time.monotonic()
+        if self._has_ended or now < self._busy_until:
             return None
         try:
-            deadline = time.monotonic()
             if not self._is_behind:
                 self._channel.send(request)
-                deadline += _seconds_for(request)
-            self._is_behind = not self._channel.is_readable(deadline)
-            return None if self._is_behind else self._heard()
+            self._is_behind = not self._channel.is_readable(now if self._is_behind else now + _seconds_for(request))
+            if self._is_behind:
+                self._busy_until = time.monotonic() + BUSY_SECONDS
+                return None
+            return self._heard()
         except (EOFError, OSError) as error:
             log.warning("updates are not read in idle time any more", reason=str(error) or "the process ended")
             self.end()
