@@ -11,18 +11,13 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-import structlog
-
 from penstock.adapters.feed_process.channel import Channel
-from penstock.adapters.feed_process.idle_process import IdleProcess
 from penstock.adapters.feed_process.messages import Request, Start
 from penstock.adapters.feed_process.server import FeedServer
 from penstock.adapters.kafka.update_feed import KafkaUpdateFeed
 from penstock.processes import logs
 from penstock.serving.ports import UpdateFeed
 from penstock.wire.signature import SigningKeys
-
-log = structlog.get_logger(__name__)
 
 COMMAND = (sys.executable, "-m", "penstock.processes.feed")
 NICENESS = 10
@@ -34,21 +29,7 @@ def run(descriptor: int) -> None:
     with suppress(OSError):  # where priorities are not ours to give it only disturbs more
         os.nice(NICENESS)
     gc.freeze()
-    idle = _started(descriptor)
-    try:
-        FeedServer(Channel(socket.socket(fileno=descriptor), Request), _opened, make_way, idle=idle).serve()
-    finally:
-        if idle is not None:
-            idle.end()
-
-
-def _started(descriptor: int) -> IdleProcess | None:
-    """What reads as long as the core is free now and then."""
-    try:
-        return IdleProcess(lambda channel: FeedServer(channel, _opened, make_way).serve(), inherited=(descriptor,))
-    except OSError as error:
-        log.debug("updates are read at low priority only", reason=str(error))
-        return None
+    FeedServer(Channel(socket.socket(fileno=descriptor), Request), _opened, make_way).serve()
 
 
 def make_way() -> None:

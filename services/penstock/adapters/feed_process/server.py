@@ -8,7 +8,6 @@ from dataclasses import replace
 import structlog
 
 from penstock.adapters.feed_process.channel import MOST_DESCRIPTORS, Channel
-from penstock.adapters.feed_process.idle_process import IdleProcess
 from penstock.adapters.feed_process.messages import (
     Answer,
     Away,
@@ -41,14 +40,8 @@ log = structlog.get_logger(__name__)
 class FeedServer:
     """Serves one replica."""
 
-    def __init__(
-        self, channel: Channel, open_feed: OpenFeed, make_way: MakeWay = go_on, *, idle: IdleProcess | None = None
-    ) -> None:
-        """`make_way` is called between steps of a fraction of a millisecond each.
-
-        What `idle` answers in time is handed on.
-        """
-        self._idle = idle
+    def __init__(self, channel: Channel, open_feed: OpenFeed, make_way: MakeWay = go_on) -> None:
+        """`make_way` is called between steps of a fraction of a millisecond each."""
         self._channel = channel
         self._open_feed = open_feed
         self._make_way = make_way
@@ -59,8 +52,6 @@ class FeedServer:
         try:
             start = self._next_request()
             assert isinstance(start, Start)  # a replica says first what it wants
-            if self._idle is not None:
-                self._idle.start(start)
             with closing(self._open_feed(start, self._refused.append)) as feed:
                 while True:
                     self._answer(self._next_request(), feed, start.model)
@@ -73,12 +64,6 @@ class FeedServer:
 
     def _answer(self, request: Request, feed: UpdateFeed, model: str) -> None:
         """Raises `EOFError` after the last word."""
-        assert not isinstance(request, Start)  # which was the first
-        if self._idle is not None and (heard := self._idle.asked(request)) is not None:
-            feed.close()  # it need not follow the topic, too
-            for answer, descriptors in heard:
-                self._channel.send(answer, descriptors)
-            return
         try:
             records = feed.poll(request.timeout_seconds) if isinstance(request, Poll) else feed.newest()
         except UnavailableError as error:
