@@ -82,7 +82,7 @@ def _publish_in_turn(running: Running, every_seconds: float, turns: list[float],
 
 
 def resident_during(running: Running, work: Callable[[], object]) -> list[float]:
-    """Resident bytes of the replica and the processes that read for it, by sample, while `work` is done."""
+    """Resident bytes of the replica and the process that reads for it, by sample, while `work` is done."""
     resident: list[float] = []
     done = threading.Event()
     sampling = threading.Thread(target=_sample, args=(running.process.pid, resident, done))
@@ -97,6 +97,6 @@ def resident_during(running: Running, work: Callable[[], object]) -> list[float]
 
 def _sample(pid: int, resident: list[float], done: threading.Event) -> None:
     process = psutil.Process(pid)
-    all_of_it = (process, *process.children(recursive=True))
+    both = (process, *process.children())
     while not done.wait(MEMORY_EVERY_SECONDS):
-        resident.append(sum(each.memory_info().rss for each in all_of_it))
+        resident.append(sum(each.memory_info().rss for each in both))

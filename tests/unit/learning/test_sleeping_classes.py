@@ -28,6 +28,12 @@ def exact_sums(learner: Learner) -> tuple[np.ndarray, np.ndarray]:
     return readout.weights, readout.biases
 
 
+def assert_same_sums(slept: Told, never: Told) -> None:
+    """Of the exact sums, but for rounding."""
+    for one, other in zip(exact_sums(slept.learner), exact_sums(never.learner), strict=True):
+        assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
+
+
 @pytest.mark.parametrize("heads", ALL_HEADS)
 def test_asleep_it_is_not_answered_and_the_others_are_told_apart_as_before(heads: tuple[HeadName, ...]) -> None:
     told = Told(heads=heads)
@@ -88,8 +94,7 @@ def test_what_is_learnt_while_it_sleeps_and_its_own_sums_give_the_joint_solution
         told.events(every(range(2, 6), 60), seed=2)
     outcome = slept.classes("wake", "c0", "c1")
     assert outcome.result == "applied"
-    for one, other in zip(exact_sums(slept.learner), exact_sums(never.learner), strict=True):
-        assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
+    assert_same_sums(slept, never)
 
 
 def test_where_the_analytic_head_forgets_it_is_as_if_the_class_had_been_awake_all_along() -> None:
@@ -102,8 +107,7 @@ def test_where_the_analytic_head_forgets_it_is_as_if_the_class_had_been_awake_al
         told.events(every(range(2, 6), 20), seed=2)
     slept = slept.restarted()
     slept.classes("wake", "c0", "c1")
-    for one, other in zip(exact_sums(slept.learner), exact_sums(never.learner), strict=True):
-        assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
+    assert_same_sums(slept, never)
     assert slept.accuracy(every(range(6), 50)) > 0.8
 
 
@@ -131,8 +135,7 @@ def test_it_has_slept_for_as_many_events_as_the_stream_had_whatever_was_taken_in
         told.events(every(range(2, 6), 10), seed=3)
     slept = slept.restarted()
     slept.classes("wake", "c0", "c1")
-    for one, other in zip(exact_sums(slept.learner), exact_sums(never.learner), strict=True):
-        assert np.abs(one - other).max() <= 1e-9 * np.abs(other).max()
+    assert_same_sums(slept, never)
     assert slept.accuracy(every(range(3), 50)) > 0.8
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 import torch
 
 from penstock.flow import Array
@@ -27,6 +28,8 @@ MOST_SUMS = 1 << 20
 FEWEST_RANDOM = 64
 LARGER_RIDGE, MOST_LARGER_RIDGES = 4.0, 32
 
+log = structlog.get_logger(__name__)
+
 
 class AnalyticHead:
     """Counts rows at once, sums them later, and answers with the read-out of the last `solve`."""
@@ -40,6 +43,7 @@ class AnalyticHead:
         self._exact: Solution | None = None
         self.readout: Readout | None = None
         self.solved_counts: Float64s = np.zeros(0)
+        self._larger = 0
 
     @property
     def counts(self) -> Float64s:
@@ -139,12 +143,21 @@ class AnalyticHead:
         """With a larger ridge where rows left that were never in the sums, so that what they left is no scatter."""
         sums, counts = self._sums, self.counts
         ridge_penalty = penalty(sums.gram, float(counts.sum()), self.features.width)
-        for _ in range(MOST_LARGER_RIDGES):
+        for larger in range(MOST_LARGER_RIDGES):
             try:
-                return solve(sums.gram, sums.by_class, counts, sums.num_rows, ridge_penalty)
+                solution = solve(sums.gram, sums.by_class, counts, sums.num_rows, ridge_penalty)
             except np.linalg.LinAlgError:
                 ridge_penalty *= LARGER_RIDGE
+            else:
+                self._say_larger(larger)
+                return solution
         return solve(sums.gram, sums.by_class, counts, sums.num_rows, ridge_penalty)
+
+    def _say_larger(self, larger: int) -> None:
+        """How often the ridge had to be made larger, where that is news."""
+        if larger > self._larger:
+            log.warning("rows were retracted that had never been learnt; a larger ridge keeps the sums solvable")
+        self._larger = larger
 
     def exact_scores(self, rows: Float64s) -> Float64s:
         """[n, C] by the read-out of the last `solve`, not rounded."""

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from penstock.learning.heads import analytic, discriminant
 from penstock.learning.heads.analytic import AnalyticHead
@@ -126,8 +127,11 @@ def test_it_answers_although_a_row_was_taken_out_that_was_never_learnt(num_class
     head.grow(num_classes)
     head.learn(rows, classes)
     head.retract(rows[:1] * 30, classes[:1])
-    head.solve()
+    with capture_logs() as said:
+        head.solve()
+        head.solve()
     assert np.isfinite(head.exact_scores(rows)).all()
+    assert [line["log_level"] for line in said] == ["warning"], "once"
 
 
 @pytest.mark.parametrize("order", [(1, 3), (3, 1)])
