@@ -24,16 +24,26 @@ def test_blurry_and_long_tailed_tasks_raise_no_alarm() -> None:
     assert taught.alarms == []
 
 
-@pytest.mark.parametrize("batch_rows", [1, 32])
+@pytest.mark.parametrize(("rows_each", "share", "batch_rows"), [(160, 0.25, 1), (160, 0.25, 32), (320, 0.4, 32)])
 @pytest.mark.parametrize("seed", range(4))
-def test_wrong_labels_at_the_beginning_of_a_new_task_raise_no_alarm(seed: int, batch_rows: int) -> None:
+def test_wrong_labels_in_a_new_task_raise_no_alarm(seed: int, rows_each: int, share: float, batch_rows: int) -> None:
     """Rows of new classes under old names are then all that comes of established classes, and all of them are wrong."""
     taught, generator = Taught(), np.random.default_rng(seed)
     for task in range(5):
-        rows, labels = clouds(160, [2 * task, 2 * task + 1], seed=10 * seed + task, spread=0.5)
-        is_wrong = generator.random(160) < 0.25
+        rows, labels = clouds(rows_each, [2 * task, 2 * task + 1], seed=10 * seed + task, spread=0.5)
+        is_wrong = generator.random(rows_each) < share
         labels[is_wrong] = generator.integers(0, 2 * task + 2, is_wrong.sum())
         taught.learn(rows, labels, batch_rows)
+    assert taught.alarms == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_held_rows_of_a_class_that_are_still_right_confirm_no_alarm(seed: int) -> None:
+    """With so few rows kept, while every task lies somewhere else and its first rows are answered wrongly."""
+    taught = Taught(capacity=60)
+    for task in range(5):
+        rows, labels = clouds(240, [2 * task, 2 * task + 1], seed=10 * seed + task)
+        taught.learn(rows + 2 * task, labels)
     assert taught.alarms == []
 
 

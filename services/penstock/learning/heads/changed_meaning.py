@@ -50,15 +50,13 @@ class ChangedMeaning:
         classes, predicted, events = classes[known], predicted[known], events[known]
         old = attendance.counts[classes] >= ESTABLISHED_ROWS
         rows = classes[old], predicted[old], events[old]
-        watches_classes, now = len(attendance.counts) <= MOST_CLASSES, attendance.num_events
+        of_classes = self._bursts.saw(*rows) if len(attendance.counts) <= MOST_CLASSES else []
+        now = attendance.num_events
         if now - attendance.last_birth < QUIET_AFTER_BIRTH:
             # of old classes there come now hardly any rows but those whose labels are wrong, which are errors all
             self._alarm.saw_as_usual(*rows)
-            if watches_classes:
-                self._bursts.saw_as_usual(*rows)
             return nothing, 0
         has_burst = self._alarm.saw(*rows)
-        of_classes = self._bursts.saw(*rows) if watches_classes else []
         if now - self._alarm.last < COOLDOWN:
             return nothing, 0
         found = nothing, 0

@@ -60,23 +60,12 @@ class ClassBursts:
             if newest is None:
                 newest = self._newest[label] = deque(maxlen=WINDOWS[-1])
             if len(newest) == WINDOWS[-1]:
-                self._count(label, newest.popleft()[0])
+                errors, rows = self._rates.get(label, (0.0, 0.0))
+                self._rates[label] = errors * FADING + (newest[0][0] != label), rows * FADING + 1
             newest.append((said, event))
             if said != label and label not in burst and self._size(label):
                 burst.append(label)
         return burst
-
-    def saw_as_usual(self, classes: Int64s, predicted: Int64s, events: Int64s) -> None:
-        """The same of rows that surprise nobody: they and those before them make the rates of their classes."""
-        self.saw(classes, predicted, events)
-        for label in set(classes.tolist()):
-            newest = self._newest[label]
-            while newest:
-                self._count(label, newest.popleft()[0])
-
-    def _count(self, label: int, said: int) -> None:
-        errors, rows = self._rates.get(label, (0.0, 0.0))
-        self._rates[label] = errors * FADING + (said != label), rows * FADING + 1
 
     def of(self, label: int) -> ClassBurst:
         """The burst on a class of which `saw` has just told."""

@@ -73,16 +73,6 @@ def test_of_a_class_that_is_not_established_every_answer_counts_as_good() -> Non
     assert bursts.of(0).of_good_answers == 1.0
 
 
-def test_errors_that_surprise_nobody_are_what_later_ones_are_held_against() -> None:
-    """After a birth, say: the like of them is no burst then, and a burst has to be more than they were."""
-    bursts = ClassBursts()
-    seen(bursts, 0, np.full(60, 0))
-    errors, events = np.full(16, 2), np.arange(1000, 1016)
-    bursts.saw_as_usual(np.zeros(16, dtype=np.int64), errors, events)
-    assert seen(bursts, 0, errors[:8], first_event=1016) == []
-    assert seen(bursts, 0, np.full(32, 2), first_event=1024)
-
-
 def test_classes_that_are_forgotten_begin_anew_and_others_do_not() -> None:
     bursts = ClassBursts()
     for label in (0, 3):
