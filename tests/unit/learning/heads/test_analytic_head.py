@@ -295,3 +295,14 @@ def test_features_are_those_of_the_formula_and_of_the_seed() -> None:
     assert (psi[:, 4:] >= 0).all()
     assert np.array_equal(RandomFeatures(3, 64, seed=1)(rows), psi)
     assert not np.array_equal(RandomFeatures(3, 64, seed=2)(rows), psi)
+
+
+def test_a_class_known_from_rows_that_stand_for_its_own_weighs_as_much_as_those_and_fades_nothing() -> None:
+    rows, classes = rows_of(200)
+    head = AnalyticHead(WIDTH, seed=3, forgetting=0.99)
+    head.grow(6)
+    head.learn(rows, classes)
+    before = head.counts[:5].copy()
+    head.know_from(5, rows[:64], 1000.0)
+    assert head.counts[5] == 1000.0
+    assert (head.counts[:5] == before).all()
