@@ -1,6 +1,5 @@
 """What a late label is joined to is a function of the two logs alone, read as they grow or read again."""
 
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -276,18 +275,38 @@ def under_one_id(first: int, number: int) -> list[KafkaMessage]:
     return [KafkaMessage(bytes(40), at_offset=each, timestamp_ms=each, with_key=b"1") for each in numbers]
 
 
-def test_one_id_for_every_prediction_costs_each_no_more_than_ids_of_their_own() -> None:
-    most = 100_000
-    index = PredictionIndex(max_predictions=most, max_bytes=1 << 40)
-    index.add(under_one_id(0, most))
-    index.move_window(0, most)
-    began = time.process_time()
-    for first in range(most, most + 500):
-        index.add(under_one_id(first, 1))
-        index.move_window(0, first + 1)
-        assert index.find("1", at_ms=first, latest_ms=first) is not None
-    assert time.process_time() - began < 1, "a walk over all of them takes seconds"
-    assert len(index) == most
+class Compared(int):
+    """A timestamp that counts how often any is compared."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return int.__eq__(self, other)
+
+    def __lt__(self, other: int) -> bool:
+        Compared.times += 1
+        return int.__lt__(self, other)
+
+    def __le__(self, other: int) -> bool:
+        Compared.times += 1
+        return int.__le__(self, other)
+
+    __hash__ = int.__hash__
+
+
+def test_among_very_many_predictions_under_one_id_few_are_looked_at() -> None:
+    same, most, rounds = SameId(), 20_000, 500
+    predictions = [LoggedPrediction(Compared(number), 0, number, b"1", b"") for number in range(most + rounds)]
+    for one in predictions[:most]:
+        same.add(one)
+    Compared.times = 0
+    for number in range(rounds):
+        same.add(predictions[most + number])
+        same.remove(predictions[number])
+        assert same.find(at_ms=Compared(most), latest_ms=most) is not None
+    assert Compared.times <= 150 * rounds
+    assert len(same) == most
 
 
 def test_what_has_left_the_window_leaves_the_memory_under_one_id_too() -> None:
